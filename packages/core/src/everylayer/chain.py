@@ -1,0 +1,93 @@
+"""What an exception is linked to: causes, contexts, group members; bounded, cycle-safe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+MAX_LINKS = 64
+
+# Read through the base class: a subclass may define hostile properties of these names.
+_cause: Any = BaseException.__dict__["__cause__"].__get__
+_context: Any = BaseException.__dict__["__context__"].__get__
+_suppress: Any = BaseException.__dict__["__suppress_context__"].__get__
+_traceback: Any = BaseException.__dict__["__traceback__"].__get__
+
+if sys.version_info >= (3, 11):
+    _group: tuple[type[BaseException], ...] = (BaseExceptionGroup,)
+    _members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
+else:
+    _group = ()
+
+    def _members(exc: BaseException) -> tuple[BaseException, ...]:
+        return ()
+
+
+class Link(NamedTuple):
+    """One step of a chain: `relation` is `cause`, `context` or `member`."""
+
+    relation: str
+    exc: BaseException
+
+
+def traceback_of(exc: BaseException) -> Any:
+    """Return the traceback of `exc`, whatever its class does to attribute access."""
+    return _traceback(exc)
+
+
+def is_group(exc: BaseException) -> bool:
+    """Tell whether `exc` is an ExceptionGroup (never, before Python 3.11)."""
+    return isinstance(exc, _group)
+
+
+def members(exc: BaseException) -> tuple[BaseException, ...]:
+    """Return the direct members of a group, nothing for a plain exception."""
+    return _members(exc) if isinstance(exc, _group) else ()
+
+
+def links(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[Link]:
+    """Yield what `exc` is linked to, nearest first, at most `limit` steps, each object once.
+
+    A cause hides the context and `raise ... from None` hides it too, as in a traceback.
+    """
+    seen = {id(exc)}
+    queue = [exc]
+    while queue and limit > 0:
+        following: list[BaseException] = []
+        for current in queue:
+            for link in _direct(current):
+                if limit <= 0:
+                    return
+                if id(link.exc) not in seen:
+                    seen.add(id(link.exc))
+                    limit -= 1
+                    yield link
+                    following.append(link.exc)
+        queue = following
+
+
+def ancestors(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[BaseException]:
+    """Yield every exception that was in flight when `exc` was raised, hidden ones too."""
+    seen = {id(exc)}
+    queue = [exc]
+    while queue and limit > 0:
+        current = queue.pop()
+        for earlier in (_cause(current), _context(current)):
+            if earlier is not None and id(earlier) not in seen:
+                seen.add(id(earlier))
+                limit -= 1
+                yield earlier
+                queue.append(earlier)
+
+
+def _direct(exc: BaseException) -> Iterator[Link]:
+    cause = _cause(exc)
+    if cause is not None:
+        yield Link("cause", cause)
+    elif not _suppress(exc):
+        context = _context(exc)
+        if context is not None:
+            yield Link("context", context)
+    for member in members(exc):
+        yield Link("member", member)

@@ -1,0 +1,63 @@
+"""The one place that may swallow a failure of our own: logged once, counted always."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_logger = logging.getLogger("everylayer")
+_counts: dict[str, int] = {}
+_lock = threading.Lock()
+
+
+def contained(func: Callable[P, R]) -> Callable[P, R | None]:
+    """Wrap `func` so that a bug in it cannot reach the app.
+
+    `Exception` only: a `KeyboardInterrupt` that arrives while we work is the app's.
+    """
+    place = f"{func.__module__}.{func.__qualname__}"
+
+    @functools.wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return func(*args, **kwargs)
+        except Exception:
+            count_failure(place)
+            return None
+
+    return call
+
+
+def count_failure(place: str) -> None:
+    """Count a failure of ours at `place`; log the first one with its stack.
+
+    Call it from the `except` block that swallows the failure.
+    """
+    with _lock:
+        seen = _counts.get(place, 0)
+        _counts[place] = seen + 1
+    if seen:
+        return
+    try:
+        _logger.warning(
+            "everylayer failed in %s; the app is not affected, the error it was recording "
+            "may be missing from the trace (logged once for this place)",
+            place,
+            exc_info=True,
+        )
+    except Exception:
+        # A logging handler of the app that raises (logging.raiseExceptions, a bad __str__).
+        return
+
+
+def own_failures() -> Mapping[str, int]:
+    """Return how often everylayer failed since the process began, by place."""
+    with _lock:
+        return MappingProxyType(dict(_counts))

@@ -1,0 +1,87 @@
+"""Who a layer is, and which layer of a chain a traceback came from."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import CodeType, TracebackType
+from typing import Any
+
+from .text import one_line
+
+_MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a request's chain.
+
+    Attributes:
+        name: qualified name of the class or function, as its author would call it.
+        kind: `middleware`, `hook`, `handler`, `view`, `route`, `framework`, `server` or `app`.
+        index: position in the chain, 0 outermost; None outside a chain.
+    """
+
+    name: str
+    kind: str
+    index: int | None = None
+
+
+UNKNOWN = Layer("unknown", "app")
+
+
+def name_of(target: Any) -> str:
+    """Return the qualified name of a layer given as class, instance, function or partial."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    named = target if hasattr(target, "__qualname__") else type(target)
+    if inspect.ismethod(target):
+        named = target.__func__
+        owner = target.__self__ if inspect.isclass(target.__self__) else type(target.__self__)
+        return one_line(f"{owner.__qualname__}.{named.__name__}", _MAX_NAME)
+    parts = str(getattr(named, "__qualname__", named)).split(".<locals>.")
+    # A closure alone says little: keep the factory that made it. A class speaks for itself.
+    return one_line(".".join(parts[-1:] if inspect.isclass(named) else parts[-2:]), _MAX_NAME)
+
+
+def codes_of(target: Any, methods: Iterable[str] = ("__call__",)) -> Iterable[CodeType]:
+    """Yield the code objects by which frames of this layer are known in a traceback."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    if inspect.isroutine(target) or inspect.isfunction(target):
+        candidates: Iterable[Any] = (target,)
+    else:
+        owner = target if inspect.isclass(target) else type(target)
+        candidates = (getattr(owner, name, None) for name in methods)
+    for candidate in candidates:
+        function = inspect.unwrap(getattr(candidate, "__func__", candidate)) if candidate else None
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code
+
+
+class LayerMap:
+    """Names the layer in which an exception began, from the frames that it crossed."""
+
+    __slots__ = ("_by_code",)
+
+    def __init__(self) -> None:
+        self._by_code: dict[CodeType, Layer] = {}
+
+    def add(self, layer: Layer, codes: Iterable[CodeType]) -> None:
+        """Make frames of `codes` count as `layer`; the outermost layer keeps a shared code."""
+        for code in codes:
+            self._by_code.setdefault(code, layer)
+
+    def locate(self, tb: TracebackType | None) -> Layer | None:
+        """Return the innermost known layer that `tb` passes through, None if there is none."""
+        found = None
+        by_code = self._by_code
+        while tb is not None:
+            layer = by_code.get(tb.tb_frame.f_code)
+            if layer is not None:
+                found = layer
+            tb = tb.tb_next
+        return found

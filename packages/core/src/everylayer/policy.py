@@ -1,0 +1,86 @@
+"""What an error means: left out, handled, or an ERROR. Pure functions over frozen settings."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable
+
+from .chain import is_group, members
+from .settings import Settings
+from .text import class_name
+
+
+class Verdict(enum.Enum):
+    """What becomes of an error that a seam saw."""
+
+    IGNORE = "ignore"
+    HANDLED = "handled"
+    ERROR = "error"
+
+
+ClientStatus = Callable[[BaseException], "int | None"]
+
+# What a client that goes away leaves behind; frameworks add their own by name.
+_GONE: tuple[type[BaseException], ...] = (asyncio.CancelledError, GeneratorExit)
+_GONE_NAMES = frozenset(
+    {
+        "starlette.requests.ClientDisconnect",
+        "starlette.websockets.WebSocketDisconnect",
+        "django.core.exceptions.RequestAborted",
+    }
+)
+_LAYER_KINDS = frozenset({"middleware", "hook"})
+_MAX_MEMBERS = 1000
+
+
+def is_departure(exc: BaseException) -> bool:
+    """Tell whether `exc` only says that the client, or the task's owner, went away."""
+    if is_group(exc):
+        group = members(exc)
+        return bool(group) and all(is_departure(member) for member in group[:_MAX_MEMBERS])
+    return isinstance(exc, _GONE) or matches(exc, _GONE_NAMES)
+
+
+def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:
+    """Tell whether the class of `exc`, or one it derives from, has one of these dotted names."""
+    return bool(names) and any(class_name(cls) in names for cls in type(exc).__mro__)
+
+
+def judge(
+    exc: BaseException,
+    settings: Settings,
+    *,
+    layer_kind: str,
+    client_status: int | None,
+    response_status: int | None,
+    escaped: bool,
+    handled: bool | None,
+) -> Verdict:
+    """Decide what `exc` means, once the outcome of its request is known.
+
+    Args:
+        exc: the error.
+        settings: the rules in force.
+        layer_kind: kind of the layer it began in.
+        client_status: the 3xx or 4xx status the framework itself gives this exception, or None.
+        response_status: status of the final response, None where there was none.
+        escaped: it left the app, or arose after the response had started and went on.
+        handled: what the caller of `everylayer.record` said, None where nobody did.
+    """
+    if is_departure(exc) or matches(exc, settings.ignored):
+        return Verdict.IGNORE
+    failed = escaped or (response_status is not None and response_status >= 500)
+    if client_status is not None and not failed:
+        if client_status < 400 or settings.client_errors == "none":
+            return Verdict.IGNORE
+        if settings.client_errors == "layers" and layer_kind not in _LAYER_KINDS:
+            return Verdict.IGNORE
+        return Verdict.HANDLED
+    if matches(exc, settings.expected):
+        return Verdict.HANDLED
+    if handled is not None:
+        return Verdict.HANDLED if handled else Verdict.ERROR
+    if failed or response_status is None:
+        return Verdict.ERROR
+    return Verdict.HANDLED

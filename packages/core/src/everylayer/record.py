@@ -1,0 +1,89 @@
+"""The error as a value: built once, safe to export, free of any live object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from . import chain, stacktrace, text
+from .layers import Layer
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One link of the chain: `relation` is `cause`, `context` or `member`."""
+
+    relation: str
+    type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ErrorRecord:
+    """One error of one request; every string is valid UTF-8 within its budget.
+
+    Attributes:
+        type: fully qualified class name, bare for a builtin.
+        message: `str(exc)`.
+        stacktrace: as `traceback.format_exception`, the whole chain.
+        function: fully qualified name of the raising function; empty without a traceback.
+        file: its source file.
+        line: the raising line, 1-based; 0 without a traceback.
+        causes: what the error is linked to, nearest first.
+        layer: where it began.
+        phase: what that layer was doing.
+        handled: a response below 500 answered it.
+        time_ns: when the first seam saw it, nanoseconds since the epoch.
+    """
+
+    type: str
+    message: str
+    stacktrace: str
+    function: str
+    file: str
+    line: int
+    causes: tuple[Cause, ...]
+    layer: Layer
+    phase: str
+    handled: bool
+    time_ns: int
+
+    @property
+    def description(self) -> str:
+        """The status description: the message, the type where there is none."""
+        return self.message or self.type
+
+
+def build(
+    exc: BaseException,
+    tb: TracebackType | None,
+    settings: Settings,
+    *,
+    layer: Layer,
+    phase: str,
+    handled: bool,
+    time_ns: int,
+) -> ErrorRecord:
+    """Make the record of `exc`, whose traceback is `tb`."""
+    frame = stacktrace.raising_frame(tb)
+    return ErrorRecord(
+        type=text.type_name(exc),
+        message=text.cut(text.message_of(exc), settings.max_message_bytes),
+        stacktrace=stacktrace.render(exc, tb, max_bytes=settings.max_stack_bytes),
+        function=frame.function if frame else "",
+        file=frame.file if frame else "",
+        line=frame.line if frame else 0,
+        causes=tuple(
+            Cause(
+                link.relation,
+                text.type_name(link.exc),
+                text.cut(text.message_of(link.exc), settings.max_message_bytes),
+            )
+            for link in chain.links(exc, limit=16)
+        ),
+        layer=layer,
+        phase=phase,
+        handled=handled,
+        time_ns=time_ns,
+    )

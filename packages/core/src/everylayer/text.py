@@ -1,0 +1,76 @@
+"""Strings that are safe to export: valid UTF-8, bounded in bytes, cut in the middle."""
+
+from __future__ import annotations
+
+_MARK = "\n[... {} bytes left out ...]\n"
+_MARK_ROOM = 48
+
+
+def clean(text: str) -> str:
+    """Return `text` as valid UTF-8: one lone surrogate loses a whole OTLP batch."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text`, valid and at most `limit` bytes of UTF-8, cut in the middle.
+
+    Args:
+        text: any string.
+        limit: bytes; a limit too small to hold the mark keeps the head alone.
+    """
+    if len(text) <= limit and text.isascii():
+        return text
+    # Bound the work first: a character is at most ten bytes once escaped.
+    total = len(text)
+    if total > 2 * limit:
+        text = text[:limit] + text[-limit:]
+    data = text.encode("utf-8", "backslashreplace")
+    skipped = total - len(text)
+    if not skipped and len(data) <= limit:
+        return data.decode("utf-8")
+    room = limit - _MARK_ROOM
+    if room <= 0:
+        return data[:limit].decode("utf-8", "ignore")
+    head = data[: room // 3].decode("utf-8", "ignore")
+    tail = data[-(room - room // 3) :].decode("utf-8", "ignore")
+    return head + _MARK.format(len(data) + skipped - room) + tail
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` on one line of at most `limit` characters, cut in the middle."""
+    if len(text) > 4 * limit:
+        text = text[: 2 * limit] + text[-2 * limit :]
+    text = clean(" ".join(text.split()))
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def message_of(exc: BaseException) -> str:
+    """Return `str(exc)`, or a placeholder where that raises.
+
+    Any BaseException is caught, as the standard library's `traceback` does: a hostile
+    `__str__` must not replace the app's own exception.
+    """
+    try:
+        text = str(exc)
+        return text if type(text) is str else str.__str__(text)
+    except BaseException:
+        return f"<{type_name(exc)} whose str() raises>"
+
+
+def type_name(exc: BaseException) -> str:
+    """Return the fully qualified class name, bare for a builtin (semconv `exception.type`)."""
+    return class_name(type(exc))
+
+
+def class_name(cls: type) -> str:
+    """Return module and qualified name of `cls`, bare for a builtin."""
+    name = cls.__qualname__
+    module = getattr(cls, "__module__", None)
+    if not isinstance(module, str) or module == "builtins":
+        return clean(name)
+    return clean(f"{module}.{name}")

@@ -13,6 +13,7 @@ _cause: Any = BaseException.__dict__["__cause__"].__get__
 _context: Any = BaseException.__dict__["__context__"].__get__
 _suppress: Any = BaseException.__dict__["__suppress_context__"].__get__
 _traceback: Any = BaseException.__dict__["__traceback__"].__get__
+_set_traceback: Any = BaseException.__dict__["__traceback__"].__set__
 
 if sys.version_info >= (3, 11):
     _group: tuple[type[BaseException], ...] = (BaseExceptionGroup,)
@@ -34,6 +35,16 @@ class Link(NamedTuple):
 def traceback_of(exc: BaseException) -> Any:
     """Return the traceback of `exc`, whatever its class does to attribute access."""
     return _traceback(exc)
+
+
+def drop_frame(exc: BaseException) -> None:
+    """Take the calling frame out of the traceback of the exception that it has just caught.
+
+    Call it right before a bare `raise`. Python 3.10 restores the traceback there; the frame stays.
+    """
+    tb = _traceback(exc)
+    if tb is not None:
+        _set_traceback(exc, tb.tb_next)
 
 
 def is_group(exc: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,15 +60,15 @@ class Settings:
         if self.preset not in get_args(Preset):
             raise _bad("preset", self.preset, f"one of {_listed(get_args(Preset))}")
         if self.client_errors not in get_args(ClientErrors):
-            raise _bad("client_errors", self.client_errors, f"one of {_listed(get_args(ClientErrors))}")
+            raise _bad(
+                "client_errors", self.client_errors, f"one of {_listed(get_args(ClientErrors))}"
+            )
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise _bad(name, getattr(self, name), f"at least {least}")
 
 
-_KINDS: Mapping[str, type] = {
-    f.name: type(f.default) for f in dataclasses.fields(Settings)
-}
+_KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
 _LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,
@@ -88,12 +89,20 @@ def configure(**values: Any) -> Settings:
     """
     resolved = resolve(values)
     _configured.update(values)
+    current.cache_clear()
     return resolved
 
 
 def reset() -> None:
-    """Forget what `configure()` set."""
+    """Forget what `configure()` set, and read the environment anew."""
     _configured.clear()
+    current.cache_clear()
+
+
+@functools.cache
+def current() -> Settings:
+    """Return the process-wide settings: `configure()`, then the environment as first read."""
+    return resolve()
 
 
 def resolve(

@@ -42,7 +42,14 @@ def one_line(text: str, limit: int) -> str:
     """Return `text` on one line of at most `limit` characters, cut in the middle."""
     if len(text) > 4 * limit:
         text = text[: 2 * limit] + text[-2 * limit :]
-    text = clean(" ".join(text.split()))
+    return shorten(" ".join(text.split()), limit)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return `text`, valid and at most `limit` characters, cut in the middle."""
+    if len(text) > 2 * limit:
+        text = text[:limit] + text[-limit:]
+    text = clean(text)
     if len(text) <= limit:
         return text
     head = (limit - 1) // 2
@@ -60,6 +67,15 @@ def message_of(exc: BaseException) -> str:
         return text if type(text) is str else str.__str__(text)
     except BaseException:
         return f"<{type_name(exc)} whose str() raises>"
+
+
+def is_printable(exc: BaseException) -> bool:
+    """Tell whether `str(exc)` works."""
+    try:
+        str(exc)
+    except BaseException:
+        return False
+    return True
 
 
 def type_name(exc: BaseException) -> str:

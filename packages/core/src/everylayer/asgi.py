@@ -1,0 +1,226 @@
+"""Neutral ASGI seams: around a whole app, and between two layers.
+
+Source: asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind
+
+from .chain import drop_frame
+from .failsafe import contained
+from .layers import Layer, LayerMap
+from .ledger import Ledger
+from .observer import observe
+from .settings import Settings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+ClientStatus = Callable[[BaseException], "int | None"]
+
+SCOPE_KEY = "everylayer"
+_STARTS = {
+    "http.response.start": 200,
+    "websocket.accept": 101,
+    "websocket.http.response.start": 403,
+}
+
+
+def no_client_status(exc: BaseException) -> int | None:
+    """Give no exception a client status: plain ASGI knows none."""
+    return None
+
+
+class Probe:
+    """Shows what crosses it to the request's ledger, and passes everything on unchanged.
+
+    Args:
+        app: the layer that it stands around.
+        layer: what to call it; None lets the traceback tell.
+        client_status: status that the framework gives an exception.
+    """
+
+    __slots__ = ("__weakref__", "app", "client_status", "layer")
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        layer: Layer | None = None,
+        client_status: ClientStatus = no_client_status,
+    ) -> None:
+        self.app = app
+        self.layer = layer
+        self.client_status = client_status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except BaseException as exc:
+            see(exc, scope, self.layer, self.client_status)
+            drop_frame(exc)
+            raise
+
+
+class Seam:
+    """The outermost seam: one ledger a request, from its first layer to its last message.
+
+    Within another one it is a probe. Sending a response while an exception is being handled shows
+    who swallowed it: `sys.exc_info()` in `send` is the error of the `except` block around it.
+
+    Args:
+        app: the application, or its outermost layer.
+        settings: the rules in force.
+        layers: names layers from tracebacks.
+        layer: what to call the app itself where nothing better is known.
+        client_status: status that the framework gives an exception.
+    """
+
+    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        layers: LayerMap | None = None,
+        layer: Layer | None = None,
+        client_status: ClientStatus = no_client_status,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.layers = layers
+        self.layer = layer
+        self.client_status = client_status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if SCOPE_KEY in scope:
+            try:
+                await self.app(scope, receive, send)
+            except BaseException as exc:
+                see(exc, scope, self.layer, self.client_status)
+                drop_frame(exc)
+                raise
+            return
+        ledger = Ledger(self.settings, self.layers)
+        ledger.bind(trace.get_current_span())
+        scope[SCOPE_KEY] = ledger
+        escaped: BaseException | None = None
+        try:
+            await self.app(scope, receive, watch_send(send, ledger, self.layer, self.client_status))
+        except BaseException as exc:
+            see(exc, scope, self.layer, self.client_status)
+            drop_frame(exc)
+            escaped = exc
+            raise
+        finally:
+            close(ledger, scope, escaped)
+            del escaped
+
+
+def see(
+    exc: BaseException,
+    scope: Scope,
+    layer: Layer | None,
+    client_status: ClientStatus,
+    phase: str = "call",
+) -> None:
+    """Show `exc` to the ledger of the request whose `scope` this is."""
+    observe(
+        exc,
+        layer,
+        phase,
+        ledger=scope.get(SCOPE_KEY),
+        client_status=_status_of(exc, client_status),
+    )
+
+
+def watch_send(
+    send: Send,
+    ledger: Ledger,
+    layer: Layer | None = None,
+    client_status: ClientStatus = no_client_status,
+    *,
+    outermost: bool = True,
+) -> Send:
+    """Return `send`, which tells `ledger` of the response's start and of what it hides.
+
+    Args:
+        send: the server's, or the outer layer's.
+        ledger: the request's.
+        layer: who gets the blame where the traceback names nobody.
+        client_status: status that the framework gives an exception.
+        outermost: what passes here is the final response.
+    """
+    before = sys.exc_info()[1]
+
+    async def watched(message: Message) -> None:
+        implied = _STARTS.get(message["type"])
+        if implied is not None:
+            exc = sys.exc_info()[1]
+            if exc is not None and exc is not before:
+                observe(
+                    exc, layer, "call", ledger=ledger, client_status=_status_of(exc, client_status)
+                )
+            if outermost:
+                ledger.responded(message.get("status", implied))
+        await send(message)
+
+    return watched
+
+
+@contained
+def _status_of(exc: BaseException, client_status: ClientStatus) -> int | None:
+    return client_status(exc)
+
+
+def close(ledger: Ledger, scope: Scope, escaped: BaseException | None = None) -> None:
+    """Close `ledger`; the request's server span is made afterwards where there was none."""
+    if ledger.errors:
+        ledger.close(escaped, lambda status: server_span(scope, ledger.start_ns, status))
+    else:
+        ledger.close()
+
+
+def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
+    """Start the server span of a request after the fact, as the ASGI instrumentation would have.
+
+    Args:
+        scope: the request's; a lifespan scope gets a span of kind INTERNAL.
+        start_ns: when the request began, nanoseconds since the epoch.
+        status: of the response, None where there was none.
+
+    Returns:
+        A started span in the trace that the request's headers name; None without a provider.
+    """
+    if not provider_configured():
+        return None
+    tracer = trace.get_tracer("everylayer")
+    if scope["type"] == "lifespan":
+        return tracer.start_span("lifespan", start_time=start_ns)
+    # Declared by the framework packages; the core alone does not need it.
+    from opentelemetry.instrumentation import asgi
+
+    name, _ = asgi.get_default_span_details(dict(scope))
+    span = tracer.start_span(
+        name,
+        context=propagate.extract(dict(scope), getter=asgi.asgi_getter),
+        kind=SpanKind.SERVER,
+        start_time=start_ns,
+        attributes=asgi.collect_request_attributes(scope),  # type: ignore[no-untyped-call]
+    )
+    if status is not None:
+        span.set_attribute("http.status_code", status)
+    return span
+
+
+def provider_configured() -> bool:
+    """Tell whether the process has a tracer provider, so that a span goes anywhere."""
+    provider = trace.get_tracer_provider()
+    return not isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider))

@@ -1,0 +1,247 @@
+"""What the seams of one request saw, held until the request's outcome says what it means."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from . import chain, spans, text, writer
+from .failsafe import contained
+from .layers import Layer, LayerMap
+from .settings import Settings
+from .sighting import Sighting
+
+ServerSpan = Callable[["int | None"], "Span | None"]
+
+# Errors of many requests may arrive at once; happy requests never come here.
+_lock = threading.Lock()
+
+
+class Ledger:
+    """The errors of one request and the span that they belong to.
+
+    Made by the request's outermost seam, which tells it about the response and closes it, or by
+    `ledger_for` where no seam of ours surrounds the request.
+
+    Args:
+        settings: the rules in force.
+        layers: what names a layer from a traceback, if the framework's package has a map.
+        surrounded: an outermost seam stands around the request and will call `close`.
+
+    Attributes:
+        span: the span of the request, None while there is none.
+        status: the status of the response that went out, None before it started.
+        start_ns: when the request began, nanoseconds since the epoch.
+    """
+
+    __slots__ = ("_inside", "_open", "layers", "page", "settings", "span", "start_ns", "status")
+
+    def __init__(
+        self, settings: Settings, layers: LayerMap | None = None, *, surrounded: bool = True
+    ) -> None:
+        self.settings = settings
+        self.layers = layers
+        self.span: Span | None = None
+        self.status: int | None = None
+        self.start_ns = time.time_ns()
+        self.page: writer.Page | None = None
+        self._open = surrounded
+        self._inside = False
+
+    @property
+    def errors(self) -> bool:
+        """Whether any seam has seen an exception."""
+        return self.page is not None
+
+    def exceptions(self) -> Iterator[BaseException]:
+        """Yield the exceptions seen and still held."""
+        return (sighting.exc for sighting in (self.page.seen if self.page else ()))
+
+    def bind(self, span: Span, *, inside: bool = False) -> None:
+        """Make `span` the request's span; one of kind SERVER replaces one of another kind.
+
+        Args:
+            span: a span; one that is invalid is passed over.
+            inside: it began within the outermost seam, so that seam outlives it.
+        """
+        if span is INVALID_SPAN or span is self.span:
+            return
+        if self.span is not None:
+            better = spans.is_server(span) and not spans.is_server(self.span)
+            if not (better or (spans.recording(span) and not _ever_recorded(self.span))):
+                return
+            guard = spans.guard_of(self.span)
+            if guard is not None and guard.ledger is self:
+                guard.remove()
+                if guard.held_ns is not None:
+                    self.span.end(guard.held_ns)
+        elif not span.get_span_context().is_valid:
+            return
+        self.span = span
+        self._inside = inside
+
+    def responded(self, status: int) -> None:
+        """Take the status of the response that the outermost seam lets out."""
+        self.status = status
+        if self.page is not None:
+            self._end_held_span()
+
+    def close(
+        self, escaped: BaseException | None = None, server_span: ServerSpan | None = None
+    ) -> None:
+        """Settle the request: its outermost seam returns, or raises `escaped`.
+
+        Args:
+            escaped: the exception that leaves the app.
+            server_span: starts the request's server span after the fact, given the status;
+                called when errors were seen and no span was ever bound.
+        """
+        self._open = False
+        if self.page is not None:
+            self._settle(escaped, server_span)
+
+    @contained
+    def see(
+        self,
+        exc: BaseException,
+        tb: TracebackType | None = None,
+        *,
+        layer: Layer | None = None,
+        phase: str = "",
+        client_status: int | None = None,
+        handled: bool | None = None,
+        explicit: bool = False,
+        attributes: Mapping[str, Any] | None = None,
+        time_ns: int | None = None,
+    ) -> None:
+        """Take a sighting of `exc`; `everylayer.observer.observe` is the door for seams."""
+        if not self.settings.enabled or isinstance(exc, GeneratorExit):
+            return
+        self._find_span()
+        guard = self._guard()
+        if guard is not None and guard.ledger is not self:
+            self._share(guard)
+        if self.page is None:
+            self.page = writer.Page()
+        with _lock:
+            sighting = self.page.find(exc)
+            first = sighting is None
+            if sighting is None:
+                sighting = Sighting(exc, tb or chain.traceback_of(exc), time_ns or time.time_ns())
+                sighting.after_start = self.status is not None
+                sighting.late = spans.ended(self.span) or self._held_and_answered(guard)
+                self.page.add(sighting, self.settings.max_events)
+            sighting.add(tb or chain.traceback_of(exc), layer, phase, client_status, self.layers)
+            if explicit:
+                sighting.explicit = True
+                sighting.attributes = attributes
+            if handled is not None:
+                sighting.handled = handled
+        if first and guard is not None and not text.is_printable(exc):
+            guard.shield(exc)
+        if not self._open and guard is None:
+            self.flush()
+
+    @contained
+    def flush(self) -> None:
+        """Write what has not been written; let go of it unless the request still runs."""
+        page = self.page
+        if page is None:
+            return
+        with _lock:
+            pending = page.take()
+        if pending:
+            writer.write(self.span, page, pending, self.settings, self._outcome())
+        if not self._open:
+            page.seen.clear()
+
+    def undecided(self) -> bool:
+        """Tell whether what comes next can still change the meaning of an error."""
+        if not self._open or self.page is None:
+            return False
+        return self.status is None or any(
+            sighting.after_start and not sighting.written for sighting in self.page.seen
+        )
+
+    def _find_span(self) -> None:
+        if self.span is None or not spans.is_server(self.span):
+            self.bind(trace.get_current_span(), inside=True)
+
+    def _guard(self) -> spans.SpanGuard | None:
+        span = self.span
+        if span is None or spans.ended(span) or not spans.recording(span):
+            return None
+        return spans.guard_of(span) or spans.SpanGuard(span, self)
+
+    def _share(self, guard: spans.SpanGuard) -> None:
+        """Keep one page for one span, whichever seam or `record` call came to it first."""
+        other = guard.ledger.page
+        if self.page is None:
+            self.page = other
+        elif other is not None and other is not self.page:
+            self.page.absorb(other)
+            guard.ledger.page = self.page
+        if self._open:
+            guard.ledger = self
+
+    def _held_and_answered(self, guard: spans.SpanGuard | None) -> bool:
+        return guard is not None and guard.held_ns is not None and self.status is not None
+
+    def _outcome(self) -> int | None:
+        """Return the status of the final response: that of the outermost witness."""
+        written = spans.response_status(self.span)
+        outer, inner = (self.status, written) if self._inside else (written, self.status)
+        return inner if outer is None else outer
+
+    @contained
+    def _end_held_span(self) -> None:
+        guard = spans.guard_of(self.span)
+        if guard is not None and guard.held_ns is not None:
+            guard.finish()
+
+    @contained
+    def _settle(self, escaped: BaseException | None, server_span: ServerSpan | None) -> None:
+        page = self.page
+        assert page is not None
+        if escaped is not None and self.status is not None:
+            sighting = page.find(escaped)
+            if sighting is not None:
+                sighting.escaped = True
+        if self.span is None and server_span is not None and self.settings.server_span:
+            self._settle_on_new(server_span)
+            return
+        guard = spans.guard_of(self.span)
+        if guard is None:
+            self.flush()
+        elif guard.held_ns is not None or (self._inside and escaped is not None):
+            # Stock leaves its span open when a BaseException passes it.
+            guard.finish()
+
+    def _settle_on_new(self, server_span: ServerSpan) -> None:
+        span = server_span(self.status)
+        if span is None:
+            self.flush()
+            return
+        self.span = span
+        self.flush()
+        span.end()
+
+
+def ledger_for(span: Span, settings: Settings, layers: LayerMap | None = None) -> Ledger:
+    """Return the ledger that guards `span`; if none does, one without an outermost seam."""
+    guard = spans.guard_of(span)
+    if guard is not None:
+        return guard.ledger
+    ledger = Ledger(settings, layers, surrounded=False)
+    ledger.bind(span)
+    return ledger
+
+
+def _ever_recorded(span: Span) -> bool:
+    return spans.ended(span) or spans.recording(span)

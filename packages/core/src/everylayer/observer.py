@@ -1,0 +1,52 @@
+"""The door: every seam shows here what it saw, and so may the app."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from opentelemetry import trace
+
+from . import settings
+from .failsafe import contained
+from .layers import Layer
+from .ledger import Ledger, ledger_for
+
+
+@contained
+def observe(
+    exc: BaseException,
+    layer: Layer | None = None,
+    phase: str = "",
+    *,
+    ledger: Ledger | None = None,
+    client_status: int | None = None,
+    tb: TracebackType | None = None,
+) -> None:
+    """Take what a seam saw. Never raises, never blocks; the same exception counts once.
+
+    Args:
+        exc: the exception that crosses, or is converted at, the seam.
+        layer: the layer it came from; None lets the traceback tell.
+        phase: what the layer was doing, such as `process_view` or `stream`.
+        ledger: the request's; None takes that of the current span.
+        client_status: the 3xx or 4xx status that the framework gives this exception.
+        tb: its traceback, where the exception no longer has one.
+    """
+    if ledger is None:
+        ledger = ledger_for(trace.get_current_span(), settings.current())
+    ledger.see(exc, tb, layer=layer, phase=phase, client_status=client_status)
+
+
+@contained
+def record(exc: BaseException, layer: str | None = None, handled: bool | None = None) -> None:
+    """Record `exc` on the current span: for an error that the app deals with by itself.
+
+    Args:
+        exc: the exception, raised or not.
+        layer: name of the part of the app that it came from.
+        handled: True keeps the span's status, False makes it ERROR; None leaves it to the
+            response.
+    """
+    ledger = ledger_for(trace.get_current_span(), settings.current())
+    where = Layer(layer, "app") if layer else None
+    ledger.see(exc, layer=where, phase="record", handled=handled, explicit=True)

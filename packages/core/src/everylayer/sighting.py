@@ -1,0 +1,83 @@
+"""One exception of one request, as the seams saw it; alive only until the outcome is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from .layers import Layer, LayerMap
+
+
+class Sighting:
+    """What is known of an exception before its record is built.
+
+    Attributes:
+        exc: the exception itself; dropped with the sighting.
+        tb: the longest traceback that any seam saw.
+        layer: where it began, None while no seam could tell.
+        phase: what that layer was doing.
+        time_ns: when the first seam saw it, nanoseconds since the epoch.
+        client_status: the 3xx or 4xx status that the framework gives this exception.
+        handled: what the caller of `everylayer.record` said.
+        explicit: the app asked for the record, so policy cannot leave it out.
+        attributes: what the app passed to `Span.record_exception`.
+        escaped: it left the app after the response had started.
+        after_start: the response had started when it was seen.
+        late: the span had ended when it was seen.
+        written: it has been dealt with.
+    """
+
+    __slots__ = (
+        "after_start",
+        "attributes",
+        "client_status",
+        "escaped",
+        "exc",
+        "explicit",
+        "handled",
+        "late",
+        "layer",
+        "phase",
+        "tb",
+        "time_ns",
+        "written",
+    )
+
+    def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:
+        self.exc = exc
+        self.tb = tb
+        self.time_ns = time_ns
+        self.layer: Layer | None = None
+        self.phase = ""
+        self.client_status: int | None = None
+        self.handled: bool | None = None
+        self.explicit = False
+        self.attributes: Mapping[str, Any] | None = None
+        self.escaped = False
+        self.after_start = False
+        self.late = False
+        self.written = False
+
+    def add(
+        self,
+        tb: TracebackType | None,
+        layer: Layer | None,
+        phase: str,
+        client_status: int | None,
+        layers: LayerMap | None,
+    ) -> None:
+        """Take what another seam knows: the longer traceback, and whatever was missing."""
+        if _longer(tb, self.tb):
+            self.tb = tb
+        if self.layer is None:
+            self.layer = layer or (layers.locate(self.tb) if layers is not None else None)
+            self.phase = phase or self.phase
+        if self.client_status is None:
+            self.client_status = client_status
+
+
+def _longer(one: TracebackType | None, other: TracebackType | None) -> bool:
+    while one is not None and other is not None:
+        one, other = one.tb_next, other.tb_next
+    return one is not None

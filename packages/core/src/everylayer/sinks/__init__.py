@@ -1,0 +1,1 @@
+"""Where a record goes: a span event, a log event."""

@@ -1,0 +1,35 @@
+"""The exception as a log event, where OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN asks for it.
+
+Source: semantic-conventions docs/exceptions/exceptions-logs.md, docs/http/http-exceptions.md.
+"""
+
+from __future__ import annotations
+
+from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+from opentelemetry.trace import Span, SpanKind, set_span_in_context
+
+from ..record import ErrorRecord
+from . import attributes
+
+HTTP_EVENT = "http.server.request.exception"
+EVENT = "exception"
+
+
+def write(span: Span, record: ErrorRecord) -> None:
+    """Emit `record` as a log event of `span`'s trace.
+
+    The exception object is left out on purpose: the SDK would format it again, and raise
+    where its `__str__` does.
+    """
+    server = getattr(span, "kind", None) is SpanKind.SERVER
+    severity = SeverityNumber.WARN if record.handled else SeverityNumber.ERROR
+    get_logger("everylayer").emit(
+        LogRecord(
+            timestamp=record.time_ns,
+            context=set_span_in_context(span),
+            severity_number=severity,
+            severity_text=severity.name,
+            attributes=attributes.of(record),
+            event_name=HTTP_EVENT if server else EVENT,
+        )
+    )

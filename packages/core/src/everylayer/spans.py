@@ -1,0 +1,205 @@
+"""Spans: what is asked of them, the guard on a failing one, and its late children."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from . import text
+from .failsafe import contained
+from .record import ErrorRecord
+from .sinks import attributes, span_event
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+
+_GUARD = "_everylayer_guard"
+_GUARDED = ("record_exception", "set_status", "end", "is_recording")
+_STATUS_KEYS = ("http.response.status_code", "http.status_code")
+
+# These format `str(exc)` into a status as soon as the span says that it records, so an exception
+# whose `__str__` raises is replaced by that failure. All they do for it is done by us.
+_FORMATTERS = frozenset(
+    {
+        ("opentelemetry.trace", "use_span"),
+        ("opentelemetry.sdk.trace", "__exit__"),
+        ("opentelemetry.instrumentation.fastapi", "__call__"),
+    }
+)
+
+
+def recording(span: Span | None) -> bool:
+    """Tell whether `span` takes events, whatever its guard says to others."""
+    return span is not None and bool(type(span).is_recording(span))
+
+
+def ended(span: Span | None) -> bool:
+    """Tell whether `span` recorded once and has ended."""
+    return getattr(span, "end_time", None) is not None
+
+
+def is_server(span: Span | None) -> bool:
+    """Tell whether `span` is of kind SERVER."""
+    return getattr(span, "kind", None) is SpanKind.SERVER
+
+
+def response_status(span: Span | None) -> int | None:
+    """Return the HTTP status that an instrumentation wrote on `span`, under its old or new name."""
+    found: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+    for key in _STATUS_KEYS:
+        value = found.get(key)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def has_event(span: Span, record: ErrorRecord) -> bool:
+    """Tell whether somebody recorded this very error on `span` before its guard stood."""
+    where = f'File "{record.file}", line {record.line}, in '
+    for event in getattr(span, "events", ()):
+        values = event.attributes or {}
+        if (
+            event.name == span_event.EVENT
+            and values.get(attributes.EXCEPTION_TYPE) == record.type
+            and where in str(values.get(attributes.EXCEPTION_STACKTRACE, ""))
+            and text.cut(str(values.get(attributes.EXCEPTION_MESSAGE)), len(record.message) + 64)
+            == record.message
+        ):
+            return True
+    return False
+
+
+def fail(span: Span, record: ErrorRecord, max_description_chars: int) -> None:
+    """Mark `span` as failed by `record`, unless the app itself described its failure."""
+    status = getattr(span, "status", None)
+    described = status is not None and status.status_code is StatusCode.ERROR and status.description
+    if described and described not in _stock_descriptions(record.type, record.message):
+        span.set_attribute(attributes.ERROR_TYPE, record.type)
+        span.set_attribute(attributes.LAYER_NAME, record.layer.name)
+        return
+    span_event.fail(span, record, max_description_chars)
+
+
+def add_late(parent: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> Span:
+    """Put `record` on a short child of the ended span `parent`, and return that child."""
+    context = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
+    tracer = trace.get_tracer("everylayer")
+    span = tracer.start_span(
+        f"{record.layer.name} (late)", context=context, start_time=record.time_ns
+    )
+    if event:
+        span_event.write(span, record, None)
+    span_event.fail(span, record, max_description_chars)
+    span.end()
+    return span
+
+
+def guard_of(span: Span | None) -> SpanGuard | None:
+    """Return the guard on `span`, if there is one."""
+    guard = getattr(span, _GUARD, None)
+    return guard if isinstance(guard, SpanGuard) else None
+
+
+class SpanGuard:
+    """Stands on one failing span until it ends: nothing is recorded twice, no status is lost.
+
+    Whoever records an exception on the span (stock instrumentation, the app) records it through the
+    ledger. The span's end waits for the ledger where the outcome of the request is still open, and
+    keeps its time.
+    """
+
+    __slots__ = ("_hostile", "_span", "held_ns", "ledger")
+
+    def __init__(self, span: Span, ledger: Ledger) -> None:
+        self._span = span
+        self.ledger = ledger
+        self.held_ns: int | None = None
+        self._hostile: list[BaseException] = []
+        state = vars(span)
+        state[_GUARD] = self
+        state["record_exception"] = self._record_exception
+        state["set_status"] = self._set_status
+        state["end"] = self._end
+
+    def remove(self) -> None:
+        """Leave the span as it was found."""
+        state = vars(self._span)
+        for name in (_GUARD, *_GUARDED):
+            state.pop(name, None)
+        self._hostile = []
+
+    def shield(self, exc: BaseException) -> None:
+        """Keep stock from formatting `exc`, whose `__str__` raises."""
+        self._hostile.append(exc)
+        vars(self._span)["is_recording"] = self._is_recording
+
+    def finish(self, end_time: int | None = None) -> None:
+        """Write what is left and end the span, at the time at which it was first ended."""
+        if self.held_ns is not None:
+            end_time = self.held_ns
+        self.ledger.flush()
+        self.remove()
+        self._span.end(end_time)
+
+    def _end(self, end_time: int | None = None) -> None:
+        if not self._must_wait():
+            self.finish(end_time)
+        elif self.held_ns is None:
+            self.held_ns = time.time_ns() if end_time is None else end_time
+
+    @contained
+    def _must_wait(self) -> bool:
+        return self.ledger.undecided()
+
+    def _record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
+        self.ledger.see(exception, explicit=not by_stock, attributes=attributes, time_ns=timestamp)
+
+    def _set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
+        if not self._is_stale(status, description, by_stock):
+            type(self._span).set_status(self._span, status, description)
+
+    @contained
+    def _is_stale(self, status: Status | StatusCode, description: str | None, stock: bool) -> bool:
+        if isinstance(status, Status):
+            code, description = status.status_code, status.description
+        else:
+            code = status
+        if code is not StatusCode.ERROR:
+            return False
+        if description is None:
+            now = getattr(self._span, "status", None)
+            return now is not None and bool(now.description)
+        # Whether a known exception makes this an ERROR is for the outcome to say, not for stock.
+        return stock and any(
+            description in _stock_descriptions(type(exc).__name__, text.message_of(exc))
+            for exc in self.ledger.exceptions()
+        )
+
+    def _is_recording(self) -> bool:
+        caller = sys._getframe(1)
+        if (caller.f_globals.get("__name__"), caller.f_code.co_name) in _FORMATTERS:
+            current = sys.exc_info()[1]
+            if any(current is exc for exc in self._hostile):
+                return False
+        return recording(self._span)
+
+
+def _stock_descriptions(name: str, message: str) -> tuple[str, str]:
+    return f"{name.rpartition('.')[2]}: {message}", message
+
+
+def _by_opentelemetry(caller_globals: Mapping[str, Any]) -> bool:
+    return str(caller_globals.get("__name__", "")).startswith("opentelemetry.")

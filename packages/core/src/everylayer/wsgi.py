@@ -1,0 +1,235 @@
+"""Neutral WSGI seams: around a whole app, and between two layers.
+
+Source: PEP 3333.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind
+
+from .asgi import ClientStatus, no_client_status, provider_configured
+from .chain import drop_frame
+from .failsafe import contained
+from .layers import Layer, LayerMap
+from .ledger import Ledger
+from .observer import observe
+from .settings import Settings
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
+WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+ENVIRON_KEY = "everylayer.ledger"
+
+
+class Probe:
+    """Shows what crosses it to the request's ledger, and passes everything on unchanged."""
+
+    __slots__ = ("__weakref__", "app", "client_status", "layer")
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        layer: Layer | None = None,
+        client_status: ClientStatus = no_client_status,
+    ) -> None:
+        self.app = app
+        self.layer = layer
+        self.client_status = client_status
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return self.app(environ, start_response)
+        except BaseException as exc:
+            see(exc, environ, self.layer, self.client_status)
+            drop_frame(exc)
+            raise
+
+
+class Seam:
+    """The outermost seam: one ledger a request, from its first layer to the close of its body.
+
+    Args:
+        app: the application, or its outermost layer.
+        settings: the rules in force.
+        layers: names layers from tracebacks.
+        layer: what to call the app itself where nothing better is known.
+        client_status: status that the framework gives an exception.
+    """
+
+    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        settings: Settings,
+        layers: LayerMap | None = None,
+        layer: Layer | None = None,
+        client_status: ClientStatus = no_client_status,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.layers = layers
+        self.layer = layer
+        self.client_status = client_status
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if ENVIRON_KEY in environ:
+            return Probe(self.app, self.layer, self.client_status)(environ, start_response)
+        ledger = Ledger(self.settings, self.layers)
+        ledger.bind(trace.get_current_span())
+        environ[ENVIRON_KEY] = ledger
+        try:
+            body = self.app(
+                environ, watch_start(start_response, ledger, self.layer, self.client_status)
+            )
+        except BaseException as exc:
+            see(exc, environ, self.layer, self.client_status)
+            drop_frame(exc)
+            close(ledger, environ, exc)
+            raise
+        if isinstance(body, (list, tuple)) or is_file(body, environ):
+            close(ledger, environ)
+            return body
+        return Body(body, ledger, environ, self.layer)
+
+
+def is_file(body: Iterable[bytes], environ: Environ) -> bool:
+    """Tell whether the server may send `body` by a system call, so that it must stay as it is."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+class Body:
+    """A response body that shows what fails while it is sent, and closes the ledger at its end."""
+
+    __slots__ = ("_body", "_environ", "_iterator", "_layer", "_ledger")
+
+    def __init__(
+        self, body: Iterable[bytes], ledger: Ledger, environ: Environ, layer: Layer | None = None
+    ) -> None:
+        self._body = body
+        self._ledger = ledger
+        self._environ = environ
+        self._layer = layer
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._body)
+            return next(self._iterator)
+        except StopIteration:
+            raise
+        except BaseException as exc:
+            self._failed(exc, "stream")
+            drop_frame(exc)
+            raise
+
+    def close(self) -> None:
+        """Close the body, then the request."""
+        try:
+            inner = getattr(self._body, "close", None)
+            if inner is not None:
+                inner()
+        except BaseException as exc:
+            self._failed(exc, "close")
+            drop_frame(exc)
+            raise
+        finally:
+            close(self._ledger, self._environ)
+
+    def _failed(self, exc: BaseException, phase: str) -> None:
+        observe(exc, self._layer, phase, ledger=self._ledger)
+        close(self._ledger, self._environ, exc)
+
+
+def see(
+    exc: BaseException,
+    environ: Environ,
+    layer: Layer | None,
+    client_status: ClientStatus,
+    phase: str = "call",
+) -> None:
+    """Show `exc` to the ledger of the request whose `environ` this is."""
+    observe(
+        exc,
+        layer,
+        phase,
+        ledger=environ.get(ENVIRON_KEY),
+        client_status=_status_of(exc, client_status),
+    )
+
+
+def watch_start(
+    start_response: StartResponse,
+    ledger: Ledger,
+    layer: Layer | None = None,
+    client_status: ClientStatus = no_client_status,
+) -> StartResponse:
+    """Return `start_response`, which tells `ledger` of the status and of the error it answers."""
+    before = sys.exc_info()[1]
+
+    def started(status: str, headers: Any, *exc_info: Any) -> Callable[[bytes], object]:
+        given = exc_info[0] if exc_info else None
+        exc = given[1] if given else sys.exc_info()[1]
+        if exc is not None and exc is not before:
+            observe(exc, layer, "call", ledger=ledger, client_status=_status_of(exc, client_status))
+        _responded(ledger, status)
+        return start_response(status, headers, *exc_info)
+
+    return started
+
+
+@contained
+def _responded(ledger: Ledger, status: str) -> None:
+    ledger.responded(int(status[:3]))
+
+
+@contained
+def _status_of(exc: BaseException, client_status: ClientStatus) -> int | None:
+    return client_status(exc)
+
+
+def close(ledger: Ledger, environ: Environ, escaped: BaseException | None = None) -> None:
+    """Close `ledger`; the request's server span is made afterwards where there was none."""
+    if ledger.errors:
+        ledger.close(escaped, lambda status: server_span(environ, ledger.start_ns, status))
+    else:
+        ledger.close()
+
+
+def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | None:
+    """Start the server span of a request after the fact, as the WSGI instrumentation would have.
+
+    Args:
+        environ: the request's.
+        start_ns: when the request began, nanoseconds since the epoch.
+        status: of the response, None where there was none.
+
+    Returns:
+        A started span in the trace that the request's headers name; None without a provider.
+    """
+    if not provider_configured():
+        return None
+    # Declared by the framework packages; the core alone does not need it.
+    from opentelemetry.instrumentation import wsgi
+
+    span = trace.get_tracer("everylayer").start_span(
+        wsgi.get_default_span_name(environ),
+        context=propagate.extract(environ, getter=wsgi.wsgi_getter),
+        kind=SpanKind.SERVER,
+        start_time=start_ns,
+        attributes=wsgi.collect_request_attributes(environ),
+    )
+    if status is not None:
+        span.set_attribute("http.status_code", status)
+    return span

@@ -1,0 +1,145 @@
+"""Checks, tests, demo and builds: `python -m pip install nox && python -m nox -s tests`.
+
+Only pip is assumed: no uv, no interpreter besides the one that runs nox. Further interpreters
+are found on PATH and under pyenv; those that are absent are skipped by name.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+
+ROOT = Path(__file__).parent
+PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
+SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+LATEST = "tests/constraints/latest.txt"
+LOWEST = "tests/constraints/lowest.txt"
+
+
+def answers(command: str, version: str) -> bool:
+    """Whether `command` runs Python `version`: a pyenv shim is on PATH for versions not chosen."""
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
+    try:
+        answer = subprocess.run([command, "-c", code], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return answer.returncode == 0 and answer.stdout.strip() == version
+
+
+def under_pyenv(version: str) -> list[Path]:
+    """Return the folders of pyenv's builds of `version`, newest patch first."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    patches = {
+        int(patch): home / "bin"
+        for home in (root / "versions").glob(f"{version}.*")
+        if (patch := home.name.removeprefix(f"{version}.")).isdigit()
+    }
+    return [patches[patch] for patch in sorted(patches, reverse=True)]
+
+
+def find_interpreters() -> list[str]:
+    """Return the supported versions that are there, and put on PATH those that were not."""
+    present = []
+    for version in SUPPORTED:
+        command = f"python{version}"
+        if version == "{}.{}".format(*sys.version_info) or answers(command, version):
+            present.append(version)
+            continue
+        for folder in under_pyenv(version):
+            if answers(str(folder / command), version):
+                os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+                present.append(version)
+                break
+    return present
+
+
+PRESENT = find_interpreters()
+NEWEST = PRESENT[-1] if PRESENT else None
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.reuse_venv = "yes"
+# An absent version is named as skipped where another one runs; where none can, that is a failure.
+nox.options.error_on_missing_interpreters = not PRESENT
+
+
+def requirements(*groups: str) -> list[str]:
+    """Return our four distributions, to be built, and what the named groups list."""
+    pyproject = nox.project.load_toml("pyproject.toml")
+    ours = [f"./packages/{name}" for name in PACKAGES]
+    return [*ours, *nox.project.dependency_groups(pyproject, *groups)]
+
+
+def install(session: nox.Session, group: str, constraints: str = LATEST) -> None:
+    """Install our packages as wheels, so that what is tested is what is shipped."""
+    session.install("--constraint", constraints, *requirements(group))
+
+
+@nox.session(python=SUPPORTED)
+def tests(session: nox.Session) -> None:
+    """Run the whole suite; on the newest interpreter present, measure coverage too."""
+    install(session, "test")
+    args = session.posargs
+    if not args:
+        args = ["-n", "2", "--dist", "loadfile"]
+        if session.python == NEWEST:
+            args += ["--cov", "--cov-report=term"]
+    session.run("python", "-m", "pytest", *args)
+
+
+@nox.session(python=PRESENT[0] if PRESENT else None)
+def lowest(session: nox.Session) -> None:
+    """Run the suite against the oldest dependencies that the packages allow."""
+    install(session, "test", LOWEST)
+    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2", "--dist", "loadfile"]))
+
+
+@nox.session(python=NEWEST)
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("--constraint", LATEST, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=NEWEST)
+def types(session: nox.Session) -> None:
+    """Check the four packages with mypy in strict mode."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session(python=NEWEST)
+def demo(session: nox.Session) -> None:
+    """Show every layer of the three example apps failing, with stock alone and with everylayer."""
+    install(session, "demo")
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def bench(session: nox.Session) -> None:
+    """Measure the happy path and the cost of an error against stock instrumentation."""
+    install(session, "test")
+    session.run("python", "benchmarks", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def build(session: nox.Session) -> None:
+    """Build a wheel and a source distribution of each package into dist/."""
+    session.install("build")
+    for name in PACKAGES:
+        session.run("python", "-m", "build", "--outdir", "dist", f"packages/{name}")
+
+
+@nox.session(python=NEWEST)
+def constraints(session: nox.Session) -> None:
+    """Write the newest versions that resolve on each Python present to the constraints file."""
+    groups = requirements("test", "lint", "types", "demo")
+    session.run("python", "tests/constraints/refresh.py", *PRESENT, "--", *groups)

@@ -48,13 +48,16 @@ def drop_frame(exc: BaseException) -> None:
 
 
 def is_group(exc: BaseException) -> bool:
-    """Tell whether `exc` is an ExceptionGroup (never, before Python 3.11)."""
-    return isinstance(exc, _group)
+    """Tell whether `exc` is an ExceptionGroup (never, before Python 3.11).
+
+    By its type alone: `isinstance` asks the object for its `__class__`, which may be hostile.
+    """
+    return issubclass(type(exc), _group)
 
 
 def members(exc: BaseException) -> tuple[BaseException, ...]:
     """Return the direct members of a group, nothing for a plain exception."""
-    return _members(exc) if isinstance(exc, _group) else ()
+    return _members(exc) if is_group(exc) else ()
 
 
 def links(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[Link]:

@@ -121,7 +121,7 @@ class Ledger:
         time_ns: int | None = None,
     ) -> None:
         """Take a sighting of `exc`; `everylayer.observer.observe` is the door for seams."""
-        if not self.settings.enabled or isinstance(exc, GeneratorExit):
+        if not self.settings.enabled or issubclass(type(exc), GeneratorExit):
             return
         self._find_span()
         guard = self._guard()

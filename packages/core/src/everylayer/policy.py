@@ -39,7 +39,7 @@ def is_departure(exc: BaseException) -> bool:
     if is_group(exc):
         group = members(exc)
         return bool(group) and all(is_departure(member) for member in group[:_MAX_MEMBERS])
-    return isinstance(exc, _GONE) or matches(exc, _GONE_NAMES)
+    return issubclass(type(exc), _GONE) or matches(exc, _GONE_NAMES)
 
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:

@@ -1,0 +1,209 @@
+"""The rules of the code base that no linter knows, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {
+    "everylayer": ROOT / "packages" / "core",
+    "everylayer_django": ROOT / "packages" / "django_ext",
+    "everylayer_flask": ROOT / "packages" / "flask_ext",
+    "everylayer_starlette": ROOT / "packages" / "starlette_ext",
+}
+MAX_LINES = 400
+WEB = {"asgiref", "django", "fastapi", "flask", "starlette", "werkzeug"}
+# Who may import which web framework; core is absent because it may import none.
+OWN_WEB = {
+    "everylayer_django": {"asgiref", "django"},
+    "everylayer_flask": {"flask", "werkzeug"},
+    "everylayer_starlette": {"fastapi", "starlette"},
+}
+# Where an import name is not the name of the distribution that brings it; longest prefix wins.
+BROUGHT_BY = {
+    "asgiref": {"django", "opentelemetry-instrumentation-asgi"},
+    "opentelemetry": {"opentelemetry-api"},
+    "opentelemetry.instrumentation": {"opentelemetry-instrumentation"},
+    "opentelemetry.instrumentation.asgi": {"opentelemetry-instrumentation-asgi"},
+    "opentelemetry.instrumentation.wsgi": {"opentelemetry-instrumentation-wsgi"},
+    "opentelemetry.sdk": {"opentelemetry-sdk"},
+    "opentelemetry.semconv": {"opentelemetry-semantic-conventions"},
+    "opentelemetry.util.http": {
+        "opentelemetry-instrumentation-asgi",
+        "opentelemetry-instrumentation-wsgi",
+        "opentelemetry-util-http",
+    },
+    "sentry_sdk": {"sentry-sdk"},
+    "werkzeug": {"flask"},
+}
+
+MODULES = [
+    pytest.param(package, path, id=str(path.relative_to(folder / "src")))
+    for package, folder in FOLDERS.items()
+    for path in sorted((folder / "src" / package).rglob("*.py"))
+]
+
+
+def project(package: str) -> dict[str, object]:
+    text = (FOLDERS[package] / "pyproject.toml").read_text(encoding="utf-8")
+    return dict(tomllib.loads(text)["project"])
+
+
+def declared(package: str) -> dict[str, Requirement]:
+    listed = project(package)["dependencies"]
+    assert isinstance(listed, list)
+    return {canonicalize_name(r.name): r for r in map(Requirement, listed)}
+
+
+def is_type_checking(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def names_imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+        # `from a.b import c` may import the module a.b.c: keep the longer name, prefixes decide.
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {name for node in ast.walk(tree) for name in names_imported(node)}
+
+
+def imports_when_loaded(path: Path) -> set[str]:
+    """What the module cannot be loaded without: nothing in functions, in `try`, or for typing."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    plain = [n for n in tree.body if not is_type_checking(n) and not isinstance(n, ast.Try)]
+    return {name for node in plain for name in names_imported(node)}
+
+
+def root_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def brought_by(name: str) -> set[str]:
+    known = [p for p in BROUGHT_BY if name == p or name.startswith(f"{p}.")]
+    return BROUGHT_BY[max(known, key=len)] if known else {canonicalize_name(root_of(name))}
+
+
+def test_every_package_is_looked_at() -> None:
+    assert {param.values[0] for param in MODULES} == set(FOLDERS)
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES)
+def test_a_module_is_short_enough_to_hold_in_mind(package: str, path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES)
+def test_imports_point_inwards(package: str, path: Path) -> None:
+    roots = {root_of(name) for name in imports(path)}
+    siblings = set(FOLDERS) - {"everylayer", package}
+    foreign = WEB - OWN_WEB.get(package, set())
+    assert not roots & siblings, "core knows no framework package, these know only core"
+    assert not roots & foreign, "a framework is imported by its own package alone"
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES)
+def test_what_a_module_needs_is_declared(package: str, path: Path) -> None:
+    available = {canonicalize_name(package), *declared(package)}
+    if package != "everylayer":
+        available |= declared("everylayer").keys()
+    missing = {
+        name
+        for name in imports_when_loaded(path)
+        if root_of(name) not in sys.stdlib_module_names and not brought_by(name) & available
+    }
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("package", "path"), [p for p in MODULES if str(p.values[1]).endswith("__init__.py")]
+)
+def test_an_init_holds_names_only(package: str, path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), "it says what the package is"
+    for node in tree.body[1:]:
+        assigned = (
+            [ast.unparse(target) for target in node.targets] if isinstance(node, ast.Assign) else []
+        )
+        is_import = isinstance(node, (ast.Import, ast.ImportFrom))
+        assert is_import or assigned in (["__all__"], ["__version__"]), ast.unparse(node)
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_all_resolves(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
+def test_versions_are_in_step() -> None:
+    versions = {package: project(package)["version"] for package in FOLDERS}
+    assert len(set(versions.values())) == 1, versions
+    for package in FOLDERS:
+        module = importlib.import_module(package)
+        assert getattr(module, "__version__", versions[package]) == versions[package]
+
+
+@pytest.mark.parametrize("package", OWN_WEB)
+def test_a_framework_package_asks_for_its_own_minor_of_core(package: str) -> None:
+    version = Version(str(project("everylayer")["version"]))
+    core = declared(package)["everylayer"].specifier
+    assert core.contains(version)
+    assert not core.contains(Version(f"{version.major}.{version.minor + 1}"))
+    assert not core.contains(Version(f"{version.major}.{version.minor}.dev0"), prereleases=True)
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_licence_and_readme_travel_with_the_package(package: str) -> None:
+    folder = FOLDERS[package]
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    assert f"pip install {canonicalize_name(package)}\n" in (folder / "README.md").read_text()
+
+
+def pins(name: str) -> dict[str, set[str]]:
+    """Package -> pinned versions of a constraints file; a line that is no pin fails."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "tests" / "constraints" / name).read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        requirement = Requirement(line)
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "=="
+        assert requirement.url is None
+        found.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
+    return found
+
+
+@pytest.mark.parametrize("name", ["latest.txt", "lowest.txt"])
+def test_constraints_are_pins_without_a_registry(name: str) -> None:
+    assert len(pins(name)) > 10
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_the_floor_declared_is_the_floor_that_is_run(package: str) -> None:
+    lowest = pins("lowest.txt")
+    for name, requirement in declared(package).items():
+        floors = [s.version for s in requirement.specifier if s.operator == ">="]
+        for floor in floors:
+            release = Version(floor).release
+            assert {Version(pin).release[: len(release)] for pin in lowest[name]} == {release}, name

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from .text import one_line
@@ -60,6 +60,36 @@ def codes_of(target: Any, methods: Iterable[str] = ("__call__",)) -> Iterable[Co
         code = getattr(function, "__code__", None)
         if isinstance(code, CodeType):
             yield code
+
+
+_SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))
+
+
+def from_traceback(tb: TracebackType | None) -> Layer:
+    """Name the layer from the frames alone, where no seam stood and no map knows it.
+
+    It is the innermost callable with the parameters of an ASGI or WSGI app, else the innermost
+    function; `UNKNOWN` without a traceback.
+    """
+    found = last = None
+    while tb is not None:
+        last = tb.tb_frame
+        code = last.f_code
+        if any(code.co_varnames[: code.co_argcount][-len(s) :] == s for s in _SIGNATURES):
+            found = last
+        tb = tb.tb_next
+    frame = found or last
+    return UNKNOWN if frame is None else Layer(_frame_name(frame), "app")
+
+
+def _frame_name(frame: FrameType) -> str:
+    code = frame.f_code
+    name = str(getattr(code, "co_qualname", code.co_name))
+    owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
+    if name == code.co_name and owner is not None:
+        name = f"{type(owner).__qualname__}.{name}"
+    parts = name.removesuffix(".__call__").split(".<locals>.")
+    return one_line(".".join(parts[-2:]), _MAX_NAME)
 
 
 class LayerMap:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, settings, spans
-from .layers import UNKNOWN
+from .layers import from_traceback
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .settings import Settings
@@ -110,7 +110,7 @@ def write(
 def _entry(
     sighting: Sighting, page: Page, rules: Settings, response_status: int | None
 ) -> _Entry | None:
-    layer = sighting.layer or UNKNOWN
+    layer = sighting.layer or from_traceback(sighting.tb)
     verdict = judge(
         sighting.exc,
         rules,

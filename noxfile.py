@@ -94,7 +94,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *args)
 
 
-@nox.session(python=PRESENT[0] if PRESENT else None)
+@nox.session(python=SUPPORTED[0])
 def lowest(session: nox.Session) -> None:
     """Run the suite against the oldest dependencies that the packages allow."""
     install(session, "test", LOWEST)

@@ -34,6 +34,8 @@ OWN_WEB = {
     "everylayer_flask": {"flask", "werkzeug"},
     "everylayer_starlette": {"fastapi", "starlette"},
 }
+# Values and rules, each testable without a span.
+PURE = ["chain", "layers", "policy", "record", "rendering", "settings", "stacktrace", "text"]
 # Where an import name is not the name of the distribution that brings it; longest prefix wins.
 BROUGHT_BY = {
     "asgiref": {"django", "opentelemetry-instrumentation-asgi"},
@@ -119,6 +121,19 @@ def test_imports_point_inwards(package: str, path: Path) -> None:
     foreign = WEB - OWN_WEB.get(package, set())
     assert not roots & siblings, "core knows no framework package, these know only core"
     assert not roots & foreign, "a framework is imported by its own package alone"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_pure_half_knows_no_telemetry(name: str) -> None:
+    source = FOLDERS["everylayer"] / "src" / "everylayer"
+    for path in [source / f"{name}.py", *(source / name).glob("*.py")]:
+        if path.exists():
+            assert {root_of(n) for n in imports(path)} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("package", OWN_WEB)
+def test_patches_of_a_framework_are_in_one_file(package: str) -> None:
+    assert (FOLDERS[package] / "src" / package / "patches.py").is_file()
 
 
 @pytest.mark.parametrize(("package", "path"), MODULES)

@@ -1,0 +1,69 @@
+"""Stack traces as the standard library words them: bounded, and cheap from the second on."""
+
+from __future__ import annotations
+
+from types import FrameType, TracebackType
+from typing import NamedTuple
+
+from . import text
+from .failsafe import contained
+from .rendering.frames import FrameCache
+from .rendering.layout import Layout
+from .rendering.tree import plant
+
+# A name or a path longer than this is an attack on the exporter.
+_MAX_NAME_BYTES = 2048
+
+_frames = FrameCache()
+
+
+class Frame(NamedTuple):
+    """Where an error was raised: qualified function name, file, line (0 where unknown)."""
+
+    function: str
+    file: str
+    line: int
+
+
+def raising_frame(tb: TracebackType | None) -> Frame | None:
+    """Return the innermost frame of `tb`, None without a traceback."""
+    if tb is None:
+        return None
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    code = tb.tb_frame.f_code
+    # Before 3.11 a code object knows its bare name only.
+    name = getattr(code, "co_qualname", code.co_name)
+    module = _module_of(tb.tb_frame)
+    return Frame(
+        function=text.cut(f"{module}.{name}" if module else name, _MAX_NAME_BYTES),
+        file=text.cut(code.co_filename, _MAX_NAME_BYTES),
+        line=tb.tb_lineno or 0,
+    )
+
+
+def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: int) -> str:
+    """Return the text of `traceback.format_exception(type(exc), exc, tb)`, whole chain and all.
+
+    Never raises and keeps no reference to what it is given. The text is the same to the byte,
+    apart from lone surrogates, as long as it fits `max_bytes`; a longer one is cut in the
+    middle. What is sure to be cut is not made in the first place: see `plant`, `stack_lines`
+    and `final_lines` for what that may change in a text that is over the budget anyhow.
+
+    Args:
+        exc: any exception.
+        tb: its traceback, None for its own.
+        max_bytes: of UTF-8.
+    """
+    rendered = _render(exc, tb, max_bytes)
+    return text.cut(text.message_of(exc), max_bytes) if rendered is None else rendered
+
+
+@contained
+def _render(exc: BaseException, tb: TracebackType | None, max_bytes: int) -> str:
+    return Layout(_frames, max_bytes).render(plant(exc, tb, max_bytes))
+
+
+def _module_of(frame: FrameType) -> str:
+    module = frame.f_globals.get("__name__")
+    return module if isinstance(module, str) else ""

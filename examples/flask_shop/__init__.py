@@ -1,0 +1,1 @@
+"""The shop as a Flask app with WSGI layers around it."""

@@ -1,0 +1,37 @@
+"""One Django project for the whole directory, and its importable parts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import django
+import pytest
+from django.conf import settings
+
+from contract.telemetry import Telemetry, session
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+if not settings.configured:
+    settings.configure(
+        SECRET_KEY="not a secret",
+        ROOT_URLCONF="djangoapp.urls",
+        ALLOWED_HOSTS=["127.0.0.1", "testserver"],
+        MIDDLEWARE=[],
+        LOGGING_CONFIG=None,
+        USE_TZ=True,
+    )
+    django.setup()
+    quiet = logging.getLogger("django")
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """The process's spans, empty."""
+    with session() as made:
+        yield made

@@ -1,0 +1,62 @@
+"""Where the running case fails: the layers ask, the case has answered beforehand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from contract.faults import Fault, fault_site
+
+_faults: dict[str, Fault] = {}
+calls: list[str] = []
+
+
+@contextlib.contextmanager
+def failing(faults: Mapping[str, Fault]) -> Iterator[None]:
+    """Make the sites of these names fail, for the length of a case."""
+    _faults.clear()
+    _faults.update(faults)
+    calls.clear()
+    try:
+        yield
+    finally:
+        _faults.clear()
+
+
+def site(name: str) -> None:
+    """Fail here if the case says so."""
+    calls.append(name)
+    fault = _faults.get(name)
+    if fault is not None:
+        fault_site(fault)
+
+
+class Closes:
+    """A resource that a response closes."""
+
+    def close(self) -> None:
+        site("resource.close")
+
+
+class Chunks:
+    """An iterable body with a `close` of its own."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"one"
+        site("chunks")
+        yield b"two"
+
+    def close(self) -> None:
+        site("chunks.close")
+
+
+def receiver(signal: str) -> Any:
+    """Return a receiver for `signal` that fails at the site of its name."""
+
+    def on_signal(sender: Any, **kwargs: Any) -> None:
+        site(signal)
+
+    on_signal.__name__ = f"on_{signal}"
+    on_signal.__qualname__ = f"on_{signal}"
+    return on_signal

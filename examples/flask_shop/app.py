@@ -6,6 +6,8 @@ Flask's own chain of flask-cors, `authenticate`, `count_call`, the view, `audit`
 
 from __future__ import annotations
 
+import os
+
 from flask import Flask
 from flask_cors import CORS
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -17,12 +19,8 @@ from shop import tracing
 from . import hooks, layers, views
 
 
-def create_app(static_root: str | None = None) -> Flask:
-    """Build the shop.
-
-    Args:
-        static_root: folder that WhiteNoise serves under `/static/`.
-    """
+def create_app() -> Flask:
+    """Build the shop; WhiteNoise serves the folder `SHOP_STATIC_ROOT` under `/static/`."""
     tracing.start("flask-shop")
     app = Flask(__name__, static_folder=None)
     FlaskInstrumentor().instrument_app(app)
@@ -35,7 +33,7 @@ def create_app(static_root: str | None = None) -> Flask:
     app.wsgi_app = layers.Recovery(app.wsgi_app)  # type: ignore[method-assign]
     app.wsgi_app = layers.AccessLog(app.wsgi_app)  # type: ignore[method-assign]
     app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
-        app.wsgi_app, root=static_root, prefix="static/"
+        app.wsgi_app, root=os.environ.get("SHOP_STATIC_ROOT"), prefix="static/"
     )
     app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -1,0 +1,184 @@
+"""What the demo breaks: for each shop, one request for every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shop import drill
+
+PARTNER = {"origin": "https://partner.example"}
+TOKEN = {"authorization": "Bearer secret"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request that fails in one layer.
+
+    Attributes:
+        layer: where it fails, in words.
+        type: expected `exception.type`.
+        message: expected `exception.message`; what it starts with, where it ends in a path.
+        where: a function that the stack must name.
+        path: what is asked for.
+        point: value of the `x-fail` header.
+        headers: further request headers.
+        after: it fails once the client has its answer.
+    """
+
+    layer: str
+    type: str
+    message: str
+    where: str
+    path: str
+    point: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after: bool = False
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        """Everything the client sends, tracing apart."""
+        failing = {drill.HEADER: self.point} if self.point else {}
+        return {**TOKEN, **failing, **self.headers}
+
+
+def drilled(
+    layer: str,
+    point: str,
+    where: str,
+    path: str = "/orders/7",
+    headers: Mapping[str, str] | None = None,
+    *,
+    after: bool = False,
+) -> Case:
+    """Return a case whose error is that of a fire drill."""
+    error = drill.DRILLS[point]()
+    module = type(error).__module__
+    name = type(error).__qualname__
+    kind = name if module == "builtins" else f"{module}.{name}"
+    return Case(layer, kind, str(error), where, path, point, headers or {}, after)
+
+
+def _missing_file(layer: str) -> Case:
+    return Case(
+        layer,
+        "FileNotFoundError",
+        "[Errno 2] No such file or directory: ",
+        "get_response",
+        "/static/old.css",
+    )
+
+
+SOLD_OUT = "shop.errors.OutOfStock"
+NO_ANSWER = "shop.errors.InventoryUnavailable"
+NO_ANSWER_TEXT = "inventory cannot tell the stock of espresso"
+
+DJANGO = (
+    _missing_file("WhiteNoiseMiddleware (whitenoise)"),
+    drilled("CorsMiddleware (corsheaders)", "cors", "partner_may_call", "/report.csv", PARTNER),
+    drilled("AccessLogMiddleware, request", "access_log", "open_line"),
+    drilled("AccessLogMiddleware, response", "access_log.after", "write_line"),
+    drilled("RecoveryMiddleware itself", "error_page", "problem", "/stock/tea"),
+    drilled("RateLimitMiddleware.process_view", "limits", "process_view"),
+    drilled("AuthenticationMiddleware", "authentication", "identify"),
+    Case(
+        "AuthenticationMiddleware, denied",
+        "django.core.exceptions.PermissionDenied",
+        "token has been revoked",
+        "identify",
+        "/orders/7",
+        "credentials",
+    ),
+    drilled("tenant_middleware", "tenant", "find_tenant"),
+    drilled("view", "view", "basket_total"),
+    Case("view, recovered to 409", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    Case(
+        "view, other service down",
+        NO_ANSWER,
+        NO_ANSWER_TEXT,
+        "in_stock",
+        "/stock/espresso",
+        "inventory",
+    ),
+    drilled("template, after the view", "render", "total", "/orders/7/receipt"),
+    drilled("streaming body", "stream", "rows", "/report.csv"),
+)
+
+FLASK = (
+    _missing_file("WhiteNoise (WSGI)"),
+    drilled("AccessLog (WSGI), request", "access_log", "open_line"),
+    drilled("AccessLog (WSGI), response", "access_log.after", "write_line"),
+    drilled("Tenant (WSGI), recovered to 503", "tenant", "find_tenant"),
+    drilled("before_request authenticate", "authentication", "authenticate"),
+    Case(
+        "before_request, abort(403)",
+        "werkzeug.exceptions.Forbidden",
+        "403 Forbidden: token has been revoked",
+        "authenticate",
+        "/orders/7",
+        "credentials",
+    ),
+    drilled("before_request count_call", "limits", "count_call"),
+    drilled("view", "view", "basket_total"),
+    Case("view, answered with 409", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    Case(
+        "view, other service down",
+        NO_ANSWER,
+        NO_ANSWER_TEXT,
+        "in_stock",
+        "/stock/espresso",
+        "inventory",
+    ),
+    drilled("error handler itself", "error_page", "answer", "/stock/tea"),
+    drilled("template", "render", "total", "/orders/7/receipt"),
+    drilled("after_request audit", "audit", "audit"),
+    drilled("teardown_request release", "release", "release"),
+    drilled("streaming body", "stream", "rows", "/report.csv"),
+)
+
+STARLETTE = (
+    Case(
+        "CorrelationIdMiddleware",
+        "ValueError",
+        "badly formed hexadecimal UUID string",
+        "is_request_id",
+        "/orders/7",
+        headers={"x-request-id": "not-a-uuid"},
+    ),
+    drilled("AccessLogMiddleware, request", "access_log", "open_line"),
+    drilled("AccessLogMiddleware, response", "access_log.after", "write_line", after=True),
+    drilled("AuthenticationMiddleware backend", "authentication", "authenticate"),
+    Case(
+        "AuthenticationMiddleware, denied",
+        "starlette.authentication.AuthenticationError",
+        "token has been revoked",
+        "authenticate",
+        "/orders/7",
+        "credentials",
+    ),
+    drilled("TenantMiddleware, recovered", "tenant", "find_tenant"),
+    drilled("PricingMiddleware of a route", "pricing", "load_prices"),
+    drilled("endpoint", "view", "basket_total"),
+    Case("endpoint, answered with 409", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    Case(
+        "endpoint, other service down",
+        NO_ANSWER,
+        NO_ANSWER_TEXT,
+        "in_stock_async",
+        "/stock/espresso",
+        "inventory",
+    ),
+    drilled("exception handler itself", "error_page", "answer", "/stock/tea"),
+    Case(
+        "task group of an endpoint",
+        "ExceptionGroup",
+        "unhandled errors in a TaskGroup (2 sub-exceptions)",
+        "ask",
+        "/offers",
+        "render",
+    ),
+    drilled("background task", "background", "mail_receipt", after=True),
+    drilled("streaming body", "stream", "rows", "/report.csv"),
+)
+
+CASES: Mapping[str, tuple[Case, ...]] = {"django": DJANGO, "flask": FLASK, "starlette": STARLETTE}

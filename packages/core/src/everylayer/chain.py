@@ -85,10 +85,12 @@ def ancestors(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[BaseExcept
     """Yield every exception that was in flight when `exc` was raised, hidden ones too."""
     seen = {id(exc)}
     queue = [exc]
-    while queue and limit > 0:
+    while queue:
         current = queue.pop()
         for earlier in (_cause(current), _context(current)):
             if earlier is not None and id(earlier) not in seen:
+                if limit <= 0:
+                    return
                 seen.add(id(earlier))
                 limit -= 1
                 yield earlier

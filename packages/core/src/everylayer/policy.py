@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
+from typing import Any
 
 from .chain import is_group, members
 from .settings import Settings
@@ -32,6 +33,8 @@ _GONE_NAMES = frozenset(
 )
 _LAYER_KINDS = frozenset({"middleware", "hook"})
 _MAX_MEMBERS = 1000
+# Read through `type`: a metaclass may do as it likes with attribute access.
+_mro: Any = type.__dict__["__mro__"].__get__
 
 
 def is_departure(exc: BaseException) -> bool:
@@ -44,7 +47,7 @@ def is_departure(exc: BaseException) -> bool:
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:
     """Tell whether the class of `exc`, or one it derives from, has one of these dotted names."""
-    return bool(names) and any(class_name(cls) in names for cls in type(exc).__mro__)
+    return bool(names) and any(class_name(cls) in names for cls in _mro(type(exc)))
 
 
 def judge(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _MARK = "\n[... {} bytes left out ...]\n"
 _MARK_ROOM = 48
+_MAX_CLASS_NAME = 512
+
+# Read through `type`: a metaclass may define hostile properties of these names.
+_qualname: Any = type.__dict__["__qualname__"].__get__
+_module: Any = type.__dict__["__module__"].__get__
 
 
 def clean(text: str) -> str:
@@ -84,9 +91,12 @@ def type_name(exc: BaseException) -> str:
 
 
 def class_name(cls: type) -> str:
-    """Return module and qualified name of `cls`, bare for a builtin."""
-    name = cls.__qualname__
-    module = getattr(cls, "__module__", None)
-    if not isinstance(module, str) or module == "builtins":
-        return clean(name)
-    return clean(f"{module}.{name}")
+    """Return module and qualified name of `cls`, bare for a builtin; bounded, valid UTF-8."""
+    name = _qualname(cls)
+    try:
+        module = _module(cls)
+    except AttributeError:
+        module = None
+    if isinstance(module, str) and module != "builtins":
+        name = f"{module}.{name}"
+    return shorten(name, _MAX_CLASS_NAME)

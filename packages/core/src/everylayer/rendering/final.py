@@ -100,7 +100,8 @@ class _StandIn:
         return type(self._exc)
 
     def __str__(self) -> str:
-        return self._bounded(str(self._exc))
+        message: str = self._bounded(str(self._exc))
+        return message
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._exc, name)

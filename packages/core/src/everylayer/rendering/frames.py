@@ -1,136 +1,126 @@
 """The frames of a traceback as text, each rendered once by the standard library.
 
-The text of a frame depends on its code object, on the instruction that raised and on the
-source file alone: it holds no value of the running program, so one tenant's error cannot
-show in another's. A source file that is edited while the process runs keeps its old lines
-here, where the standard library would show the new ones.
+The text of a frame follows from its code object, the instruction that raised and the source
+file. It holds no value of the running program: what one tenant sent cannot show in another's
+stack. A source file edited while the process runs keeps its old lines here, where the standard
+library would show the new ones beside code that is still the old.
 """
 
 from __future__ import annotations
 
+import linecache
 import sys
 import traceback
 import weakref
 from types import CodeType, TracebackType
 
+from .cache import Generations
+
 # As `traceback` folds: so many equal places in a row are shown, the rest is counted.
 _SHOWN = 3
-# Longer texts (minified or generated source) are not kept.
-_LONGEST = 4096
-# No frame takes less; so many rendered frames fill the budget by themselves.
+# No frame takes less; that many frames fill a budget by themselves.
 _LEAST_BYTES = 24
+# Characters of text that count as one more entry of a cache.
+_UNIT = 1024
+# A longer statement is not looked up by its source.
+_MAX_LINES = 32
 
+# 3.10 knows no columns: there the text follows from code and line.
 _HAS_COLUMNS = sys.version_info >= (3, 11)
 
-# File, line and function: equal ones in a row are folded. Without a line, none are.
-Place = tuple[str, "int | None", str]
-# The code object guards against an address that was given to another one since.
-Rendered = tuple["weakref.ref[CodeType]", str, Place]
-Key = tuple[int, int]
+
+# One frame: its code object, which guards against an address that is another's by now; its
+# text; its place, which is file, line and function: equal ones in a row are folded, unless
+# empty. A plain tuple: made and taken apart for each frame.
+Rendered = tuple["weakref.ref[CodeType]", str, str]
 
 
 class FrameCache:
-    """Rendered frames by (address of the code object, instruction), the least used dropped.
+    """What was rendered before.
 
-    Two generations: when the young one is full it becomes the old one, and what is still in
-    use comes back from there. Each step is one atomic operation of a dict, so there is no
-    lock to wait for, or to deadlock on when a finalizer raises in the midst of it; two
-    threads that race lose at most some entries, which are rendered again.
+    Attributes:
+        by_code: (address of the code object, instruction) -> frame.
+        by_source: position -> source and text, for code objects that are made anew each time,
+            as those of templates are.
     """
 
-    __slots__ = ("_old", "_size", "young")
+    __slots__ = ("by_code", "by_source")
 
     def __init__(self, size: int = 16384) -> None:
-        """Hold at most twice `size` frames: some 16 MB of usual ones at the default."""
-        self._size = size
-        self.young: dict[Key, Rendered] = {}
-        self._old: dict[Key, Rendered] = {}
-
-    def get(self, key: Key, code: CodeType) -> Rendered | None:
-        """Return the frame if it is there and of this very `code`."""
-        found = self.young.get(key)
-        if found is not None and found[0]() is code:
-            return found
-        found = self._old.get(key)
-        if found is not None and found[0]() is code:
-            self.put(key, found)
-            return found
-        return None
-
-    def put(self, key: Key, rendered: Rendered) -> None:
-        """Keep a frame, in place of any other of that key."""
-        if len(self.young) >= self._size:
-            self._old = self.young
-            self.young = {}
-        self.young[key] = rendered
+        """Hold at most twice `size` frames: some 10 MB of usual ones at the default."""
+        self.by_code: Generations[tuple[int, int], Rendered] = Generations(size)
+        self.by_source: Generations[tuple[object, ...], tuple[str, str]] = Generations(size // 8)
 
     def clear(self) -> None:
         """Forget all frames."""
-        self.young = {}
-        self._old = {}
+        self.by_code.clear()
+        self.by_source.clear()
 
 
 def stack_lines(tb: TracebackType | None, frames: FrameCache, max_bytes: int) -> list[str]:
-    """Return the lines of the stack, without its heading, empty without a frame.
+    """Return the lines of the stack without its heading, nothing for no frames.
 
-    Of frames met for the first time, only as many are rendered in full as could fill
-    `max_bytes` by themselves, those at both ends; the rest go without their source line.
+    Of the frames met for the first time only as many are rendered in full as would fill
+    `max_bytes` alone, those at both ends; the rest go without their source line.
     """
     limit = getattr(sys, "tracebacklimit", None)
-    if type(limit) is not int:
-        limit = None
-    shown: list[Rendered] | None = None
-    if limit is None and _HAS_COLUMNS:
-        shown = _known(tb, frames)
-    if shown is None:
-        shown = _all(tb, frames, max_bytes, limit)
-    return _folded(shown)
+    if _HAS_COLUMNS and limit is None:
+        lines = _known(tb, frames)
+        if lines is not None:
+            return lines
+    return _folded(_all(tb, frames, max_bytes, limit if type(limit) is int else None))
 
 
-def _known(tb: TracebackType | None, frames: FrameCache) -> list[Rendered] | None:
-    """Return the frames if all of them were rendered before: the hot path."""
-    found = frames.young.get
-    shown: list[Rendered] = []
-    add = shown.append
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        rendered = found((id(code), tb.tb_lasti))
-        if rendered is None or rendered[0]() is not code:
-            return None
-        add(rendered)
-        tb = tb.tb_next
-    return shown
+def _known(tb: TracebackType | None, frames: FrameCache) -> list[str] | None:
+    """Return the lines if no frame is new and none is repeated: the hot path."""
+    young = frames.by_code.young
+    lines: list[str] = []
+    add = lines.append
+    last = None
+    try:
+        while tb is not None:
+            code = tb.tb_frame.f_code
+            ref, text, place = young[id(code), tb.tb_lasti]
+            if ref() is not code or place == last:
+                return None
+            add(text)
+            last = place
+            tb = tb.tb_next
+    except KeyError:
+        return None
+    return lines
 
 
 def _all(
     tb: TracebackType | None, frames: FrameCache, max_bytes: int, limit: int | None
 ) -> list[Rendered]:
-    """Return the frames, rendering those that are missing, each once."""
-    shown: list[Rendered | None] = []
-    wanted: dict[tuple[int, int, int | None], list[int]] = {}
+    """Return the frames in order, after rendering those that are missing, each once."""
+    shown: list[Rendered | int] = []
     missing: list[TracebackType] = []
+    # With the line: an instruction that has none may come with any.
+    wanted: dict[tuple[int, int, int | None], int] = {}
+    known = frames.by_code.get
     left = sys.maxsize if limit is None else limit
     while tb is not None and left > 0:
         code = tb.tb_frame.f_code
-        rendered = frames.get(_key(tb, code), code)
-        if rendered is None:
-            # The line belongs to the key here: an instruction without one may be given any.
-            places = wanted.setdefault((id(code), tb.tb_lasti, tb.tb_lineno), [])
-            if not places:
+        rendered = known(_key(tb, code))
+        if rendered is not None and rendered[0]() is code:
+            shown.append(rendered)
+        else:
+            key = (id(code), tb.tb_lasti, tb.tb_lineno)
+            index = wanted.get(key)
+            if index is None:
+                index = wanted[key] = len(missing)
                 missing.append(tb)
-            places.append(len(shown))
-        shown.append(rendered)
+            shown.append(index)
         tb = tb.tb_next
         left -= 1
-    for first, places in zip(_render(missing, frames, max_bytes), wanted.values(), strict=True):
-        for place in places:
-            shown[place] = first
-    return shown  # type: ignore[return-value]
+    fresh = _render(missing, frames, max_bytes)
+    return [fresh[each] if isinstance(each, int) else each for each in shown]
 
 
-def _key(tb: TracebackType, code: CodeType) -> Key:
-    # On 3.10 the text has no columns and the line is the traceback's own.
-    return (id(code), tb.tb_lasti if _HAS_COLUMNS else tb.tb_lineno)
+def _key(tb: TracebackType, code: CodeType) -> tuple[int, int]:
+    return id(code), tb.tb_lasti if _HAS_COLUMNS else tb.tb_lineno
 
 
 def _render(missing: list[TracebackType], frames: FrameCache, max_bytes: int) -> list[Rendered]:
@@ -147,76 +137,117 @@ def _render(missing: list[TracebackType], frames: FrameCache, max_bytes: int) ->
 
 
 def _render_by_library(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
-    if not missing:
-        return []
     joined: TracebackType | None = None
     for tb in reversed(missing):
-        line = tb.tb_lineno
+        line = _line(tb)
         joined = TracebackType(joined, tb.tb_frame, tb.tb_lasti, -1 if line is None else line)
     try:
-        # One call for all: it looks at each source file once.
+        # One call for all: it looks at each source file once. The limit given overrides
+        # `sys.tracebacklimit`, which may be smaller.
         summary = traceback.extract_tb(joined, limit=len(missing))
     except Exception:
-        # A module's loader raised.
+        # The loader of a module of the app raised.
         return [_bare(tb) for tb in missing]
     rendered = []
     for tb, frame in zip(missing, summary, strict=True):
-        code = tb.tb_frame.f_code
         try:
-            lines = _format(summary, frame)
+            text = _text(summary, frame, frames)
         except Exception:
-            # The source on disk is no longer that of the code.
+            # The source that is there is not that of the code.
             rendered.append(_bare(tb))
             continue
-        entry = (weakref.ref(code), lines, (frame.filename, frame.lineno, frame.name))
-        if len(lines) <= _LONGEST and _is_pure(tb, code, frame):
-            frames.put(_key(tb, code), entry)
+        code = tb.tb_frame.f_code
+        entry = (weakref.ref(code), text, _place(frame.filename, frame.lineno, frame.name))
+        if _is_pure(tb, frame):
+            frames.by_code.put(_key(tb, code), entry, 1 + len(text) // _UNIT)
         rendered.append(entry)
     return rendered
 
 
-def _format(summary: traceback.StackSummary, frame: traceback.FrameSummary) -> str:
-    if sys.version_info >= (3, 11):
-        return summary.format_frame_summary(frame)
-    return traceback.format_list([frame])[0]
+if sys.version_info >= (3, 11):
 
+    def _text(
+        summary: traceback.StackSummary, frame: traceback.FrameSummary, frames: FrameCache
+    ) -> str:
+        end = frame.end_lineno
+        key = (frame.filename, frame.name, frame.lineno, end, frame.colno, frame.end_colno)
+        before = frames.by_source.get(key)
+        if before is None:
+            # Most code is rendered once: its source is read when it comes back as a new object.
+            frames.by_source.put(key, ("", ""))
+            return summary.format_frame_summary(frame)
+        source = _source(frame)
+        if source and source == before[0]:
+            return before[1]
+        text = summary.format_frame_summary(frame)
+        if source:
+            frames.by_source.put(key, (source, text), 1 + len(text) // _UNIT)
+        return text
 
-def _is_pure(tb: TracebackType, code: CodeType, frame: traceback.FrameSummary) -> bool:
-    """Tell whether the text follows from code and instruction alone."""
-    if sys.version_info >= (3, 11):
+    def _source(frame: traceback.FrameSummary) -> str:
+        """Return the lines that the text shows, empty where they cannot be told."""
+        first, end = frame.lineno, frame.end_lineno
+        if first is None or end is None or end - first > _MAX_LINES:
+            return ""
+        lines = [linecache.getline(frame.filename, line) for line in range(first, end + 1)]
+        # Code typed in by hand has its own source, apart from the file of its name.
+        return "".join(lines) if lines and lines[0].strip() == frame.line else ""
+
+    def _is_pure(tb: TracebackType, frame: traceback.FrameSummary) -> bool:
+        """Tell whether the text follows from code and instruction alone.
+
+        It does unless the instruction has no line: then the line is the traceback's own.
+        """
         if frame.colno is not None:
             return True
-        # An instruction without a line takes the one that the traceback was made with.
-        lasti = tb.tb_lasti
-        if lasti < 0:
+        index = tb.tb_lasti // 2
+        if index < 0:
             return False
-        return all(
-            position[0] is not None
-            for index, position in enumerate(code.co_positions())
-            if index == lasti // 2
-        )
-    return True
+        positions = tb.tb_frame.f_code.co_positions()
+        return all(each[0] is not None for at, each in enumerate(positions) if at == index)
+
+else:
+
+    def _text(
+        summary: traceback.StackSummary, frame: traceback.FrameSummary, frames: FrameCache
+    ) -> str:
+        return traceback.format_list([frame])[0]
+
+    def _is_pure(tb: TracebackType, frame: traceback.FrameSummary) -> bool:
+        return True
 
 
 def _bare(tb: TracebackType) -> Rendered:
+    """Return the frame without its source: never kept."""
     code = tb.tb_frame.f_code
-    place = (code.co_filename, tb.tb_lineno, code.co_name)
-    return weakref.ref(code), '  File "{}", line {}, in {}\n'.format(*place), place
+    line = _line(tb)
+    text = f'  File "{code.co_filename}", line {line}, in {code.co_name}\n'
+    return weakref.ref(code), text, _place(code.co_filename, line, code.co_name)
+
+
+def _line(tb: TracebackType) -> int | None:
+    # None for an instruction without a line, whatever the annotations say.
+    return tb.tb_lineno
+
+
+def _place(file: str, line: int | None, function: str) -> str:
+    # A name may hold any character: the lengths keep two places apart.
+    return "" if line is None else f"{line} {len(function)} {function} {file}"
 
 
 def _folded(shown: list[Rendered]) -> list[str]:
     lines: list[str] = []
-    last: Place | None = None
+    last = ""
     count = 0
-    for _, line, place in shown:
-        if place != last or place[1] is None:
+    for _, text, place in shown:
+        if place != last or not place:
             if count > _SHOWN:
                 lines.append(_repeated(count - _SHOWN))
             last = place
             count = 0
         count += 1
         if count <= _SHOWN:
-            lines.append(line)
+            lines.append(text)
     if count > _SHOWN:
         lines.append(_repeated(count - _SHOWN))
     return lines

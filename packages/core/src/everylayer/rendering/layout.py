@@ -61,7 +61,8 @@ class Layout:
             hidden = index >= MAX_WIDTH
             edge = "+-" if index == 0 else "  "
             title = "..." if hidden else index + 1
-            self._out.write(f"{'  ' * self._depth}{edge}+---------------- {title} ----------------\n")
+            indent = "  " * self._depth
+            self._out.write(f"{indent}{edge}+---------------- {title} ----------------\n")
             self._depth += 1
             if hidden:
                 rest = node.width - MAX_WIDTH

@@ -71,19 +71,17 @@ def plant(exc: BaseException, tb: TracebackType | None, max_bytes: int) -> Node:
 
 def _earlier(node: Node, seen: set[int]) -> BaseException | None:
     exc = node.exc
-    if _is_falsy(exc):
-        return None
     cause = _read(exc, "__cause__", BaseException)
+    context = _read(exc, "__context__", BaseException)
+    if cause is context is None or _is_falsy(exc):
+        return None
     if cause is not None and id(cause) not in seen:
         node.joint = CAUSE
         return cause
-    if _read(exc, "__suppress_context__", object):
+    if context is None or id(context) in seen or _read(exc, "__suppress_context__", object):
         return None
-    context = _read(exc, "__context__", BaseException)
-    if context is not None and id(context) not in seen:
-        node.joint = CONTEXT
-        return context
-    return None
+    node.joint = CONTEXT
+    return context
 
 
 def _members(exc: BaseException) -> tuple[BaseException, ...] | None:
@@ -122,7 +120,7 @@ def _is_falsy(exc: BaseException) -> bool:
     if not (hasattr(cls, "__bool__") or hasattr(cls, "__len__")):
         return False
     try:
-        return not exc and _falsy_are_bare()
+        return not bool(exc) and _falsy_are_bare()
     except BaseException:
         return False
 

@@ -1,0 +1,165 @@
+"""Which layer of a Starlette or FastAPI app an error began in, and what status it stands for."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from everylayer.layers import Layer, LayerMap, name_of
+from everylayer.text import class_name, one_line
+from starlette.exceptions import HTTPException
+
+# What the frameworks answer these with; asked by name, so that FastAPI need not be there.
+_ANSWERS = {
+    "starlette.authentication.AuthenticationError": 400,
+    "starlette.exceptions.WebSocketException": 403,
+    "fastapi.exceptions.RequestValidationError": 422,
+    "fastapi.exceptions.WebSocketRequestValidationError": 403,
+}
+
+_MACHINERY = frozenset(
+    {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "everylayer_starlette"}
+    | {"fastapi", "opentelemetry", "starlette", "threading"}
+)
+# Functions of the frameworks that call the app's own: what the next foreign frame is.
+_CALLS = {
+    ("starlette.routing", "app"): "view",
+    ("starlette.endpoints", "dispatch"): "view",
+    ("starlette.endpoints", "handler"): "view",
+    ("starlette.background", "__call__"): "app",
+    ("fastapi.routing", "app"): "view",
+    ("fastapi.routing", "run_endpoint_function"): "view",
+    ("fastapi.routing", "_run_sync_endpoint"): "view",
+    ("fastapi.dependencies.utils", "solve_dependencies"): "hook",
+    ("fastapi.dependencies.utils", "_solve_generator"): "hook",
+    ("contextlib", "__aexit__"): "exit",
+    ("starlette._exception_handler", "wrapped_app"): "handler",
+    ("starlette.middleware.errors", "__call__"): "handler",
+}
+_APP = ("scope", "receive", "send")
+# Part of every app: what passes them began elsewhere.
+_CORE_MIDDLEWARE = (".errors", ".exceptions", ".opentelemetry")
+
+
+def client_status(exc: BaseException) -> int | None:
+    """Return the 3xx or 4xx status that Starlette or FastAPI gives `exc`, None for a 5xx."""
+    if issubclass(type(exc), HTTPException):
+        status = getattr(exc, "status_code", None)
+        return status if isinstance(status, int) and 300 <= status < 500 else None
+    for cls in type(exc).__mro__:
+        status = _ANSWERS.get(class_name(cls))
+        if status is not None:
+            return status
+    return None
+
+
+class AppLayers(LayerMap):
+    """Knows the app's own middleware by its code; views, dependencies and the rest by who calls."""
+
+    __slots__ = ("_by_owner",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_owner: dict[int, Layer] = {}
+
+    def add_layer(self, made: Any, index: int | None) -> None:
+        """Know `made`, a class, an instance or a function, as layer number `index`."""
+        layer = Layer(name_of(made), "middleware", index)
+        self._by_owner[id(made)] = layer
+        self.add(layer, _codes(made))
+
+    def locate(self, tb: TracebackType | None) -> Layer | None:
+        """Return the innermost layer that `tb` passes through."""
+        found: Layer | None = None
+        role: str | None = None
+        while tb is not None:
+            frame = tb.tb_frame
+            tb = tb.tb_next
+            module = str(frame.f_globals.get("__name__", ""))
+            called = _CALLS.get((module, frame.f_code.co_name))
+            known = self._by_code.get(frame.f_code)
+            if known is not None or _is_layer(frame, module):
+                # Classes may share a method, and one class may stand in the chain twice.
+                found = self._by_owner.get(id(_owner(frame)), known) or Layer(
+                    _name(frame), _kind(frame)
+                )
+                role = None
+            elif called is not None and (called != "exit" or found in _FASTAPI):
+                role = "hook" if called == "exit" else called
+                found = Layer(module, "framework")
+            elif role is not None and module.partition(".")[0] not in _MACHINERY:
+                found, role = Layer(_name(frame), role), None
+        return found
+
+
+_FASTAPI = (Layer("fastapi.routing", "framework"),)
+
+
+def _is_layer(frame: FrameType, module: str) -> bool:
+    code = frame.f_code
+    if code.co_varnames[: code.co_argcount][-3:] != _APP:
+        return False
+    if module.partition(".")[0] not in _MACHINERY:
+        return True
+    return module.startswith("starlette.middleware.") and not module.endswith(_CORE_MIDDLEWARE)
+
+
+def _kind(frame: FrameType) -> str:
+    """Tell a layer from an app of its own: a layer holds the next app."""
+    owner = _owner(frame)
+    holds = hasattr(type(owner), "app") or "app" in getattr(owner, "__dict__", ())
+    return "middleware" if holds or "app" in frame.f_code.co_freevars else "app"
+
+
+def _owner(frame: FrameType) -> Any:
+    code = frame.f_code
+    if code.co_varnames[:1] == ("self",) or "self" in code.co_freevars:
+        return frame.f_locals.get("self")
+    return None
+
+
+def _name(frame: FrameType) -> str:
+    code = frame.f_code
+    name = str(getattr(code, "co_qualname", code.co_name))
+    if code.co_argcount and code.co_varnames[0] == "self":
+        name = f"{type(frame.f_locals.get('self')).__qualname__}.{code.co_name}"
+    parts = name.removesuffix(".__call__").split(".<locals>.")
+    return one_line(".".join(parts[-2:]) if "." not in parts[-1] else parts[-1], 200)
+
+
+def _codes(made: Any) -> Iterator[CodeType]:
+    """Yield the code of a layer's own functions and of the functions inside those."""
+    while isinstance(made, functools.partial):
+        made = made.func
+    if inspect.isfunction(made) or inspect.ismethod(made):
+        functions: list[Any] = [made]
+    else:
+        functions = [getattr(made, "dispatch_func", None)]
+        for cls in (made if inspect.isclass(made) else type(made)).__mro__:
+            # Shared by every layer that derives from it, so it names none of them.
+            if cls is not object and class_name(cls) != "starlette.middleware.base.BaseHTTPMiddleware":
+                functions += vars(cls).values()
+    for function in functions:
+        code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+        if isinstance(code, CodeType):
+            yield from _nested(code)
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+def crosses_a_layer(tb: TracebackType | None) -> bool:
+    """Tell whether an error reached the function that caught it from another layer."""
+    layers = 0
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        layers += code.co_varnames[: code.co_argcount][-3:] == _APP
+        tb = tb.tb_next
+    return layers > 1

@@ -1,0 +1,279 @@
+"""Every change made to Starlette and FastAPI, in one place.
+
+| target | since | why | undone |
+|---|---|---|---|
+| `Starlette.add_middleware` | 0.37 | settings fail when they are given, not at the first request | `remove()` |
+| `build_middleware_stack` of Starlette and of each subclass that has its own (FastAPI) | 0.37 |
+  Starlette itself builds the chain, with a probe before each layer | `remove()` |
+| `Starlette.__init_subclass__` | 0.37 | the same for a subclass defined later | `remove()` |
+| `Starlette.__call__` | 0.37 | the outermost seam, wherever the middleware stands | `remove()` |
+| `build_middleware_stack` of an app that stock instrumentation replaced on the instance | 0.37 |
+  it may hold the original from before our patch | goes with the app |
+
+They do nothing for an app that neither holds `EveryLayerMiddleware`, nor runs within one that does,
+nor belongs to a process under `EveryLayerStarletteInstrumentor`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from everylayer.asgi import SCOPE_KEY, close
+from everylayer.chain import drop_frame
+from everylayer.failsafe import contained
+from everylayer.ledger import Ledger
+from everylayer.settings import Settings, resolve
+from opentelemetry.trace import get_current_span
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+
+from .seams import Claim, binding_probe, probe, see, show_handlers, watched, watching_probe
+from .walk import probe_routes
+
+_logger = logging.getLogger("everylayer")
+
+KEY = "_everylayer_claim"
+ENTRY = "_everylayer_entry"
+_PATCH = "_everylayer_original"
+_UNCLAIMED = Claim(Settings(enabled=False))
+
+_claimed: WeakSet[Any] = WeakSet()
+_everything: Settings | None = None
+
+
+def install() -> None:
+    """Patch the classes; a second call changes nothing."""
+    if not all(callable(vars(Starlette).get(name)) for name in _WRAPPERS):
+        _logger.warning(
+            "everylayer does not know this version of Starlette; only layers inside "
+            "EveryLayerMiddleware are covered: add it last, so that it is the outermost"
+        )
+        return
+    if hasattr(vars(Starlette)["__call__"], _PATCH):
+        return
+    for name, wrapper in _WRAPPERS.items():
+        _replace(Starlette, name, wrapper)
+    Starlette.__init_subclass__ = classmethod(_subclassed)  # type: ignore[assignment]
+    for cls in _subclasses(Starlette):
+        _patch_subclass(cls)
+
+
+def remove() -> None:
+    """Put back what `install` replaced."""
+    for cls in [Starlette, *_subclasses(Starlette)]:
+        for name in _WRAPPERS:
+            original = getattr(vars(cls).get(name), _PATCH, None)
+            if original is not None:
+                setattr(cls, name, original)
+    if "__init_subclass__" in vars(Starlette):
+        del Starlette.__init_subclass__
+
+
+def claim_everything(settings: Settings) -> None:
+    """Treat each Starlette and FastAPI app of the process as one that holds the middleware."""
+    global _everything
+    _everything = settings
+    for app in list(_claimed):
+        if app.__dict__.get(KEY) is _UNCLAIMED:
+            del app.__dict__[KEY]
+
+
+def claim_nothing() -> None:
+    """Let go of all apps that do not hold the middleware; their chains are built anew."""
+    global _everything
+    _everything = None
+    for app in list(_claimed):
+        claim = app.__dict__.get(KEY)
+        if claim is not None and not claim.explicit:
+            _release(app, claim)
+
+
+def _release(app: Any, claim: Claim) -> None:
+    del app.__dict__[KEY]
+    _claimed.discard(app)
+    while claim.undo:
+        claim.undo.pop()()
+
+
+def look(app: Any) -> Claim:
+    """Return whether and how `app` is covered, and remember it."""
+    known: Claim | None = app.__dict__.get(KEY)
+    given = next((e.kwargs for e in app.user_middleware if ENTRY in vars(e.cls)), None)
+    if given is not None:
+        claim = Claim(resolve(given), explicit=True)
+    elif known is not None and known is not _UNCLAIMED:
+        return known
+    elif _everything is not None:
+        claim = Claim(_everything)
+    else:
+        claim = _UNCLAIMED
+    if not claim.settings.enabled:
+        claim = _UNCLAIMED
+    app.__dict__[KEY] = claim
+    _claimed.add(app)
+    return claim
+
+
+def _adopt(app: Any, ledger: Ledger) -> Claim:
+    """Cover an app that runs within a request of another one, such as a mounted app."""
+    claim = Claim(ledger.settings, layers=ledger.layers)
+    app.__dict__[KEY] = claim
+    _claimed.add(app)
+    return claim
+
+
+def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        claim = self.__dict__.get(KEY) or look(self)
+        if SCOPE_KEY in scope or claim is _UNCLAIMED:
+            if claim is _UNCLAIMED and SCOPE_KEY in scope:
+                claim = _adopt(self, scope[SCOPE_KEY])
+            try:
+                await original(self, scope, receive, send)
+            except BaseException as exc:
+                if claim is not _UNCLAIMED:
+                    see(exc, scope, claim)
+                drop_frame(exc)
+                raise
+            return
+        ledger = Ledger(claim.settings, claim.layers)
+        if claim.binds:
+            ledger.bind(get_current_span())
+        scope[SCOPE_KEY] = ledger
+        escaped: BaseException | None = None
+        try:
+            await original(self, scope, receive, watched(send, ledger, final=True))
+        except BaseException as exc:
+            see(exc, scope, claim)
+            drop_frame(exc)
+            escaped = exc
+            raise
+        finally:
+            close(ledger, scope, escaped)
+            scope.pop(SCOPE_KEY, None)
+            del escaped
+
+    return __call__
+
+
+def _building(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def build_middleware_stack(self: Any) -> Any:
+        claim = look(self)
+        if claim is _UNCLAIMED or claim.building:
+            return original(self)
+        entries = self.user_middleware
+        self.user_middleware = _interleaved(self, claim)
+        claim.building = True
+        try:
+            return original(self)
+        finally:
+            claim.building = False
+            self.user_middleware = entries
+            _look_inside(self, claim)
+
+    return build_middleware_stack
+
+
+@contained
+def _look_inside(app: Any, claim: Claim) -> None:
+    claim.undo.append(lambda: setattr(app, "middleware_stack", None))
+    claim.undo += probe_routes(app.router, claim)
+
+
+def _adding(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def add_middleware(self: Any, middleware_class: Any, *args: Any, **kwargs: Any) -> None:
+        if ENTRY in getattr(middleware_class, "__dict__", ()):
+            if args:
+                raise TypeError(
+                    f"{middleware_class.__name__} takes settings by name, not {args!r:.100}; "
+                    "see everylayer.Settings"
+                )
+            resolve(kwargs)
+            _wrap_instance(self)
+        original(self, middleware_class, *args, **kwargs)
+
+    return add_middleware
+
+
+def _wrap_instance(app: Any) -> None:
+    own = app.__dict__.get("build_middleware_stack")
+    if own is not None and not hasattr(own, _PATCH):
+        wrapped = _building(lambda _app: own())
+        build = functools.partial(wrapped, app)
+        setattr(build, _PATCH, own)
+        app.build_middleware_stack = build
+
+
+def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
+    """Return the app's own middleware with a probe around each, and without ours."""
+    entries = [entry for entry in app.user_middleware if ENTRY not in vars(entry.cls)]
+    starters = [_starts_span(entry.cls) for entry in entries]
+    inside = getattr(app, "_is_instrumented_by_opentelemetry", False) and not any(starters)
+    claim.binds = not (inside or any(starters))
+    made = [Middleware(_prober(claim, 0, binding_probe if inside else probe))]
+    for index, entry in enumerate(entries):
+        make = probe
+        if starters[index]:
+            make = binding_probe
+        elif isinstance(entry.cls, type) and issubclass(entry.cls, BaseHTTPMiddleware):
+            make = watching_probe
+        last = index + 1 == len(entries)
+        claim.layers.add_layer(entry.cls, index)
+        made += [entry, Middleware(_prober(claim, None if last else index + 1, make))]
+    if not entries:
+        made = [Middleware(_prober(claim, None, binding_probe if inside else probe))]
+    return made
+
+
+def _prober(claim: Claim, index: int | None, make: Callable[[Any, Claim], Any]) -> Any:
+    def insert(app: Any) -> Any:
+        if index is None:
+            show_handlers(app, claim)
+        else:
+            claim.layers.add_layer(app, index)
+        return make(app, claim)
+
+    return insert
+
+
+def _starts_span(cls: Any) -> bool:
+    return getattr(cls, "__name__", "") == "OpenTelemetryMiddleware"
+
+
+_WRAPPERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "__call__": _calling,
+    "add_middleware": _adding,
+    "build_middleware_stack": _building,
+}
+
+
+def _subclassed(cls: type[Any], **kwargs: Any) -> None:
+    super(Starlette, cls).__init_subclass__(**kwargs)
+    _patch_subclass(cls)
+
+
+def _patch_subclass(cls: type[Any]) -> None:
+    if "build_middleware_stack" in vars(cls):
+        _replace(cls, "build_middleware_stack", _building)
+
+
+def _replace(
+    cls: type[Any], name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    original = vars(cls)[name]
+    if not hasattr(original, _PATCH):
+        wrapped = wrapper(original)
+        setattr(wrapped, _PATCH, original)
+        setattr(cls, name, wrapped)
+
+
+def _subclasses(cls: type[Any]) -> list[type[Any]]:
+    return [found for sub in cls.__subclasses__() for found in (sub, *_subclasses(sub))]

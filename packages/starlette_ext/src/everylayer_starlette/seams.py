@@ -1,0 +1,185 @@
+"""The seams of one app: a probe between two layers, its exception handlers, the response's start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from everylayer.asgi import SCOPE_KEY, ASGIApp, Message, Receive, Scope, Send
+from everylayer.chain import drop_frame, traceback_of
+from everylayer.failsafe import contained
+from everylayer.ledger import Ledger
+from everylayer.observer import observe
+from everylayer.settings import Settings
+from opentelemetry.trace import get_current_span
+from starlette._utils import is_async_callable
+
+from .naming import AppLayers, client_status, crosses_a_layer
+
+# What tells that a response has begun, with the status where the message has none.
+_STARTS = {
+    "http.response.start": 200,
+    "websocket.accept": 101,
+    "websocket.close": 0,
+    "websocket.http.response.start": 403,
+}
+
+
+class Claim:
+    """One app whose errors are wanted.
+
+    Attributes:
+        settings: the rules in force for it.
+        layers: names its layers from tracebacks.
+        explicit: it holds the middleware; otherwise it is one of all apps of the process.
+        binds: the request's span begins outside the app, so the app's own seam can see it.
+        building: its chain is being built.
+        undo: takes back what was changed within the app, newest last.
+    """
+
+    __slots__ = ("binds", "building", "explicit", "layers", "settings", "undo")
+
+    def __init__(
+        self, settings: Settings, *, explicit: bool = False, layers: AppLayers | None = None
+    ) -> None:
+        self.settings = settings
+        self.layers = layers or AppLayers()
+        self.explicit = explicit
+        self.binds = True
+        self.building = False
+        self.undo: list[Callable[[], None]] = []
+
+
+@contained
+def see(
+    exc: BaseException, scope: MutableMapping[str, Any], claim: Claim, phase: str = "call"
+) -> None:
+    """Show `exc` to the request's ledger; to that of its span where a layer made a new scope."""
+    ledger = scope.get(SCOPE_KEY)
+    layer = None if ledger is not None else claim.layers.locate(traceback_of(exc))
+    observe(exc, layer, phase, ledger=ledger, client_status=client_status(exc))
+
+
+def probe(app: ASGIApp, claim: Claim) -> ASGIApp:
+    """Return `app` with a seam around it: a closure, which costs half of what an object does."""
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            see(exc, scope, claim)
+            drop_frame(exc)
+            raise
+
+    return _transparent(probed, app)
+
+
+def binding_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
+    """Return a probe that knows the request's span: it stands right inside what starts it."""
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        ledger = scope.get(SCOPE_KEY)
+        if ledger is not None:
+            ledger.bind(get_current_span(), inside=True)
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            see(exc, scope, claim)
+            drop_frame(exc)
+            raise
+
+    return _transparent(probed, app)
+
+
+def watching_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
+    """Return a probe that watches responses too: right inside a layer that moves to another task."""
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        ledger = scope.get(SCOPE_KEY)
+        if ledger is not None:
+            send = watched(send, ledger, final=False)
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            see(exc, scope, claim)
+            drop_frame(exc)
+            raise
+
+    return _transparent(probed, app)
+
+
+def _transparent(probed: Any, app: ASGIApp) -> ASGIApp:
+    # FastAPI and others look for a middleware along `.app`.
+    probed.app = app
+    made: ASGIApp = probed
+    return made
+
+
+def watched(send: Send, ledger: Ledger, *, final: bool) -> Send:
+    """Return `send`, which shows the error that a response hides.
+
+    Whoever answers within an `except` block, its error is the one being handled at that moment.
+
+    Args:
+        send: the next one outwards.
+        ledger: the request's.
+        final: what passes here is what the client gets.
+    """
+    before = sys.exc_info()[1]
+
+    def watching(message: Message) -> Awaitable[None]:
+        try:
+            implied = _STARTS.get(message["type"])
+        except Exception:  # noqa: BLE001 - a message that is none is for the server to refuse
+            implied = None
+        if implied is not None:
+            _started(message.get("status", implied), ledger, before, final)
+        return send(message)
+
+    return watching
+
+
+@contained
+def _started(status: int, ledger: Ledger, before: BaseException | None, final: bool) -> None:
+    exc = sys.exc_info()[1]
+    if exc is not None and exc is not before:
+        known = client_status(exc)
+        # An error that its own layer dealt with is no event, unless the request fails by it.
+        if status >= 500 or known is not None or crosses_a_layer(traceback_of(exc)):
+            observe(exc, None, "response", ledger=ledger, client_status=known)
+    if final and status:
+        ledger.responded(status)
+
+
+def show_handlers(middleware: Any, claim: Claim) -> None:
+    """Put a seam before each exception handler of an `ExceptionMiddleware`; free until one runs."""
+    for name in ("_exception_handlers", "_status_handlers"):
+        handlers = getattr(middleware, name, None)
+        if isinstance(handlers, dict):
+            for key, handler in list(handlers.items()):
+                handlers[key] = _shown(handler, claim)
+
+
+def _shown(handler: Any, claim: Claim) -> Any:
+    if is_async_callable(handler):
+
+        async def handle(conn: Any, exc: Exception) -> Any:
+            see(exc, conn.scope, claim, "handler")
+            try:
+                return await handler(conn, exc)
+            except BaseException as raised:
+                drop_frame(raised)
+                raise
+
+        return handle
+
+    def handle_in_thread(conn: Any, exc: Exception) -> Any:
+        see(exc, conn.scope, claim, "handler")
+        try:
+            return handler(conn, exc)
+        except BaseException as raised:
+            drop_frame(raised)
+            raise
+
+    return handle_in_thread

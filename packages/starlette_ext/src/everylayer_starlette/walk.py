@@ -1,0 +1,101 @@
+"""Chains that the framework has already built: of a route, a mount, or an app made by hand."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from types import CellType
+from typing import Any, NamedTuple
+
+from starlette.applications import Starlette
+from starlette.routing import Router
+
+from .seams import Claim, probe
+
+_MAX_DEPTH = 64
+_APP = ("scope", "receive", "send")
+
+
+class Slot(NamedTuple):
+    """A place in a layer that holds the next app."""
+
+    app: Any
+    put: Callable[[Any], None]
+
+
+def probe_routes(router: Any, claim: Claim) -> list[Callable[[], None]]:
+    """Put probes between the layers of each route, mount and router; return how to undo it."""
+    undo: list[Callable[[], None]] = []
+    routers, seen = [router], set()
+    while routers:
+        current = routers.pop()
+        if id(current) in seen or isinstance(current, Starlette):
+            continue
+        seen.add(id(current))
+        tops = [getattr(current, "middleware_stack", None)]
+        for route in getattr(current, "routes", None) or ():
+            tops.append(getattr(route, "app", None))
+            routers.append(getattr(route, "_base_app", None))
+        for top in tops:
+            routers += probe_within(top, claim, undo)
+    return undo
+
+
+def probe_within(top: Any, claim: Claim, undo: list[Callable[[], None]]) -> list[Any]:
+    """Put a probe before each layer inside `top`; return the innermost apps."""
+    ends: list[Any] = []
+    layers = [top]
+    for _ in range(_MAX_DEPTH):
+        if not layers:
+            break
+        layer = layers.pop()
+        slots = [] if isinstance(layer, (Starlette, Router)) else list(_slots(layer))
+        for slot in slots:
+            slot.put(probe(slot.app, claim))
+            undo.append(functools.partial(slot.put, slot.app))
+            claim.layers.add_layer(slot.app, None)
+            layers.append(slot.app)
+        if not slots:
+            ends.append(layer)
+    return ends
+
+
+def _slots(layer: Any) -> Iterator[Slot]:
+    for name, value in list(getattr(layer, "__dict__", {}).items()):
+        if is_app(value):
+            yield Slot(value, functools.partial(setattr, layer, name))
+    for name in _slot_names(type(layer)):
+        value = getattr(layer, name, None)
+        if is_app(value):
+            yield Slot(value, functools.partial(setattr, layer, name))
+    for cell in getattr(layer, "__closure__", None) or ():
+        value = _content(cell)
+        if is_app(value):
+            yield Slot(value, functools.partial(setattr, cell, "cell_contents"))
+
+
+def _slot_names(cls: type[Any]) -> list[str]:
+    return [name for base in cls.__mro__ for name in _listed(vars(base).get("__slots__", ()))]
+
+
+def _listed(slots: Any) -> list[str]:
+    return [slots] if isinstance(slots, str) else list(slots)
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def is_app(value: Any) -> bool:
+    """Tell whether `value` is called as an ASGI app is."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    if inspect.isclass(value) or not callable(value):
+        return False
+    call = value if inspect.isroutine(value) else type(value).__call__
+    code = getattr(inspect.unwrap(call), "__code__", None)
+    return code is not None and code.co_varnames[: code.co_argcount][-3:] == _APP

@@ -140,20 +140,30 @@ def running(
     """Start all of `specs` at once; on the way out, none of their processes is left."""
     servers: list[Server] = []
     try:
-        servers.extend(start(how, environ, logs) for how in specs)
+        for how in specs:
+            with deferred_signals():
+                servers.append(start(how, environ, logs))
         for server in servers:
             server.wait()
         yield servers
     finally:
-        stop_all(servers)
+        with deferred_signals():
+            for server in servers:
+                server.stop()
 
 
-def stop_all(servers: Sequence[Server]) -> None:
-    """Stop the servers; a second Ctrl-C cannot interrupt this."""
-    previous = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Let Ctrl-C and a polite kill wait until the block is done: no process is lost in between."""
+    caught: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda got, _: caught.append(got))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        for server in servers:
-            server.stop()
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])

@@ -204,7 +204,7 @@ def _views() -> list[Case]:
         Case(
             "converter",
             ("Quiet",),
-            {"converter": PLAIN},
+            {"converter": OTHER},
             replace(ESCAPED, kind="route"),
             path="/converted/a",
         ),

@@ -51,12 +51,20 @@ class Chunks:
         site("chunks.close")
 
 
-def receiver(signal: str) -> Any:
-    """Return a receiver for `signal` that fails at the site of its name."""
+def on_request_started(sender: Any, **kwargs: Any) -> None:
+    site("request_started")
 
-    def on_signal(sender: Any, **kwargs: Any) -> None:
-        site(signal)
 
-    on_signal.__name__ = f"on_{signal}"
-    on_signal.__qualname__ = f"on_{signal}"
-    return on_signal
+def on_request_finished(sender: Any, **kwargs: Any) -> None:
+    site("request_finished")
+
+
+def on_got_request_exception(sender: Any, **kwargs: Any) -> None:
+    site("got_request_exception")
+
+
+RECEIVERS = {
+    "request_started": on_request_started,
+    "request_finished": on_request_finished,
+    "got_request_exception": on_got_request_exception,
+}

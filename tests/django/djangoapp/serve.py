@@ -45,7 +45,7 @@ def stock_instrumentation() -> Iterator[None]:
 @contextlib.contextmanager
 def receivers(names: Sequence[str]) -> Iterator[None]:
     """Connect a failing receiver to each of these signals."""
-    made = [(getattr(signals, name), plan.receiver(name)) for name in names]
+    made = [(getattr(signals, name), plan.RECEIVERS[name]) for name in names]
     for signal, receiver in made:
         signal.connect(receiver)
     try:

@@ -1,0 +1,274 @@
+"""What replaces parts of Django: each seam shows what it saw and hands everything on unchanged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from opentelemetry import trace
+
+from everylayer import asgi, wsgi
+from everylayer.chain import drop_frame, traceback_of
+from everylayer.failsafe import contained
+
+from . import config, streams
+from .locate import locate
+from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle
+from .server_span import OwnSpan, begin
+
+_STOCK = "opentelemetry.instrumentation.django."
+_ALONE = "_everylayer_alone"
+
+Original = Callable[..., Any]
+
+
+def load_middleware(original: Original) -> Original:
+    """Read the settings when the chain is built, so that bad ones fail at start-up."""
+
+    def load_middleware(self: Any, is_async: bool = False) -> None:
+        config.load()
+        original(self, is_async=is_async)
+
+    return load_middleware
+
+
+def get_response(original: Original) -> Original:
+    """The way through all middleware: the request's outermost seam."""
+
+    def get_response(self: Any, request: HttpRequest) -> Any:
+        state = vars(request)
+        state[MARK] = time.time_ns()
+        own = _begin(self, request)
+        try:
+            response = original(self, request)
+        except BaseException as exc:
+            _escaped(request, exc, own)
+            drop_frame(exc)
+            raise
+        if own is not None or type(state[MARK]) is not int or _streams(response):
+            _answered(request, response, own)
+        return response
+
+    return get_response
+
+
+def get_response_async(original: Original) -> Original:
+    """The same for ASGI."""
+
+    async def get_response_async(self: Any, request: HttpRequest) -> Any:
+        state = vars(request)
+        state[MARK] = time.time_ns()
+        own = _begin(self, request)
+        try:
+            response = await original(self, request)
+        except BaseException as exc:
+            _escaped(request, exc, own)
+            drop_frame(exc)
+            raise
+        if own is not None or type(state[MARK]) is not int or _streams(response):
+            _answered(request, response, own)
+        return response
+
+    return get_response_async
+
+
+def response_for_exception(original: Original) -> Original:
+    """Where every layer's exception becomes a response; fails where an error handler does."""
+
+    def response_for_exception(request: HttpRequest, exc: BaseException) -> Any:
+        see(request, exc)
+        try:
+            return original(request, exc)
+        except BaseException as second:
+            see(request, second)
+            drop_frame(second)
+            raise
+
+    return response_for_exception
+
+
+def handle_uncaught_exception(original: Original) -> Original:
+    """Where the failure of a 4xx handler becomes a 500."""
+
+    def handle_uncaught_exception(request: HttpRequest, resolver: Any, exc_info: Any) -> Any:
+        see(request, exc_info[1])
+        return original(request, resolver, exc_info)
+
+    return handle_uncaught_exception
+
+
+def process_exception_by_middleware(original: Original) -> Original:
+    """Where a view's exception meets the hooks that may answer for it, or fail."""
+
+    def process_exception_by_middleware(
+        self: Any, exception: BaseException, request: HttpRequest
+    ) -> Any:
+        see(request, exception)
+        try:
+            return original(self, exception, request)
+        except BaseException as second:
+            see(request, second)
+            drop_frame(second)
+            raise
+        finally:
+            # Seen already; stock would file it again, as an ERROR whatever the response.
+            request.META.pop("opentelemetry-instrumentor-django.exception_key", None)
+
+    return process_exception_by_middleware
+
+
+def create_request(original: Original) -> Original:
+    """Where ASGI requests that cannot be read end, with a response but no middleware."""
+
+    def create_request(self: Any, scope: Any, body_file: Any) -> Any:
+        request, response = original(self, scope, body_file)
+        if request is None:
+            _unreadable(self, scope, body_file, response)
+        return request, response
+
+    return create_request
+
+
+def call_wsgi(original: Original) -> Original:
+    """Around the WSGI handler: `request_started`, the headers, the server's `start_response`."""
+
+    def __call__(self: Any, environ: Any, start_response: Any) -> Any:
+        start_ns = time.time_ns()
+        try:
+            return original(self, environ, start_response)
+        except BaseException as exc:
+            _outside(exc, lambda status: wsgi.server_span(environ, start_ns, status), start_ns)
+            drop_frame(exc)
+            raise
+
+    return __call__
+
+
+def call_asgi(original: Original) -> Original:
+    """The same around the ASGI handler."""
+
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        start_ns = time.time_ns()
+        try:
+            await original(self, scope, receive, send)
+        except BaseException as exc:
+            # Refusing the lifespan protocol is how Django says that it has no use for it.
+            if scope["type"] != "lifespan":
+                _outside(exc, lambda status: asgi.server_span(scope, start_ns, status), start_ns)
+            drop_frame(exc)
+            raise
+
+    return __call__
+
+
+def close(original: Original) -> Original:
+    """Where a response lets go of its resources and `request_finished` is sent."""
+
+    def close(self: Any) -> None:
+        closers = tuple(self._resource_closers)
+        if self.streaming:
+            streams.given_up(self)
+        try:
+            for closer in self._resource_closers:
+                try:
+                    closer()
+                except Exception as exc:  # noqa: BLE001 - Django drops it; so do we
+                    _late(closers, exc, escapes=False)
+            self._resource_closers.clear()
+            original(self)
+        except BaseException as exc:
+            _late(closers, exc, escapes=True)
+            drop_frame(exc)
+            raise
+
+    return close
+
+
+def _begin(handler: Any, request: HttpRequest) -> OwnSpan | None:
+    alone = vars(handler).get(_ALONE)
+    if alone is None:
+        alone = not any(path.startswith(_STOCK) for path in settings.MIDDLEWARE)
+        vars(handler)[_ALONE] = alone
+    own = begin(request) if alone else None
+    if own is not None:
+        vars(request)[SPAN] = own.span
+    return own
+
+
+def _streams(response: Any) -> bool:
+    return bool(getattr(response, "streaming", False))
+
+
+@contained
+def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | None) -> None:
+    streaming = _streams(response) and streams.watch(request, response)
+    if own is not None:
+        own.leave()
+        own.answered(request, response)
+        if streaming:
+            hold(request, own.span)
+    if not streaming and type(vars(request)[MARK]) is not int:
+        settle(request, response.status_code)
+    if own is not None:
+        own.end()
+
+
+@contained
+def _escaped(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> None:
+    see(request, exc)
+    if own is not None:
+        own.leave()
+    settle(request, None, exc)
+    if own is not None:
+        own.end()
+
+
+@contained
+def _outside(exc: BaseException, make_span: Any, start_ns: int) -> None:
+    tb = traceback_of(exc)
+    request = None
+    while tb is not None:
+        frame: FrameType = tb.tb_frame
+        if frame.f_code.co_name in ("get_response", "get_response_async"):
+            return  # seen there
+        # Where Django got as far as making it, its own frame knows the request.
+        found = frame.f_locals.get("request") if request is None else None
+        request = found if isinstance(found, HttpRequest) else request
+        tb = tb.tb_next
+    if request is not None:
+        late(request, exc, escapes=True)
+        return
+    ledger = RequestLedger(start_ns)
+    ledger.bind(trace.get_current_span())
+    layer, phase = locate(traceback_of(exc))
+    ledger.see(exc, layer=layer, phase=phase)
+    ledger.close(exc, make_span)
+
+
+@contained
+def _late(closers: tuple[Any, ...], exc: BaseException, *, escapes: bool) -> None:
+    # Django's own closer, which it adds to every response, belongs to the request.
+    for closer in reversed(closers):
+        request = getattr(closer, "__self__", None)
+        if isinstance(request, HttpRequest):
+            late(request, exc, escapes=escapes)
+            return
+
+
+@contained
+def _unreadable(handler: Any, scope: Any, body_file: Any, response: HttpResponseBase) -> None:
+    """Find out why, by making the request once more: Django keeps the error to itself."""
+    ledger = RequestLedger()
+    ledger.bind(trace.get_current_span())
+    try:
+        handler.request_class(scope, body_file)
+    except Exception as exc:  # noqa: BLE001 - whatever Django turned into `response`
+        status = response.status_code if client_status(exc) else None
+        ledger.see(exc, layer=locate(traceback_of(exc)).layer, phase="call", client_status=status)
+    ledger.status = response.status_code
+    ledger.close(None, lambda status: asgi.server_span(scope, ledger.start_ns, status))

@@ -1,0 +1,41 @@
+"""Every Django app of the process, without a line in its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from everylayer.failsafe import contained
+
+from . import config, patches
+
+# What every instrumentor is given; the global providers are the ones that we use.
+_COMMON = frozenset({"tracer_provider", "meter_provider", "logger_provider"})
+
+
+class EveryLayerDjangoInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Switches everylayer on, and off again without a trace.
+
+    Keyword arguments of `instrument` are settings, over `EVERYLAYER` of the Django settings.
+    """
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return the Django versions that the seams fit."""
+        return ("django >= 4.2",)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        config.give({name: value for name, value in kwargs.items() if name not in _COMMON})
+        patches.install()
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        patches.uninstall()
+        config.give({})
+
+
+@contained
+def post_instrument() -> None:
+    """Complete what was instrumented before stock: `opentelemetry-instrument` keeps no order."""
+    if EveryLayerDjangoInstrumentor().is_instrumented_by_opentelemetry:
+        patches.install()

@@ -1,0 +1,200 @@
+"""Which layer an exception began in, read from its traceback: no layer needs a wrapper for it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.core import signals
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.module_loading import import_string
+
+from everylayer.layers import Layer, name_of
+from everylayer.text import one_line
+
+# Entries that instrumentation adds: they do not count as layers of the app.
+NOT_THE_APPS = ("everylayer_django.", "opentelemetry.instrumentation.django.")
+
+# Where Django hands control to the app, by module and function.
+_EXCEPTION, _BASE = "django.core.handlers.exception", "django.core.handlers.base"
+_MARKS = {
+    (_EXCEPTION, "inner"): "middleware",
+    (_EXCEPTION, "response_for_exception"): "handler",
+    (_EXCEPTION, "get_exception_response"): "handler",
+    (_EXCEPTION, "handle_uncaught_exception"): "handler",
+    (_BASE, "_get_response"): "core",
+    (_BASE, "_get_response_async"): "core",
+    (_BASE, "resolve_request"): "route",
+    (_BASE, "process_exception_by_middleware"): "process_exception",
+    ("django.dispatch.dispatcher", "send"): "signal",
+    ("django.dispatch.dispatcher", "asend"): "signal",
+    ("django.http.response", "close"): "close",
+}
+_PLUMBING = (
+    "asgiref.", "asyncio.", "concurrent.", "contextlib", "django.core.handlers.", "django.dispatch.",
+    "django.urls.", "django.utils.decorators", "django.utils.deprecation", "everylayer_django.",
+    "opentelemetry.", "threading",
+)  # fmt: skip
+_SIGNALS = {
+    signals.request_started: "request_started",
+    signals.request_finished: "request_finished",
+    signals.got_request_exception: "got_request_exception",
+}
+_HOOKS = ("process_view", "process_template_response")
+_STEPS = ("process_request", "process_response")
+
+
+class Place(NamedTuple):
+    """A layer and what it was doing."""
+
+    layer: Layer
+    phase: str
+
+
+def locate(tb: TracebackType | None, request: HttpRequest | None = None) -> Place:
+    """Return where the exception with traceback `tb` began."""
+    mark, marker, first = "", None, None
+    for frame in _frames(tb):
+        module = frame.f_globals.get("__name__") or ""
+        found = _MARKS.get((module, frame.f_code.co_name))
+        if found == "signal" and frame.f_locals.get("self") not in _SIGNALS:
+            found = None
+        if found is not None:
+            mark, marker, first = found, frame, None
+        elif first is None and not module.startswith(_PLUMBING):
+            first = frame
+    if marker is None:
+        return Place(Layer(_function(first), "app") if first else _framework(tb), "call")
+    return _NAMED[mark](marker, first, request)
+
+
+def view_of(request: HttpRequest | None) -> Layer | None:
+    """Return the view that the request was routed to, None before that."""
+    view = getattr(getattr(request, "resolver_match", None), "func", None)
+    if view is None:
+        return None
+    # `view_class` is set by Django's `as_view`, `cls` by that of REST framework.
+    owner = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return Layer(name_of(owner or view), "view")
+
+
+def stream_place(tb: TracebackType | None, request: HttpRequest) -> Place:
+    """Return who made the part of a streamed body that failed: a middleware, else the view."""
+    for frame in reversed(list(_frames(tb))):
+        index = _index_of(type(_self(frame)))
+        if index is not None:
+            return Place(Layer(type(_self(frame)).__qualname__, "middleware", index), "stream")
+    return Place(view_of(request) or _framework(tb), "stream")
+
+
+def _middleware(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
+    target = marker.f_locals.get("get_response")
+    step = first.f_code.co_name if first is not None else ""
+    return Place(
+        Layer(name_of(target), "middleware", _index_of(target)), step if step in _STEPS else "call"
+    )
+
+
+def _core(marker: FrameType, first: FrameType | None, request: HttpRequest | None) -> Place:
+    if first is not None and first.f_code.co_name in _HOOKS and _self(first) is not None:
+        return _hook(marker, first, request)
+    rendering = (
+        first is not None
+        and first.f_code.co_name == "render"
+        and isinstance(_self(first), HttpResponseBase)
+    )
+    return Place(
+        view_of(request) or Layer("BaseHandler", "framework"), "render" if rendering else "view"
+    )
+
+
+def _hook(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
+    phase = "process_exception" if first is None else first.f_code.co_name
+    owner = _self(first) if first is not None else None
+    if owner is None:
+        return Place(Layer(_function(first or marker), "hook"), phase)
+    return Place(Layer(type(owner).__qualname__, "hook", _index_of(owner)), phase)
+
+
+def _handler(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
+    status = marker.f_locals.get("status_code", 500)
+    return Place(Layer(_function(first or marker), "handler"), f"handler{status}")
+
+
+def _signal(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
+    return Place(Layer(_function(first or marker), "hook"), _SIGNALS[marker.f_locals["self"]])
+
+
+def _route(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
+    return Place(Layer(_function(first or marker), "route"), "resolve")
+
+
+def _close(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
+    return Place(Layer(_function(first or marker), "app"), "close")
+
+
+_NAMED = {
+    "middleware": _middleware,
+    "core": _core,
+    "process_exception": _hook,
+    "handler": _handler,
+    "signal": _signal,
+    "route": _route,
+    "close": _close,
+}
+
+
+def _frames(tb: TracebackType | None) -> Iterator[FrameType]:
+    while tb is not None:
+        yield tb.tb_frame
+        tb = tb.tb_next
+
+
+def _framework(tb: TracebackType | None) -> Layer:
+    last = None
+    for last in _frames(tb):
+        continue
+    return Layer(_function(last) if last is not None else "Django", "framework")
+
+
+def _self(frame: FrameType) -> Any:
+    code = frame.f_code
+    takes_self = code.co_argcount > 0 and code.co_varnames[0] == "self"
+    return frame.f_locals.get("self") if takes_self else None
+
+
+def _function(frame: FrameType) -> str:
+    """Return the name of the function that runs in `frame`, with the class of its `self`."""
+    code, owner = frame.f_code, _self(frame)
+    if owner is not None:
+        return one_line(f"{type(owner).__qualname__}.{code.co_name}", 200)
+    # `co_qualname` is 3.11's.
+    parts = str(getattr(code, "co_qualname", code.co_name)).split(".<locals>.")
+    return one_line(".".join(parts[-2:]), 200)
+
+
+def _index_of(target: Any) -> int | None:
+    """Return the position in MIDDLEWARE, 0 outermost, not counting what instrumentation added."""
+    paths = tuple(path for path in settings.MIDDLEWARE if not path.startswith(NOT_THE_APPS))
+    for index, entry in enumerate(_entries(paths)):
+        if entry is target or entry is type(target) or _made_by(entry, target):
+            return index
+    return None
+
+
+def _made_by(factory: Any, target: Any) -> bool:
+    made, maker = getattr(target, "__qualname__", None), getattr(factory, "__qualname__", None)
+    return (
+        bool(made and maker)
+        and str(made).startswith(f"{maker}.<locals>.")
+        and getattr(target, "__module__", None) == getattr(factory, "__module__", None)
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _entries(paths: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(import_string(path) for path in paths)

@@ -1,0 +1,159 @@
+"""One request: the ledger of what failed in it, kept on the request object itself.
+
+Under ASGI Django converts exceptions in a worker thread, so the context alone does not tell
+which request they belong to. An attribute does, and unlike an entry of META it does not show up
+on Django's debug pages.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest
+from django.http.multipartparser import MultiPartParserError
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from everylayer import chain, spans
+from everylayer.failsafe import contained
+from everylayer.ledger import Ledger, ledger_for
+from everylayer.observer import observe
+
+from . import config
+from .locate import Place, locate
+from .server_span import server_span
+
+# In the request's `__dict__`: when it entered the outermost seam, then its ledger.
+MARK = "_everylayer"
+# The span that belongs to the request, which stock forgets when it is done.
+SPAN = "_everylayer_span"
+STOCK_SPAN = "opentelemetry-instrumentor-django.span_key"
+
+# As django.core.handlers.exception answers them.
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (Http404, 404),
+    (PermissionDenied, 403),
+    (MultiPartParserError, 400),
+    (BadRequest, 400),
+    (SuspiciousOperation, 400),
+)
+
+
+class RequestLedger(Ledger):
+    """A ledger that also waits for the end of a streamed body."""
+
+    __slots__ = ("streaming",)
+
+    def __init__(self, start_ns: int | None = None, *, surrounded: bool = True) -> None:
+        super().__init__(config.current(), surrounded=surrounded)
+        self.streaming = False
+        if start_ns is not None:
+            self.start_ns = start_ns
+
+    def undecided(self) -> bool:
+        """Tell whether the end of the request's span must wait."""
+        return self.streaming or super().undecided()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A request that is copied or pickled leaves its spans behind.
+        return type(None), ()
+
+
+def client_status(exc: BaseException) -> int | None:
+    """Return the 4xx that Django answers `exc` with, None if it is not a client's error."""
+    for cls, status in _STATUS:
+        # Not isinstance: it asks the exception for its `__class__`.
+        if issubclass(type(exc), cls):
+            return status
+    return None
+
+
+def ledger_of(request: HttpRequest) -> Ledger:
+    """Return the ledger of `request`, made when first asked for."""
+    state = vars(request)
+    mark = state.get(MARK)
+    span = state.get(SPAN) or request.META.get(STOCK_SPAN)
+    if mark is None:
+        return ledger_for(span or trace.get_current_span(), config.current())
+    if not isinstance(mark, Ledger):
+        mark = state[MARK] = RequestLedger(mark)
+    if mark.span is None and span is not None:
+        mark.bind(span, inside=True)
+    return mark
+
+
+@contained
+def see(request: HttpRequest, exc: BaseException, place: Place | None = None) -> None:
+    """Show `exc` to the ledger of `request`."""
+    layer, phase = place or locate(chain.traceback_of(exc), request)
+    observe(exc, layer, phase, ledger=ledger_of(request), client_status=client_status(exc))
+
+
+@contained
+def settle(request: HttpRequest, status: int | None, escaped: BaseException | None = None) -> None:
+    """Close the ledger of `request`: its outcome is known.
+
+    Args:
+        request: the request.
+        status: of the response, None where there is none.
+        escaped: what leaves the app instead, or breaks its streamed body.
+    """
+    ledger = vars(request)[MARK]
+    _adopt(ledger)
+    if status is None and spans.response_status(ledger.span) is not None:
+        # Stock took the status of an inner response that did not go out.
+        status = 500
+    ledger.status = status
+    ledger.streaming = False
+    ledger.close(escaped, functools.partial(server_span, request, ledger.start_ns))
+    guard = spans.guard_of(ledger.span)
+    if guard is not None and guard.held_ns is not None:
+        guard.finish()
+
+
+@contained
+def late(request: HttpRequest, exc: BaseException, *, escapes: bool) -> None:
+    """Show an error that comes when the response has been handed out."""
+    state = vars(request)
+    if not isinstance(state.get(MARK), Ledger):
+        state[MARK] = RequestLedger(state.get(MARK), surrounded=False)
+    see(request, exc)
+    ledger = state[MARK]
+    if escapes and ledger.status is None:
+        ledger.status = spans.response_status(ledger.span)
+    ledger.close(exc if escapes else None, functools.partial(server_span, request, ledger.start_ns))
+
+
+def hold(request: HttpRequest, span: Span) -> None:
+    """Let `span` end with the body that is about to be streamed."""
+    state = vars(request)
+    if state.get(MARK) is None:
+        return
+    ledger = ledger_of(request)
+    if isinstance(ledger, RequestLedger) and ledger.span is span and spans.recording(span):
+        ledger.streaming = True
+        if spans.guard_of(span) is None:
+            spans.SpanGuard(span, ledger)
+
+
+def release(request: HttpRequest, status: int, escaped: BaseException | None) -> None:
+    """End what `hold` held: the streamed body is complete, broken or given up."""
+    ledger = vars(request).get(MARK)
+    if isinstance(ledger, RequestLedger) and (ledger.streaming or ledger.errors):
+        guard = spans.guard_of(ledger.span)
+        if guard is not None and guard.held_ns is not None:
+            guard.held_ns = time.time_ns()
+        settle(request, status, escaped)
+
+
+def _adopt(ledger: Ledger) -> None:
+    """Move to the SERVER span around Django, where stock's own span is an INTERNAL one."""
+    outer = trace.get_current_span()
+    if outer is ledger.span or spans.is_server(ledger.span) or not spans.is_server(outer):
+        return
+    ledger.bind(outer)
+    for exc in tuple(ledger.exceptions()):
+        ledger.see(exc)

@@ -1,0 +1,97 @@
+"""The server span of a request that nobody else began one for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from opentelemetry import context, propagate, trace
+from opentelemetry.instrumentation import asgi as otel_asgi
+from opentelemetry.instrumentation import wsgi as otel_wsgi
+from opentelemetry.trace import Span
+from opentelemetry.util.http import get_excluded_urls
+
+from everylayer import asgi, spans, wsgi
+from everylayer.failsafe import contained
+
+from . import config
+
+
+class OwnSpan:
+    """A server span that everylayer began and must end."""
+
+    __slots__ = ("_token", "span")
+
+    def __init__(self, span: Span, token: Any) -> None:
+        self.span = span
+        self._token = token
+
+    @contained
+    def leave(self) -> None:
+        """Make the context what it was before the request."""
+        context.detach(self._token)
+
+    @contained
+    def answered(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        """Take what the instrumentations take from a response."""
+        _name(self.span, request)
+        if getattr(request, "scope", None) is not None:
+            otel_asgi.set_status_code(  # type: ignore[no-untyped-call]
+                self.span, response.status_code
+            )
+        else:
+            status = f"{response.status_code} {response.reason_phrase}"
+            otel_wsgi.add_response_attributes(self.span, status, list(response.items()))
+
+    @contained
+    def end(self) -> None:
+        """End the span, unless that has been done or is put off."""
+        if not spans.ended(self.span):
+            self.span.end()
+
+
+@contained
+def begin(request: HttpRequest) -> OwnSpan | None:
+    """Begin the server span of `request`, None where one is active or nobody would see it."""
+    if (
+        trace.get_current_span() is not trace.INVALID_SPAN
+        or not asgi.provider_configured()
+        or not config.current().server_span
+    ):
+        return None
+    span = server_span(request, time.time_ns(), None)
+    if span is None:
+        return None
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        parent = propagate.extract(scope, getter=otel_asgi.asgi_getter)
+    else:
+        parent = propagate.extract(request.META, getter=otel_wsgi.wsgi_getter)
+    return OwnSpan(span, context.attach(trace.set_span_in_context(span, parent)))
+
+
+def server_span(request: HttpRequest, start_ns: int, status: int | None) -> Span | None:
+    """Start the server span of `request`, also after the fact; None for one that is excluded."""
+    if _excluded(request):
+        return None
+    scope = getattr(request, "scope", None)
+    make: Any = wsgi.server_span if scope is None else asgi.server_span
+    span: Span | None = make(request.META if scope is None else scope, start_ns, status)
+    if span is not None:
+        _name(span, request)
+    return span
+
+
+def _name(span: Span, request: HttpRequest) -> None:
+    route = getattr(getattr(request, "resolver_match", None), "route", None)
+    if route:
+        span.set_attribute("http.route", route)
+        span.update_name(f"{request.method} {route}")
+
+
+def _excluded(request: HttpRequest) -> bool:
+    # Not `build_absolute_uri`: that validates the host, and may answer 400 for it.
+    url = f"{request.scheme}://{request._get_raw_host()}{request.path}"  # type: ignore[attr-defined]
+    return bool(get_excluded_urls("DJANGO").url_disabled(url))

@@ -1,0 +1,106 @@
+"""Stock's Django middleware, kept from failing the request and from leaking its span.
+
+It ends its span and leaves its context in `process_response` alone, so whatever passes it as an
+exception leaks both into the next request of the thread. And what it does on its own account
+(building the URL, which validates the host; resolving the path) can fail where the app would not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.http import HttpRequest
+from opentelemetry import context
+
+from everylayer import spans
+from everylayer.chain import drop_frame, traceback_of
+from everylayer.failsafe import contained
+
+from .requests import SPAN, STOCK_SPAN, hold, see
+
+_PREFIX = "opentelemetry-instrumentor-django."
+_logger = logging.getLogger("everylayer")
+
+Original = Callable[..., Any]
+
+
+def call(original: Original) -> Original:
+    """Stock's way around the request, closed on every way out."""
+
+    def __call__(self: Any, request: HttpRequest) -> Any:
+        try:
+            self.process_request(request)
+        except Exception as exc:  # noqa: BLE001 - stock's, not the app's
+            _failed(self, request, exc)
+        span = request.META.get(STOCK_SPAN)
+        if span is None:
+            return self.get_response(request)
+        vars(request)[SPAN] = span
+        try:
+            response = self.get_response(request)
+        except BaseException as exc:
+            see(request, exc)
+            _abandon(self, request)
+            drop_frame(exc)
+            raise
+        if getattr(response, "streaming", False):
+            hold(request, span)
+        try:
+            return self.process_response(request, response)
+        except Exception as exc:  # noqa: BLE001 - stock's, not the app's
+            _failed(self, request, exc)
+            return response
+
+    return __call__
+
+
+def only_with_a_span(original: Original) -> Original:
+    """A hook of stock's that has nothing to do where stock began no span, but may fail there."""
+
+    def hook(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return original(self, request, *args, **kwargs) if STOCK_SPAN in request.META else None
+
+    return hook
+
+
+def span_name(original: Original) -> Original:
+    """Stock's name for a span: it resolves the path, where a converter of the app may fail."""
+
+    def _get_span_name(request: HttpRequest) -> Any:
+        try:
+            return original(request)
+        except Exception:  # noqa: BLE001 - Django resolves the path again, and reports it
+            return request.method
+
+    return _get_span_name
+
+
+@contained
+def _failed(middleware: Any, request: HttpRequest, exc: BaseException) -> None:
+    _logger.debug("opentelemetry-instrumentation-django failed, the request goes on", exc_info=exc)
+    tb = traceback_of(exc).tb_next
+    # What it had begun is in the frame that failed: it files it only at its end.
+    _abandon(middleware, request, tb.tb_frame if tb else None)
+
+
+@contained
+def _abandon(middleware: Any, request: HttpRequest, frame: FrameType | None = None) -> None:
+    """Do what stock does after a request, as far as it had come."""
+    meta, begun = request.META, frame.f_locals if frame else {}
+    activation = meta.pop(_PREFIX + "activation_key", None) or begun.get("activation")
+    span = meta.pop(STOCK_SPAN, None) or begun.get("span")
+    token = meta.pop(_PREFIX + "token", None) or begun.get("token")
+    counted = meta.pop(_PREFIX + "active_request_attr_key", None)
+    for key in ("duration_attr_key", "timer_key", "exception_key"):
+        meta.pop(_PREFIX + key, None)
+    if activation is not None:
+        activation.__exit__(None, None, None)
+    if span is not None and not spans.ended(span):
+        span.end()
+    if token is not None:
+        context.detach(token)
+    if counted is not None:
+        middleware._active_request_counter.add(-1, counted)

@@ -12,6 +12,8 @@ from typing import Any
 from .text import one_line
 
 _MAX_NAME = 200
+# Read through `type`: a metaclass may do as it likes with attribute access.
+_qualname: Any = type.__dict__["__qualname__"].__get__
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,20 @@ def from_traceback(tb: TracebackType | None) -> Layer:
     It is the innermost callable with the parameters of an ASGI or WSGI app, else the innermost
     function; `UNKNOWN` without a traceback.
     """
-    found = last = None
+    found: FrameType | None = None
+    last: FrameType | None = None
     while tb is not None:
-        last = tb.tb_frame
-        code = last.f_code
-        if any(code.co_varnames[: code.co_argcount][-len(s) :] == s for s in _SIGNATURES):
-            found = last
+        frame = tb.tb_frame
         tb = tb.tb_next
-    frame = found or last
-    return UNKNOWN if frame is None else Layer(_frame_name(frame), "app")
+        # A seam of ours looks like a layer: it is one for everybody but the reader.
+        if str(frame.f_globals.get("__name__")).startswith("everylayer"):
+            continue
+        last = frame
+        code = frame.f_code
+        if any(code.co_varnames[: code.co_argcount][-len(s) :] == s for s in _SIGNATURES):
+            found = frame
+    named = found or last
+    return UNKNOWN if named is None else Layer(_frame_name(named), "app")
 
 
 def _frame_name(frame: FrameType) -> str:
@@ -87,7 +94,7 @@ def _frame_name(frame: FrameType) -> str:
     name = str(getattr(code, "co_qualname", code.co_name))
     owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
     if name == code.co_name and owner is not None:
-        name = f"{type(owner).__qualname__}.{name}"
+        name = f"{_qualname(type(owner))}.{name}"
     parts = name.removesuffix(".__call__").split(".<locals>.")
     return one_line(".".join(parts[-2:]), _MAX_NAME)
 

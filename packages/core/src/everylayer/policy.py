@@ -38,11 +38,22 @@ _mro: Any = type.__dict__["__mro__"].__get__
 
 
 def is_departure(exc: BaseException) -> bool:
-    """Tell whether `exc` only says that the client, or the task's owner, went away."""
-    if is_group(exc):
-        group = members(exc)
-        return bool(group) and all(is_departure(member) for member in group[:_MAX_MEMBERS])
-    return issubclass(type(exc), _GONE) or matches(exc, _GONE_NAMES)
+    """Tell whether `exc` only says that the client, or the task's owner, went away.
+
+    A group does if all its leaves do. One too large to look through counts as an error.
+    """
+    queue, seen = [exc], {id(exc)}
+    for current in queue:
+        if is_group(current):
+            for member in members(current):
+                if id(member) not in seen:
+                    if len(queue) >= _MAX_MEMBERS:
+                        return False
+                    seen.add(id(member))
+                    queue.append(member)
+        elif not (issubclass(type(current), _GONE) or matches(current, _GONE_NAMES)):
+            return False
+    return True
 
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:

@@ -56,6 +56,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
+            if isinstance(getattr(self, f.name), list):
+                object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
             _check(f.name, getattr(self, f.name), _KINDS[f.name])
         if self.preset not in get_args(Preset):
             raise _bad("preset", self.preset, f"one of {_listed(get_args(Preset))}")
@@ -121,7 +123,6 @@ def resolve(
     for name in given:
         if name not in _KINDS:
             raise _unknown(name)
-    given.update({k: tuple(v) for k, v in given.items() if isinstance(v, list)})
     preset = given.get("preset", "default")
     budgets = _PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     return Settings(**{**budgets, **given})
@@ -149,7 +150,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         name = variable[len(ENV_PREFIX) :].lower()
         if name not in _KINDS:
             raise _unknown(name, variable)
-        found[name] = _parse(variable, text.strip(), _KINDS[name])
+        # As for every OTEL_* variable: an empty one is as good as none.
+        if text.strip():
+            found[name] = _parse(variable, text.strip(), _KINDS[name])
     return found
 
 

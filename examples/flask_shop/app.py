@@ -12,7 +12,7 @@ from flask import Flask
 from flask_cors import CORS
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from werkzeug.middleware.proxy_fix import ProxyFix
-from whitenoise import WhiteNoise
+from whitenoise import WhiteNoise  # type: ignore[import-untyped]
 
 from shop import tracing
 
@@ -23,7 +23,7 @@ def create_app() -> Flask:
     """Build the shop; WhiteNoise serves the folder `SHOP_STATIC_ROOT` under `/static/`."""
     tracing.start("flask-shop")
     app = Flask(__name__, static_folder=None)
-    FlaskInstrumentor().instrument_app(app)
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     app.secret_key = "for the examples only"
     CORS(app, origins=["https://shop.example"])
     hooks.init_app(app)

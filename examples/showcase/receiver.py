@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as WireStatus
 
@@ -132,4 +132,11 @@ def _span(wire: WireSpan) -> Span:
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "") for pair in pairs}
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(wire: AnyValue) -> Any:
+    kind = wire.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in wire.array_value.values]
+    return getattr(wire, kind) if kind else None

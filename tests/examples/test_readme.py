@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).resolve().parents[2] / "examples" / "README.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+BLOCKS: list[tuple[str, str]] = re.findall(
+    r"^```(\w+)\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE
+)
 SHELL = [body.strip() for kind, body in BLOCKS if kind == "sh"]
 SERVERS = [line for line in SHELL if line.startswith(("gunicorn", "uvicorn"))]
 

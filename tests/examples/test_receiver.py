@@ -23,7 +23,7 @@ def test_a_span_arrives(compression: Compression) -> None:
             with tracer.start_as_current_span("inner"):
                 pass
             error = ValueError("Ü")
-            parent.record_exception(error)
+            parent.record_exception(error, {"layers": ["outer", "inner"], "index": 1})
             parent.set_status(StatusCode.ERROR, "ValueError: Ü")
         provider.shutdown()
         root, inner = receiver.trace(f"{parent.get_span_context().trace_id:032x}")
@@ -32,3 +32,5 @@ def test_a_span_arrives(compression: Compression) -> None:
     assert (inner.kind, inner.parent_id) == ("INTERNAL", root.span_id)
     assert [event["exception.type"] for event in root.errors] == ["ValueError"]
     assert root.errors[0]["exception.message"] == "Ü"
+    assert root.errors[0].attributes["layers"] == ["outer", "inner"]
+    assert root.errors[0].attributes["index"] == 1

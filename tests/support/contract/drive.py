@@ -57,7 +57,7 @@ def run_wsgi(app: Callable[..., Any], request: dict[str, Any]) -> Run:
         body = app(request, start_response)
         try:
             for chunk in body:
-                chunks.append(chunk)  # noqa: PERF402 - write() may add between chunks
+                chunks.append(chunk)
         finally:
             close = getattr(body, "close", None)
             if close is not None:

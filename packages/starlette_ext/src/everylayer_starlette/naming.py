@@ -69,7 +69,9 @@ class AppLayers(LayerMap):
         """Know `made`, a class, an instance or a function, as layer number `index`."""
         layer = Layer(name_of(made), "middleware", index)
         self._by_owner[id(made)] = layer
-        self.add(layer, _codes(made))
+        # Chains are built from the inside: of layers that share code the outermost is named, and
+        # the closure that a factory made rather than the factory.
+        self._by_code.update(dict.fromkeys(_codes(made), layer))
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         """Return the innermost layer that `tb` passes through."""

@@ -32,7 +32,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from .seams import Claim, binding_probe, probe, see, show_handlers, watched, watching_probe
+from .seams import OUTERMOST, Claim, binding_probe, probe, see, show_handlers, watched, watching_probe
 from .walk import probe_routes
 
 _logger = logging.getLogger("everylayer")
@@ -105,7 +105,10 @@ def look(app: Any) -> Claim:
     known: Claim | None = app.__dict__.get(KEY)
     given = next((e.kwargs for e in app.user_middleware if ENTRY in vars(e.cls)), None)
     if given is not None:
-        claim = Claim(resolve(given), explicit=True)
+        settings = resolve(given)
+        if known is not None and known.explicit and known.settings == settings:
+            return known
+        claim = Claim(settings, explicit=True)
     elif known is not None and known is not _UNCLAIMED:
         return known
     elif _everything is not None:
@@ -159,6 +162,7 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             scope.pop(SCOPE_KEY, None)
             del escaped
 
+    OUTERMOST.add(__call__.__code__)
     return __call__
 
 

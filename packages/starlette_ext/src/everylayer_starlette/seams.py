@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import CodeType
 from typing import Any
 
-from everylayer.asgi import SCOPE_KEY, ASGIApp, Message, Receive, Scope, Send
+from everylayer.asgi import SCOPE_KEY, ASGIApp, Message, Receive, Scope, Seam, Send
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -24,6 +25,9 @@ _STARTS = {
     "websocket.close": 0,
     "websocket.http.response.start": 403,
 }
+
+# The code of each outermost seam, whose frames hold the request's `ledger`.
+OUTERMOST: set[CodeType] = {Seam.__call__.__code__}
 
 
 class Claim:
@@ -55,10 +59,21 @@ class Claim:
 def see(
     exc: BaseException, scope: MutableMapping[str, Any], claim: Claim, phase: str = "call"
 ) -> None:
-    """Show `exc` to the request's ledger; to that of its span where a layer made a new scope."""
-    ledger = scope.get(SCOPE_KEY)
+    """Show `exc` to the request's ledger, else to that of the current span."""
+    ledger = scope.get(SCOPE_KEY) or _ledger_below()
     layer = None if ledger is not None else claim.layers.locate(traceback_of(exc))
     observe(exc, layer, phase, ledger=ledger, client_status=client_status(exc))
+
+
+def _ledger_below() -> Ledger | None:
+    """Return the ledger of the outermost seam, which waits below: a layer made a new scope."""
+    frame = sys._getframe(1)
+    while (below := frame.f_back) is not None:
+        frame = below
+        if frame.f_code in OUTERMOST:
+            found: Ledger | None = frame.f_locals.get("ledger")
+            return found
+    return None
 
 
 def probe(app: ASGIApp, claim: Claim) -> ASGIApp:

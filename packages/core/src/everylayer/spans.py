@@ -58,16 +58,17 @@ def response_status(span: Span | None) -> int | None:
     return None
 
 
-def has_event(span: Span, record: ErrorRecord) -> bool:
-    """Tell whether somebody recorded this very error on `span` before its guard stood."""
-    where = f'File "{record.file}", line {record.line}, in '
+def has_event(span: Span, record: ErrorRecord, max_message_bytes: int) -> bool:
+    """Tell whether somebody else recorded this very error on `span` before its guard stood."""
+    where = f'File "{record.file}", line {record.line}, in ' if record.file else ""
     for event in getattr(span, "events", ()):
         values = event.attributes or {}
         if (
             event.name == span_event.EVENT
+            and attributes.LAYER_NAME not in values
             and values.get(attributes.EXCEPTION_TYPE) == record.type
             and where in str(values.get(attributes.EXCEPTION_STACKTRACE, ""))
-            and text.cut(str(values.get(attributes.EXCEPTION_MESSAGE)), len(record.message) + 64)
+            and text.cut(str(values.get(attributes.EXCEPTION_MESSAGE)), max_message_bytes)
             == record.message
         ):
             return True

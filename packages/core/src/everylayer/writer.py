@@ -133,7 +133,7 @@ def _entry(
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure.
-    if identity in page.known and any(True for _ in chain.ancestors(sighting.exc, limit=1)):
+    if identity in page.known and any(map(page.find, chain.ancestors(sighting.exc))):
         return None
     page.known.add(identity)
     return _Entry(sighting, built)
@@ -156,7 +156,7 @@ def _to_span(span: Span, entry: _Entry, page: Page, rules: Settings, to_spans: b
         if rules.late_spans:
             return spans.add_late(span, error, rules.max_description_chars, event=to_spans)
         return span
-    if to_spans and not spans.has_event(span, error):
+    if to_spans and not spans.has_event(span, error, rules.max_message_bytes):
         span_event.write(span, error, entry.sighting.attributes)
     if not error.handled and not page.failed:
         page.failed = True

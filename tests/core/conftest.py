@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind
 
 from contract.telemetry import Telemetry, session
 from everylayer import failsafe, settings
+from everylayer.ledger import Ledger
+from everylayer.settings import Settings
+
+_E = TypeVar("_E", bound=BaseException)
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +59,37 @@ def telemetry() -> Iterator[Telemetry]:
 @pytest.fixture
 def tracer(telemetry: Telemetry) -> trace.Tracer:
     return telemetry.provider.get_tracer("app")
+
+
+Request = tuple[Span, Ledger]
+
+
+@pytest.fixture
+def request_of(tracer: trace.Tracer) -> Iterator[Callable[..., Request]]:
+    """Begin requests as an outermost seam does, each with a server span; end what is open."""
+    begun: list[Span] = []
+
+    def begin(rules: Settings | None = None, **settings: Any) -> Request:
+        span = tracer.start_span("GET /", kind=SpanKind.SERVER)
+        begun.append(span)
+        ledger = Ledger(rules or Settings(**settings))
+        ledger.bind(span)
+        return span, ledger
+
+    yield begin
+    for span in begun:
+        if span.is_recording():
+            span.end()
+
+
+@pytest.fixture
+def caught() -> Callable[[_E], _E]:
+    """Raise an exception and catch it, so that it has a traceback."""
+
+    def raise_and_catch(exc: _E) -> _E:
+        try:
+            raise exc
+        except type(exc) as found:
+            return found
+
+    return raise_and_catch

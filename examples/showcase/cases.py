@@ -18,6 +18,7 @@ class Case:
 
     Attributes:
         layer: where it fails, in words.
+        named: what everylayer is to call that layer.
         type: expected `exception.type`.
         message: expected `exception.message`; what it starts with, where it ends in a path.
         where: a function that the stack must name.
@@ -28,6 +29,7 @@ class Case:
     """
 
     layer: str
+    named: str
     type: str
     message: str
     where: str
@@ -45,6 +47,7 @@ class Case:
 
 def drilled(
     layer: str,
+    named: str,
     point: str,
     where: str,
     path: str = "/orders/7",
@@ -57,12 +60,13 @@ def drilled(
     module = type(error).__module__
     name = type(error).__qualname__
     kind = name if module == "builtins" else f"{module}.{name}"
-    return Case(layer, kind, str(error), where, path, point, headers, after)
+    return Case(layer, named, kind, str(error), where, path, point, headers, after)
 
 
-def _missing_file(layer: str) -> Case:
+def _missing_file(layer: str, named: str) -> Case:
     return Case(
         layer,
+        named,
         "FileNotFoundError",
         "[Errno 2] No such file or directory: ",
         "get_response",
@@ -77,70 +81,86 @@ GROUP = "ExceptionGroup" if sys.version_info >= (3, 11) else "exceptiongroup.Exc
 NO_ANSWER_TEXT = "inventory cannot tell the stock of espresso"
 
 DJANGO = (
-    _missing_file("WhiteNoiseMiddleware (whitenoise)"),
-    drilled("CorsMiddleware (corsheaders)", "cors", "partner_may_call", "/report.csv", PARTNER),
-    drilled("AccessLogMiddleware, request", "access_log", "open_line"),
-    drilled("AccessLogMiddleware, response", "access_log.after", "write_line"),
-    drilled("RecoveryMiddleware itself", "error_page", "problem", "/stock/tea"),
-    drilled("RateLimitMiddleware.process_view", "limits", "process_view"),
-    drilled("AuthenticationMiddleware", "authentication", "identify"),
+    _missing_file("WhiteNoiseMiddleware (whitenoise)", "WhiteNoiseMiddleware"),
+    drilled(
+        "CorsMiddleware (corsheaders)",
+        "CorsMiddleware",
+        "cors",
+        "partner_may_call",
+        "/report.csv",
+        PARTNER,
+    ),
+    drilled("AccessLogMiddleware, request", "AccessLogMiddleware", "access_log", "open_line"),
+    drilled(
+        "AccessLogMiddleware, response", "AccessLogMiddleware", "access_log.after", "write_line"
+    ),
+    drilled(
+        "RecoveryMiddleware itself", "RecoveryMiddleware", "error_page", "problem", "/stock/tea"
+    ),
+    drilled("RateLimitMiddleware, process_view", "RateLimitMiddleware", "limits", "process_view"),
+    drilled("AuthenticationMiddleware", "AuthenticationMiddleware", "authentication", "identify"),
     Case(
         "AuthenticationMiddleware, denied",
+        "AuthenticationMiddleware",
         "django.core.exceptions.PermissionDenied",
         "token has been revoked",
         "identify",
         "/orders/7",
         "credentials",
     ),
-    drilled("tenant_middleware", "tenant", "find_tenant"),
-    drilled("view", "view", "basket_total"),
-    Case("view, recovered to 409", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    drilled("tenant_middleware", "tenant_middleware.middleware", "tenant", "find_tenant"),
+    drilled("view", "order", "view", "basket_total"),
+    Case("view, recovered to 409", "stock", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
     Case(
         "view, other service down",
+        "stock",
         NO_ANSWER,
         NO_ANSWER_TEXT,
         "in_stock",
         "/stock/espresso",
         "inventory",
     ),
-    drilled("template, after the view", "render", "total", "/orders/7/receipt"),
-    drilled("streaming body", "stream", "rows", "/report.csv"),
+    drilled("template, after the view", "receipt", "render", "total", "/orders/7/receipt"),
+    drilled("streaming body", "report", "stream", "rows", "/report.csv"),
 )
 
 FLASK = (
-    _missing_file("WhiteNoise (WSGI)"),
-    drilled("AccessLog (WSGI), request", "access_log", "open_line"),
-    drilled("AccessLog (WSGI), response", "access_log.after", "write_line"),
-    drilled("Tenant (WSGI), recovered to 503", "tenant", "find_tenant"),
-    drilled("before_request authenticate", "authentication", "authenticate"),
+    _missing_file("WhiteNoise (WSGI)", "WhiteNoise"),
+    drilled("AccessLog (WSGI), request", "AccessLog", "access_log", "open_line"),
+    drilled("AccessLog (WSGI), response", "AccessLog", "access_log.after", "write_line"),
+    drilled("Tenant (WSGI), recovered to 503", "Tenant", "tenant", "find_tenant"),
+    drilled("before_request authenticate", "authenticate", "authentication", "authenticate"),
     Case(
         "before_request, abort(403)",
+        "authenticate",
         "werkzeug.exceptions.Forbidden",
         "403 Forbidden: token has been revoked",
         "authenticate",
         "/orders/7",
         "credentials",
     ),
-    drilled("before_request count_call", "limits", "count_call"),
-    drilled("view", "view", "basket_total"),
-    Case("view, answered with 409", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    drilled("before_request count_call", "count_call", "limits", "count_call"),
+    drilled("view", "order", "view", "basket_total"),
+    Case("view, answered with 409", "stock", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
     Case(
         "view, other service down",
+        "stock",
         NO_ANSWER,
         NO_ANSWER_TEXT,
         "in_stock",
         "/stock/espresso",
         "inventory",
     ),
-    drilled("error handler itself", "error_page", "answer", "/stock/tea"),
-    drilled("template", "render", "total", "/orders/7/receipt"),
-    drilled("after_request audit", "audit", "audit"),
-    drilled("teardown_request release", "release", "release"),
-    drilled("streaming body", "stream", "rows", "/report.csv"),
+    drilled("error handler itself", "answer", "error_page", "answer", "/stock/tea"),
+    drilled("template", "receipt", "render", "total", "/orders/7/receipt"),
+    drilled("after_request audit", "audit", "audit", "audit"),
+    drilled("teardown_request release", "release", "release", "release"),
+    drilled("streaming body", "report", "stream", "rows", "/report.csv"),
 )
 
 STARLETTE = (
     Case(
+        "CorrelationIdMiddleware",
         "CorrelationIdMiddleware",
         "ValueError",
         "badly formed hexadecimal UUID string",
@@ -148,40 +168,54 @@ STARLETTE = (
         "/orders/7",
         headers=(("x-request-id", "not-a-uuid"),),
     ),
-    drilled("AccessLogMiddleware, request", "access_log", "open_line"),
-    drilled("AccessLogMiddleware, response", "access_log.after", "write_line", after=True),
-    drilled("AuthenticationMiddleware backend", "authentication", "authenticate"),
+    drilled("AccessLogMiddleware, request", "AccessLogMiddleware", "access_log", "open_line"),
+    drilled(
+        "AccessLogMiddleware, response",
+        "AccessLogMiddleware",
+        "access_log.after",
+        "write_line",
+        after=True,
+    ),
+    drilled(
+        "AuthenticationMiddleware backend",
+        "AuthenticationMiddleware",
+        "authentication",
+        "authenticate",
+    ),
     Case(
         "AuthenticationMiddleware, denied",
+        "AuthenticationMiddleware",
         "starlette.authentication.AuthenticationError",
         "token has been revoked",
         "authenticate",
         "/orders/7",
         "credentials",
     ),
-    drilled("TenantMiddleware, recovered", "tenant", "find_tenant"),
-    drilled("PricingMiddleware of a route", "pricing", "load_prices"),
-    drilled("endpoint", "view", "basket_total"),
-    Case("endpoint, answered with 409", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    drilled("TenantMiddleware, recovered", "TenantMiddleware", "tenant", "find_tenant"),
+    drilled("PricingMiddleware of a route", "PricingMiddleware", "pricing", "load_prices"),
+    drilled("endpoint", "order", "view", "basket_total"),
+    Case("endpoint, answered with 409", "stock", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
     Case(
         "endpoint, other service down",
+        "stock",
         NO_ANSWER,
         NO_ANSWER_TEXT,
         "in_stock_async",
         "/stock/espresso",
         "inventory",
     ),
-    drilled("exception handler itself", "error_page", "answer", "/stock/tea"),
+    drilled("exception handler itself", "answer", "error_page", "answer", "/stock/tea"),
     Case(
         "task group of an endpoint",
+        "offers",
         GROUP,
         "unhandled errors in a TaskGroup (2 sub-exceptions)",
         "ask",
         "/offers",
         "render",
     ),
-    drilled("background task", "background", "mail_receipt", after=True),
-    drilled("streaming body", "stream", "rows", "/report.csv", after=True),
+    drilled("background task", "mail_receipt", "background", "mail_receipt", after=True),
+    drilled("streaming body", "report", "stream", "rows", "/report.csv", after=True),
 )
 
 CASES: Mapping[str, tuple[Case, ...]] = {"django": DJANGO, "flask": FLASK, "starlette": STARLETTE}

@@ -10,6 +10,7 @@ from .client import Answer
 from .receiver import Event, Span
 
 LATE = " (late)"
+LAYER = "everylayer.layer.name"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ def _wrong(case: Case, event: Event) -> list[str]:
         wrong.append("other message")
     if f"in {case.where}" not in event["exception.stacktrace"]:
         wrong.append(f"no {case.where}() in the stack")
+    # Stock names no layer, and is not blamed for it.
+    layer = event[LAYER]
+    if layer and layer != case.named:
+        wrong.append(f"layer named {layer}, not {case.named}")
     return wrong
 
 
@@ -73,5 +78,5 @@ def _status(span: Span) -> str:
 
 def _praise(span: Span, event: Event, *, handled: bool) -> str:
     late = ", late span" if span.name.endswith(LATE) else ""
-    layer = event["everylayer.layer.name"]
+    layer = event[LAYER]
     return f"event, {'handled' if handled else 'ERROR'}{late}{f': {layer}' if layer else ''}"

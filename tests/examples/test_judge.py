@@ -12,7 +12,7 @@ from showcase.judge import judge
 from showcase.receiver import Event, Span
 from showcase.report import Row, totals
 
-CASE = Case("layer", "shop.errors.OutOfStock", "no tea is left", "stock", "/stock/tea")
+CASE = Case("layer", "stock", "shop.errors.OutOfStock", "no tea is left", "stock", "/stock/tea")
 EVENT = Event(
     "exception",
     {
@@ -68,6 +68,11 @@ def test_kept(answer: Answer, spans: list[Span]) -> None:
         (FAILED, [altered(exception_type="ValueError")], "ERROR, no exception"),
         (FAILED, [altered(exception_message="?")], "event, but other message"),
         (FAILED, [altered(exception_stacktrace="")], "event, but no stock() in the stack"),
+        (
+            FAILED,
+            [altered(everylayer_layer_name="view")],
+            "event, but layer named view, not stock",
+        ),
         (FAILED, [replace(SERVER, events=(EVENT, EVENT))], "event, but 2 times"),
         (FAILED, [replace(SERVER, status="UNSET")], "event, but not marked ERROR"),
         (CUT, [replace(SERVER, status="UNSET")], "event, but not marked ERROR"),

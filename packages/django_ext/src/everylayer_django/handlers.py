@@ -97,7 +97,11 @@ def handle_uncaught_exception(original: Original) -> Original:
 
     def handle_uncaught_exception(request: HttpRequest, resolver: Any, exc_info: Any) -> Any:
         see(request, exc_info[1])
-        return original(request, resolver, exc_info)
+        try:
+            return original(request, resolver, exc_info)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
 
     return handle_uncaught_exception
 
@@ -234,8 +238,6 @@ def _outside(exc: BaseException, make_span: Any, start_ns: int) -> None:
     request = None
     while tb is not None:
         frame: FrameType = tb.tb_frame
-        if frame.f_code.co_name in ("get_response", "get_response_async"):
-            return  # seen there
         # Where Django got as far as making it, its own frame knows the request.
         found = frame.f_locals.get("request") if request is None else None
         request = found if isinstance(found, HttpRequest) else request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ _MARKS = {
     ("django.dispatch.dispatcher", "send"): "signal",
     ("django.dispatch.dispatcher", "asend"): "signal",
     ("django.http.response", "close"): "close",
+    ("everylayer_django.handlers", "close"): "close",
 }
 _PLUMBING = (
     "asgiref.", "asyncio.", "concurrent.", "contextlib", "django.core.handlers.", "django.dispatch.",
@@ -45,6 +47,7 @@ _SIGNALS = {
     signals.got_request_exception: "got_request_exception",
 }
 _HOOKS = ("process_view", "process_template_response")
+_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _STEPS = ("process_request", "process_response")
 
 
@@ -85,9 +88,12 @@ def view_of(request: HttpRequest | None) -> Layer | None:
 def stream_place(tb: TracebackType | None, request: HttpRequest) -> Place:
     """Return who made the part of a streamed body that failed: a middleware, else the view."""
     for frame in reversed(list(_frames(tb))):
-        index = _index_of(type(_self(frame)))
-        if index is not None:
-            return Place(Layer(type(_self(frame)).__qualname__, "middleware", index), "stream")
+        if frame.f_code.co_flags & _GENERATOR or frame.f_code.co_name in ("__next__", "__anext__"):
+            owner = _self(frame)
+            index = _index_of(owner)
+            if index is not None:
+                return Place(Layer(type(owner).__qualname__, "middleware", index), "stream")
+            break
     return Place(view_of(request) or _framework(tb), "stream")
 
 

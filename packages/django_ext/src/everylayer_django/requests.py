@@ -43,13 +43,19 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 class RequestLedger(Ledger):
-    """A ledger that also waits for the end of a streamed body."""
+    """A ledger that also waits for the end of a streamed body.
 
-    __slots__ = ("streaming",)
+    Attributes:
+        streaming: the body is being sent.
+        gone: id of the exception that left the app, while it is on its way.
+    """
+
+    __slots__ = ("gone", "streaming")
 
     def __init__(self, start_ns: int | None = None, *, surrounded: bool = True) -> None:
         super().__init__(config.current(), surrounded=surrounded)
         self.streaming = False
+        self.gone = 0
         if start_ns is not None:
             self.start_ns = start_ns
 
@@ -108,6 +114,7 @@ def settle(request: HttpRequest, status: int | None, escaped: BaseException | No
         status = 500
     ledger.status = status
     ledger.streaming = False
+    ledger.gone = id(escaped)
     ledger.close(escaped, functools.partial(server_span, request, ledger.start_ns))
     guard = spans.guard_of(ledger.span)
     if guard is not None and guard.held_ns is not None:
@@ -120,8 +127,12 @@ def late(request: HttpRequest, exc: BaseException, *, escapes: bool) -> None:
     state = vars(request)
     if not isinstance(state.get(MARK), Ledger):
         state[MARK] = RequestLedger(state.get(MARK), surrounded=False)
-    see(request, exc)
     ledger = state[MARK]
+    if ledger.gone == id(exc):
+        return
+    see(request, exc)
+    if escapes:
+        ledger.gone = id(exc)
     if escapes and ledger.status is None:
         ledger.status = spans.response_status(ledger.span)
     ledger.close(exc if escapes else None, functools.partial(server_span, request, ledger.start_ns))

@@ -51,8 +51,8 @@ class ErrorRecord:
 
     @property
     def description(self) -> str:
-        """The status description: the message, the type where there is none."""
-        return self.message or self.type
+        """The status description: the message, the type where that says nothing."""
+        return self.message if self.message.strip() else self.type
 
 
 def build(

@@ -13,6 +13,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from . import text
 from .failsafe import contained
 from .record import ErrorRecord
+from .settings import Settings
 from .sinks import attributes, span_event
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def response_status(span: Span | None) -> int | None:
     return None
 
 
-def has_event(span: Span, record: ErrorRecord, max_message_bytes: int) -> bool:
+def has_event(span: Span, record: ErrorRecord, rules: Settings) -> bool:
     """Tell whether somebody else recorded this very error on `span` before its guard stood."""
     where = f'File "{record.file}", line {record.line}, in ' if record.file else ""
     for event in getattr(span, "events", ()):
@@ -68,22 +69,22 @@ def has_event(span: Span, record: ErrorRecord, max_message_bytes: int) -> bool:
             and attributes.LAYER_NAME not in values
             and values.get(attributes.EXCEPTION_TYPE) == record.type
             and where in str(values.get(attributes.EXCEPTION_STACKTRACE, ""))
-            and text.cut(str(values.get(attributes.EXCEPTION_MESSAGE)), max_message_bytes)
+            and text.cut(str(values.get(attributes.EXCEPTION_MESSAGE)), rules.max_message_bytes)
             == record.message
         ):
             return True
     return False
 
 
-def fail(span: Span, record: ErrorRecord, max_description_chars: int) -> None:
+def fail(span: Span, record: ErrorRecord, rules: Settings) -> None:
     """Mark `span` as failed by `record`, unless the app itself described its failure."""
     status = getattr(span, "status", None)
     described = status is not None and status.status_code is StatusCode.ERROR and status.description
-    if described and described not in _stock_descriptions(record.type, record.message):
+    if described and not _is_of_stock(described, record, rules.max_message_bytes):
         span.set_attribute(attributes.ERROR_TYPE, record.type)
         span.set_attribute(attributes.LAYER_NAME, record.layer.name)
         return
-    span_event.fail(span, record, max_description_chars)
+    span_event.fail(span, record, rules.max_description_chars)
 
 
 def add_late(parent: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> Span:
@@ -180,7 +181,7 @@ class SpanGuard:
             code = status
         if code is not StatusCode.ERROR:
             return False
-        if description is None:
+        if not description:
             now = getattr(self._span, "status", None)
             return now is not None and bool(now.description)
         # Whether a known exception makes this an ERROR is for the outcome to say, not for stock.
@@ -198,8 +199,17 @@ class SpanGuard:
         return recording(self._span)
 
 
+def _is_of_stock(description: str, record: ErrorRecord, max_message_bytes: int) -> bool:
+    # Stock's is as long as the message; the record's own has been cut.
+    message = description.removeprefix(f"{record.type.rpartition('.')[2]}: ")
+    return record.message in (
+        text.cut(message, max_message_bytes),
+        text.cut(description, max_message_bytes),
+    )
+
+
 def _stock_descriptions(name: str, message: str) -> tuple[str, str]:
-    return f"{name.rpartition('.')[2]}: {message}", message
+    return f"{name}: {message}", message
 
 
 def _by_opentelemetry(caller_globals: Mapping[str, Any]) -> bool:

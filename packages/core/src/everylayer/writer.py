@@ -156,9 +156,9 @@ def _to_span(span: Span, entry: _Entry, page: Page, rules: Settings, to_spans: b
         if rules.late_spans:
             return spans.add_late(span, error, rules.max_description_chars, event=to_spans)
         return span
-    if to_spans and not spans.has_event(span, error, rules.max_message_bytes):
+    if to_spans and not spans.has_event(span, error, rules):
         span_event.write(span, error, entry.sighting.attributes)
     if not error.handled and not page.failed:
         page.failed = True
-        spans.fail(span, error, rules.max_description_chars)
+        spans.fail(span, error, rules)
     return span

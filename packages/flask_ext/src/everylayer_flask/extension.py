@@ -1,0 +1,123 @@
+"""The one line that a user adds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from everylayer.failsafe import contained
+from everylayer.settings import ENV_PREFIX, resolve
+from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from flask import Flask
+
+from . import patches, probes
+from .request import KEY, serve
+from .rules import Rules
+
+NAME = "everylayer"
+
+
+class EveryLayer:
+    """Shows every error of every layer of a Flask app on the request's span.
+
+    Call it before or after other layers and instrumentations; twice is the same as once.
+
+    Args:
+        app: the app, or nothing where `init_app` is called later.
+        settings: fields of `everylayer.Settings`; they win over `app.config["EVERYLAYER_*"]`,
+            that over `everylayer.configure()`, and that over the environment.
+
+    Raises:
+        TypeError: `app` is not a Flask app.
+        everylayer.SettingsError: a setting is unknown or does not fit.
+    """
+
+    def __init__(self, app: Flask | None = None, **settings: Any) -> None:
+        self._settings = settings
+        resolve(settings)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Put the seams on `app`."""
+        if not isinstance(app, Flask):
+            raise TypeError(_not_flask(app))
+        settings = resolve({**_from_config(app), **self._settings})
+        app.extensions[NAME] = self
+        if settings.enabled:
+            patches.adopt(app, settings)
+
+
+def _from_config(app: Flask) -> dict[str, Any]:
+    return {
+        key[len(ENV_PREFIX) :].lower(): value
+        for key, value in app.config.items()
+        if key.startswith(ENV_PREFIX)
+    }
+
+
+class EveryLayerMiddleware:
+    """The same around any WSGI app: the outermost layer of `app = EveryLayerMiddleware(app)`.
+
+    A Flask app inside it, below layers around the app object, gets its seams too.
+
+    Raises:
+        TypeError: `app` cannot be called.
+        everylayer.SettingsError: a setting is unknown or does not fit.
+    """
+
+    def __init__(self, app: WSGIApp, **settings: Any) -> None:
+        if not callable(app):
+            raise TypeError(
+                f"EveryLayerMiddleware wraps a WSGI app, a callable; it got {_told(app)}."
+            )
+        self.wsgi_app = app
+        self._rules = Rules(resolve(settings))
+        if self._rules.settings.enabled:
+            self._look_inside(app, settings)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._rules.settings.enabled:
+            return self.wsgi_app(environ, start_response)
+        known = environ.get(KEY)
+        if known is None or known.settled:
+            return serve(self._rules, self.wsgi_app, environ, start_response)
+        return self.wsgi_app(environ, start_response)
+
+    @contained
+    def _look_inside(self, app: WSGIApp, settings: dict[str, Any]) -> None:
+        if isinstance(app, Flask):
+            EveryLayer(app, **settings)
+            return
+        path = probes.path_to(app, lambda held: isinstance(held, Flask))
+        places = [probes.Place(app, self._replace), *path[:-1]]
+        self._rules.know(probes.layers_of(places))
+        if path:
+            probes.put_around(places)
+            EveryLayer(path[-1].held, **settings)
+
+    def _replace(self, app: WSGIApp) -> None:
+        self.wsgi_app = app
+
+
+def _not_flask(app: object) -> str:
+    if inspect.isclass(app) and issubclass(app, Flask):
+        remedy = f"create the app first: EveryLayer({app.__name__}(__name__))"
+    elif callable(app) and not inspect.isclass(app):
+        remedy = (
+            "pass the Flask object itself, before or after it is wrapped; around another WSGI app "
+            "use everylayer_flask.EveryLayerMiddleware(app), and the packages everylayer-django "
+            "and everylayer-starlette for those frameworks"
+        )
+    else:
+        remedy = "pass the Flask object: EveryLayer(app), or EveryLayer() and then init_app(app)"
+    return f"EveryLayer works on a Flask app; it got {_told(app)}. To repair this, {remedy}."
+
+
+def _told(app: object) -> str:
+    if app is None:
+        return "None"
+    if inspect.isclass(app):
+        return f"the class {app.__module__}.{app.__qualname__}"
+    return f"an object of {type(app).__module__}.{type(app).__qualname__}"

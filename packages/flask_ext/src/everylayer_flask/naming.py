@@ -1,0 +1,140 @@
+"""Which hook, handler or view an error comes from, read from its traceback: nothing is wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from blinker import Signal
+from everylayer.layers import Layer, codes_of, name_of
+from everylayer.settings import Settings
+from flask import Flask
+from flask.ctx import RequestContext
+from werkzeug.exceptions import HTTPException
+
+from . import stock
+from .rules import Place, Rules
+
+_FLASK = Layer("Flask", "framework")
+
+# Frames of these say how a function of the app was called, not which one it is.
+_PLUMBING = frozenset(
+    (
+        *("asgiref", "asyncio", "blinker", "concurrent", "contextlib", "everylayer"),
+        *("everylayer_flask", "flask", "opentelemetry", "threading", "werkzeug"),
+    )
+)
+
+# What Flask's functions call: kind of layer, phase, and where such functions are registered.
+_Step = tuple[str, str, str]
+_STEPS: dict[CodeType, _Step] = {
+    Flask.wsgi_app.__code__: ("app", "call", ""),
+    Flask.full_dispatch_request.__code__: ("app", "dispatch", ""),
+    Flask.finalize_request.__code__: ("app", "finalize", ""),
+    Flask.dispatch_request.__code__: ("view", "view", "view_functions"),
+    Flask.preprocess_request.__code__: ("hook", "before_request", "before_request_funcs"),
+    Flask.process_response.__code__: ("hook", "after_request", "after_request_funcs"),
+    Flask.do_teardown_request.__code__: ("hook", "teardown_request", "teardown_request_funcs"),
+    Flask.do_teardown_appcontext.__code__: (
+        "hook",
+        "teardown_appcontext",
+        "teardown_appcontext_funcs",
+    ),
+    Flask.inject_url_defaults.__code__: ("hook", "url_defaults", "url_default_functions"),
+    Flask.update_template_context.__code__: (
+        "hook",
+        "context_processor",
+        "template_context_processors",
+    ),
+    Flask.handle_user_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
+    Flask.handle_http_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
+    Flask.handle_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
+    RequestContext.push.__code__: ("hook", "session", ""),
+    RequestContext.match_request.__code__: ("route", "match", ""),
+}
+_BEFORE = _STEPS[Flask.preprocess_request.__code__]
+_PREPROCESSOR = ("hook", "url_value_preprocessor", "url_value_preprocessors")
+_SIGNAL = ("hook", "signal", "")
+
+
+def client_status(exc: BaseException) -> int | None:
+    """Return the 3xx or 4xx status with which Flask answers `exc`, None for any other."""
+    if not isinstance(exc, HTTPException):
+        return None
+    code = exc.code if exc.response is None else getattr(exc.response, "status_code", None)
+    return code if code is not None and code < 500 else None
+
+
+class FlaskRules(Rules):
+    """The rules of a Flask app, which also know its hooks, handlers and views."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, settings: Settings, app: Flask) -> None:
+        super().__init__(settings)
+        self._app = app
+
+    def instrumented(self) -> bool:
+        return bool(self._app.__dict__.get(stock.INSTRUMENTED)) or super().instrumented()
+
+    def place(self, tb: TracebackType | None, phase: str) -> Place:
+        found: Place = (None, phase)
+        step: _Step | None = None
+        while tb is not None:
+            frame, tb = tb.tb_frame, tb.tb_next
+            code = frame.f_code
+            if code in self.known:
+                found, step = (self.known[code], phase), None
+            elif code in _STEPS:
+                step = _STEPS[code]
+                found = (_FLASK, step[1])
+            elif step is not None and code is Signal.send.__code__:
+                step = _SIGNAL
+            elif step is not None and not _is_plumbing(frame):
+                found, step = self._named(frame, step), None
+        return found
+
+    def _named(self, frame: FrameType, step: _Step) -> Place:
+        function = self._registered(frame.f_code, step[2])
+        if function is None and step is _BEFORE:
+            function = self._registered(frame.f_code, _PREPROCESSOR[2])
+            step = step if function is None else _PREPROCESSOR
+        kind, phase, registry = step
+        if function is None and registry == "after_request_funcs":
+            # The other thing that runs there.
+            phase = "session"
+        return Layer(_frame_name(frame) if function is None else name_of(function), kind), phase
+
+    def _registered(self, code: CodeType, registry: str) -> Any:
+        """Return the function of `registry` whose frame runs `code`."""
+        for function in _functions(getattr(self._app, registry, ())):
+            if getattr(getattr(function, "__func__", function), "__code__", None) is code:
+                return function
+            if not hasattr(function, "__code__") and code in codes_of(function):
+                return function
+        return None
+
+
+def _functions(registry: Any) -> Iterator[Any]:
+    """Yield the functions in a tree of dictionaries and lists, as Flask keeps them."""
+    if isinstance(registry, dict):
+        for value in registry.values():
+            yield from _functions(value)
+    elif isinstance(registry, (list, tuple)):
+        yield from registry
+    elif callable(registry):
+        yield registry
+
+
+def _is_plumbing(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _PLUMBING
+
+
+def _frame_name(frame: FrameType) -> str:
+    code = frame.f_code
+    name = str(getattr(code, "co_qualname", code.co_name))
+    owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
+    if name == code.co_name and owner is not None:
+        name = f"{type(owner).__qualname__}.{name}"
+    return ".".join(name.split(".<locals>.")[-2:])

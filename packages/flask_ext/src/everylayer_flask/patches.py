@@ -1,0 +1,188 @@
+"""What is changed on a Flask app, and how it is put back.
+
+| target | why | undone by |
+|---|---|---|
+| `app.__class__`: a subclass of its class, `Seams` first | the outermost frame, and the choke points of its error handling | the class it had |
+| `app.wsgi_app`: a property of that class | layers assigned later | what was assigned, on the app itself |
+| `layer.__class__` of each WSGI layer that is an object | an error that the layer outside it hides | the class it had |
+| attribute or closure cell that holds a layer that is a function | the same | the function |
+| `response.response` of a streamed response | an error that an outer layer hides while sending | ends with the response |
+
+Verified with Flask 2.3, 3.0 and 3.1 (Werkzeug 2.3 to 3.1).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterable
+from types import MethodType
+from typing import Any
+
+from everylayer.chain import drop_frame
+from everylayer.failsafe import contained
+from everylayer.settings import Settings
+from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from flask import Flask
+
+from . import probes, request
+from .naming import FlaskRules
+from .seams import STATE, Seams
+
+_logger = logging.getLogger("everylayer.flask")
+_NEEDED = (
+    "handle_user_exception",
+    "handle_exception",
+    "process_response",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+    "wsgi_app",
+)
+
+
+class Adoption:
+    """One adopted app: what was changed, and its rules.
+
+    Attributes:
+        rules: what its seams go by.
+        chain: what `app.wsgi_app` is.
+    """
+
+    __slots__ = ("_app", "_base", "_cls", "_undo", "active", "chain", "rules")
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._app = app
+        self._cls = type(app)
+        self._undo: list[probes.Undo] = []
+        self.active = True
+        self.rules = FlaskRules(settings, app)
+        self._base = self._innermost(MethodType(self._cls.wsgi_app, app))
+        self.chain: WSGIApp = self._base
+
+    def wrap(self, layer: Any) -> None:
+        """Make `layer` the app's outermost WSGI layer."""
+        self._restore()
+        self.chain = layer
+        if self._is_base(layer):
+            self.chain = self._base
+            self.rules.know(())
+            return
+        self._probe(layer)
+
+    def unwrap(self) -> None:
+        """Take all layers off, as `del app.wsgi_app` does."""
+        if self.chain is self._base:
+            raise AttributeError("wsgi_app")
+        self.wrap(self._base)
+
+    def end(self) -> None:
+        """Put everything back."""
+        self.active = False
+        self._restore()
+        chain = self.chain
+        self._app.__class__ = self._cls
+        vars(self._app).pop(STATE, None)
+        if chain is not self._base:
+            self._app.wsgi_app = chain  # type: ignore[method-assign]
+
+    def _restore(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    @contained
+    def _probe(self, outermost: Any) -> None:
+        path = probes.path_to(outermost, self._is_base)
+        places = [probes.Place(outermost, self._set_chain), *path[:-1]]
+        self.rules.know(probes.layers_of(places))
+        self._undo += probes.put_around(places)
+        if path and path[-1].held is not self._base:
+            held, put = path[-1]
+            put(self._base)
+            self._undo.append(functools.partial(put, held))
+
+    def _set_chain(self, layer: Any) -> None:
+        self.chain = layer
+
+    def _is_base(self, layer: Any) -> bool:
+        return layer is self._base or (
+            isinstance(layer, MethodType)
+            and layer.__self__ is self._app
+            and layer.__name__ == "wsgi_app"
+        )
+
+    def _innermost(self, own: WSGIApp) -> WSGIApp:
+        """Return the app's own function, which shows what leaves it to the request around it.
+
+        Served without its app, below a layer that was given `app.wsgi_app`, it is the outermost
+        frame itself.
+        """
+
+        def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            current = environ.get(request.KEY)
+            if current is None or current.settled:
+                current = request.around()
+                if current is None:
+                    if not self.active:
+                        return own(environ, start_response)
+                    return request.serve(self.rules, own, environ, start_response)
+                environ[request.KEY] = current
+            current.environ = environ
+            try:
+                return own(environ, start_response)
+            except BaseException as exc:
+                request.show(exc, environ)
+                drop_frame(exc)
+                raise
+
+        wsgi_app.__doc__ = own.__doc__
+        return wsgi_app
+
+
+def adoption_of(app: Flask) -> Adoption | None:
+    """Return what was changed on `app`, None if nothing was."""
+    found = vars(app).get(STATE)
+    return found if isinstance(found, Adoption) else None
+
+
+def adopt(app: Flask, settings: Settings) -> None:
+    """Put the seams on `app`; once only, but the last settings count."""
+    known = adoption_of(app)
+    if known is not None:
+        known.rules.settings = settings
+        return
+    missing = [name for name in _NEEDED if not hasattr(type(app), name)]
+    made = None if missing else _subclass(type(app))
+    if made is None:
+        why = f"no {', '.join(missing)}" if missing else "its class cannot be extended"
+        _logger.warning(
+            "everylayer does not fit the Flask app %r: %s. Errors that it handles by itself are "
+            "not recorded; wrap it in everylayer_flask.EveryLayerMiddleware to see the others.",
+            app.name,
+            why,
+        )
+        return
+    layers = vars(app).pop("wsgi_app", None)
+    made_for = Adoption(app, settings)
+    vars(app)[STATE] = made_for
+    app.__class__ = made
+    if layers is not None:
+        made_for.wrap(layers)
+
+
+def release(app: Flask) -> None:
+    """Take the seams off `app`."""
+    known = adoption_of(app)
+    if known is not None:
+        known.end()
+
+
+def _subclass(cls: type[Flask]) -> Any:
+    namespace: dict[str, Any] = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+    }
+    try:
+        return type(cls)(cls.__name__, (Seams, cls), namespace)
+    except TypeError:
+        return None

@@ -1,0 +1,277 @@
+"""One request, from its outermost frame of ours to the close of its body.
+
+Nothing but this record is made for a request that works; its ledger is opened by the first error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any
+
+from everylayer.chain import drop_frame, traceback_of
+from everylayer.failsafe import contained
+from everylayer.layers import Layer
+from everylayer.ledger import Ledger
+from everylayer.observer import observe
+from everylayer.wsgi import Environ, StartResponse, WSGIApp, is_file, server_span
+from opentelemetry import context, trace
+from opentelemetry.trace import Span
+
+from . import stock
+from .rules import Rules
+
+KEY = "everylayer.request"
+_COMPLETE = (list, tuple)
+
+
+class Request:
+    """What is known of one request.
+
+    Attributes:
+        environ: the innermost one that was seen: a layer may hand on a copy.
+        inner: the rules of a Flask app inside the outermost one, or inside plain WSGI layers.
+        route: the URL rule that matched, where a seam came to know it.
+        streams: the response is produced while it is sent.
+        settled: the response is out, or the request failed.
+    """
+
+    # Class attributes, so that a request that works sets four only.
+    inner: Rules | None = None
+    route: str | None = None
+    status: str | None = None
+    streams = False
+    settled = False
+    _ledger: Ledger | None = None
+    _span: Span | None = None
+
+    def __init__(self, rules: Rules, environ: Environ, start_response: StartResponse) -> None:
+        self.rules = rules
+        self.environ = environ
+        self.start_ns = time.time_ns()
+        self._start_response = start_response
+
+    def start(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+        """Pass the response's start on; who answers 5xx in an `except` block shows the error."""
+        self.status = status
+        if (
+            type(status) is not str
+            or status >= "5"
+            or exc_info is not None
+            or self._ledger is not None
+            or self._span is not None
+        ):
+            self._started(status, headers, exc_info)
+        try:
+            if exc_info is None:
+                return self._start_response(status, headers)
+            return self._start_response(status, headers, exc_info)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
+
+    @contained
+    def see(
+        self,
+        exc: BaseException,
+        layer: Layer | None = None,
+        phase: str = "call",
+        client_status: int | None = None,
+    ) -> None:
+        """Show `exc` to the ledger."""
+        ledger = self._ledger or self._open()
+        span = self.environ.get(stock.SPAN)
+        if span is not None:
+            ledger.bind(span, inside=True)
+        tb = traceback_of(exc)
+        if layer is None and self.inner is not None:
+            layer, phase = self.inner.place(tb, phase)
+        if layer is None:
+            layer, phase = self.rules.place(tb, phase)
+        observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+
+    @contained
+    def begin(self) -> Any:
+        """Start the server span where nobody else will; return what `context.detach` takes."""
+        if trace.get_current_span().get_span_context().is_valid or stock.excluded(self.environ):
+            return None
+        span = server_span(self.environ, self.start_ns, None)
+        if span is None:
+            return None
+        self._span = span
+        return context.attach(trace.set_span_in_context(span, stock.extract(self.environ)))
+
+    def settle(self, escaped: BaseException | None = None) -> None:
+        """Take the outcome: nothing that follows changes the response."""
+        self.settled = True
+        if self._ledger is not None:
+            self._ledger.close(escaped, self._late_server_span)
+        if self._span is not None:
+            self._end_span()
+
+    @contained
+    def _started(self, status: str, headers: Any, exc_info: Any) -> None:
+        exc = exc_info[1] if exc_info else _answered() if status >= "5" else None
+        if exc is not None:
+            self.see(exc)
+        if self._ledger is not None:
+            self._ledger.responded(int(status[:3]))
+        if self._span is not None:
+            stock.add_response(self._span, status, headers)
+
+    def _open(self) -> Ledger:
+        ledger = Ledger(self.rules.settings, self.rules)
+        ledger.start_ns = self.start_ns
+        if self._span is not None:
+            ledger.bind(self._span, inside=True)
+        else:
+            current = trace.get_current_span()
+            began = getattr(current, "start_time", None) or 0
+            ledger.bind(current, inside=began >= self.start_ns)
+        if self.status is not None:
+            ledger.responded(int(self.status[:3]))
+        self._ledger = ledger
+        return ledger
+
+    @contained
+    def _end_span(self) -> None:
+        span, self._span = self._span, None
+        if span is not None:
+            stock.name_route(span, self.environ, self.route)
+            span.end()
+
+    def _late_server_span(self, status: int | None) -> Span | None:
+        if stock.excluded(self.environ):
+            return None
+        span = server_span(self.environ, self.start_ns, status)
+        if span is not None:
+            stock.name_route(span, self.environ, self.route)
+        return span
+
+
+def serve(
+    rules: Rules, app: WSGIApp, environ: Environ, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Run `app` as the outermost frame of a request."""
+    request = Request(rules, environ, start_response)
+    environ[KEY] = request
+    token = None if rules.instrumented() else request.begin()
+    try:
+        body = app(environ, request.start)
+    except BaseException as exc:
+        request.see(exc)
+        drop_frame(exc)
+        request.settle(exc)
+        raise
+    finally:
+        if token is not None:
+            context.detach(token)
+    # A body that is complete shows its span at once, whether or not somebody closes it.
+    if request.status is not None and not request.streams:
+        request.settle()
+    if body is None or isinstance(body, _COMPLETE) or is_file(body, environ):
+        request.settle()
+        return body
+    return Body(body, request)
+
+
+class Body:
+    """A response body that shows what fails while it is sent or closed."""
+
+    __slots__ = ("_body", "_iterator", "_outermost", "_request")
+
+    def __init__(self, body: Iterable[bytes], request: Request, *, outermost: bool = True) -> None:
+        self._body = body
+        self._request = request
+        self._outermost = outermost
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        # Not `yield from`: that would close the body a second time when this is dropped.
+        try:
+            for chunk in self._body:
+                yield chunk  # noqa: UP028
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            self._failed(exc, "stream")
+            drop_frame(exc)
+            raise
+        if self._outermost and not self._request.settled:
+            self._request.settle()
+
+    def __next__(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = iter(self)
+        return next(self._iterator)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+    def close(self) -> None:
+        """Close the body, and then the request."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        except BaseException as exc:
+            self._failed(exc, "close")
+            drop_frame(exc)
+            raise
+        if self._outermost and not self._request.settled:
+            self._request.settle()
+
+    def _failed(self, exc: BaseException, phase: str) -> None:
+        self._request.see(exc, phase=phase)
+        if self._outermost:
+            self._request.settle(exc)
+
+
+def of(environ: Environ) -> Request | None:
+    """Return the request that `environ` belongs to.
+
+    A layer may have put an environ of its own in place of the server's: then the request is that
+    of the nearest frame of ours.
+    """
+    request = environ.get(KEY)
+    return request if isinstance(request, Request) else around()
+
+
+def show(exc: BaseException, environ: Environ) -> None:
+    """Show `exc` to the request that `environ` belongs to, if there is one."""
+    request = of(environ)
+    if request is not None:
+        request.see(exc)
+
+
+def around() -> Request | None:
+    """Return the request that the current frame works for, by the frames around it."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is serve.__code__:
+            found = frame.f_locals.get("request")
+            return found if isinstance(found, Request) else None
+        if frame.f_code in _BODY_CODES:
+            body: Body = frame.f_locals["self"]
+            return body._request
+        frame = frame.f_back
+    return None
+
+
+_BODY_CODES = (Body.__iter__.__code__, Body.close.__code__)
+
+
+def _answered() -> BaseException | None:
+    """Return the exception whose `except` block, within this request, starts the response."""
+    exc = sys.exc_info()[1]
+    tb = None if exc is None else traceback_of(exc)
+    if tb is None:
+        return None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not serve.__code__:
+        if frame is tb.tb_frame:
+            return exc
+        frame = frame.f_back
+    return None

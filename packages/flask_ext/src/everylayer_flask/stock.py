@@ -1,0 +1,73 @@
+"""What stock instrumentation leaves in a request, and what is borrowed from it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from everylayer.failsafe import contained
+from everylayer.wsgi import Environ
+from opentelemetry import context, propagate
+from opentelemetry.context import Context
+from opentelemetry.instrumentation import wsgi
+from opentelemetry.trace import Span
+from opentelemetry.util.http import ExcludeList, get_excluded_urls
+
+# opentelemetry-instrumentation-flask keeps these to itself; the same names since 0.20.
+SPAN = "opentelemetry-flask.span_key"
+_ACTIVATION = "opentelemetry-flask.activation_key"
+_TOKEN = "opentelemetry-flask.token"
+INSTRUMENTED = "_is_instrumented_by_opentelemetry"
+
+
+def is_otel_layer(layer: object) -> bool:
+    """Tell whether `layer` starts server spans by itself."""
+    return isinstance(layer, wsgi.OpenTelemetryMiddleware)
+
+
+@contained
+def leave(environ: Environ) -> None:
+    """Do what stock's teardown function does, where a failing one before it kept it from running.
+
+    Its span would never end, and its context would adopt the next request of the thread.
+    """
+    activation, token = environ.pop(_ACTIVATION, None), environ.pop(_TOKEN, None)
+    if activation is not None:
+        activation.__exit__(None, None, None)
+    if token is not None:
+        context.detach(token)
+
+
+def extract(environ: Environ) -> Context:
+    """Return the context that the request's headers carry."""
+    return propagate.extract(environ, getter=wsgi.wsgi_getter)
+
+
+@functools.cache
+def _excluded_urls() -> ExcludeList:
+    return get_excluded_urls("FLASK")
+
+
+def excluded(environ: Environ) -> bool:
+    """Tell whether `OTEL_PYTHON_FLASK_EXCLUDED_URLS` leaves this request without a span."""
+    urls = _excluded_urls()
+    # Parsing an empty list of patterns gives one that matches nothing.
+    return urls.url_disabled(_url(environ))
+
+
+def _url(environ: Environ) -> str:
+    scheme, host = environ.get("wsgi.url_scheme", "http"), environ.get("HTTP_HOST", "")
+    return f"{scheme}://{host}{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+
+
+def add_response(span: Span, status: str, headers: Any) -> None:
+    """Put the response's status on `span`."""
+    wsgi.add_response_attributes(span, status, headers)
+
+
+def name_route(span: Span, environ: Environ, route: str | None) -> None:
+    """Name a server span of ours after the route, as stock does."""
+    if route is not None:
+        method = environ.get("REQUEST_METHOD", "HTTP")
+        span.update_name(f"{method} {route}")
+        span.set_attribute("http.route", route)

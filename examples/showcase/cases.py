@@ -154,8 +154,9 @@ FLASK = (
     drilled("error handler itself", "answer", "error_page", "answer", "/stock/tea"),
     drilled("template", "receipt", "render", "total", "/orders/7/receipt"),
     drilled("after_request audit", "audit", "audit", "audit"),
-    drilled("teardown_request release", "release", "release", "release"),
     drilled("streaming body", "report", "stream", "rows", "/report.csv"),
+    # Last: stock leaves this request's span open, and the thread's next request joins its trace.
+    drilled("teardown_request release", "release", "release", "release"),
 )
 
 STARLETTE = (

@@ -18,7 +18,7 @@ class Case:
 
     Attributes:
         layer: where it fails, in words.
-        named: what everylayer is to call that layer.
+        named: what everylayer may call that layer.
         type: expected `exception.type`.
         message: expected `exception.message`; what it starts with, where it ends in a path.
         where: a function that the stack must name.
@@ -29,7 +29,7 @@ class Case:
     """
 
     layer: str
-    named: str
+    named: tuple[str, ...]
     type: str
     message: str
     where: str
@@ -55,18 +55,18 @@ def drilled(
     *,
     after: bool = False,
 ) -> Case:
-    """Return a case whose error is that of a fire drill."""
+    """Return a case whose error is that of a fire drill; `named` may list several names."""
     error = drill.DRILLS[point]()
     module = type(error).__module__
     name = type(error).__qualname__
     kind = name if module == "builtins" else f"{module}.{name}"
-    return Case(layer, named, kind, str(error), where, path, point, headers, after)
+    return Case(layer, tuple(named.split()), kind, str(error), where, path, point, headers, after)
 
 
 def _missing_file(layer: str, named: str) -> Case:
     return Case(
         layer,
-        named,
+        (named,),
         "FileNotFoundError",
         "[Errno 2] No such file or directory: ",
         "get_response",
@@ -74,6 +74,8 @@ def _missing_file(layer: str, named: str) -> Case:
     )
 
 
+# The view, or the generator that it handed out.
+STREAM = "report rows"
 SOLD_OUT = "shop.errors.OutOfStock"
 NO_ANSWER = "shop.errors.InventoryUnavailable"
 # Before 3.11, anyio raises the group of the `exceptiongroup` package.
@@ -101,7 +103,7 @@ DJANGO = (
     drilled("AuthenticationMiddleware", "AuthenticationMiddleware", "authentication", "identify"),
     Case(
         "AuthenticationMiddleware, denied",
-        "AuthenticationMiddleware",
+        ("AuthenticationMiddleware",),
         "django.core.exceptions.PermissionDenied",
         "token has been revoked",
         "identify",
@@ -110,10 +112,10 @@ DJANGO = (
     ),
     drilled("tenant_middleware", "tenant_middleware.middleware", "tenant", "find_tenant"),
     drilled("view", "order", "view", "basket_total"),
-    Case("view, recovered to 409", "stock", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    Case("view, recovered to 409", ("stock",), SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
     Case(
         "view, other service down",
-        "stock",
+        ("stock",),
         NO_ANSWER,
         NO_ANSWER_TEXT,
         "in_stock",
@@ -121,7 +123,7 @@ DJANGO = (
         "inventory",
     ),
     drilled("template, after the view", "receipt", "render", "total", "/orders/7/receipt"),
-    drilled("streaming body", "report", "stream", "rows", "/report.csv"),
+    drilled("streaming body", STREAM, "stream", "rows", "/report.csv"),
 )
 
 FLASK = (
@@ -132,7 +134,7 @@ FLASK = (
     drilled("before_request authenticate", "authenticate", "authentication", "authenticate"),
     Case(
         "before_request, abort(403)",
-        "authenticate",
+        ("authenticate",),
         "werkzeug.exceptions.Forbidden",
         "403 Forbidden: token has been revoked",
         "authenticate",
@@ -141,10 +143,10 @@ FLASK = (
     ),
     drilled("before_request count_call", "count_call", "limits", "count_call"),
     drilled("view", "order", "view", "basket_total"),
-    Case("view, answered with 409", "stock", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    Case("view, answered with 409", ("stock",), SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
     Case(
         "view, other service down",
-        "stock",
+        ("stock",),
         NO_ANSWER,
         NO_ANSWER_TEXT,
         "in_stock",
@@ -154,7 +156,7 @@ FLASK = (
     drilled("error handler itself", "answer", "error_page", "answer", "/stock/tea"),
     drilled("template", "receipt", "render", "total", "/orders/7/receipt"),
     drilled("after_request audit", "audit", "audit", "audit"),
-    drilled("streaming body", "report", "stream", "rows", "/report.csv"),
+    drilled("streaming body", STREAM, "stream", "rows", "/report.csv"),
     # Last: stock leaves this request's span open, and the thread's next request joins its trace.
     drilled("teardown_request release", "release", "release", "release"),
 )
@@ -162,7 +164,7 @@ FLASK = (
 STARLETTE = (
     Case(
         "CorrelationIdMiddleware",
-        "CorrelationIdMiddleware",
+        ("CorrelationIdMiddleware",),
         "ValueError",
         "badly formed hexadecimal UUID string",
         "is_request_id",
@@ -185,7 +187,7 @@ STARLETTE = (
     ),
     Case(
         "AuthenticationMiddleware, denied",
-        "AuthenticationMiddleware",
+        ("AuthenticationMiddleware",),
         "starlette.authentication.AuthenticationError",
         "token has been revoked",
         "authenticate",
@@ -195,10 +197,12 @@ STARLETTE = (
     drilled("TenantMiddleware, recovered", "TenantMiddleware", "tenant", "find_tenant"),
     drilled("PricingMiddleware of a route", "PricingMiddleware", "pricing", "load_prices"),
     drilled("endpoint", "order", "view", "basket_total"),
-    Case("endpoint, answered with 409", "stock", SOLD_OUT, "no tea is left", "stock", "/stock/tea"),
+    Case(
+        "endpoint, answered with 409", ("stock",), SOLD_OUT, "no tea is left", "stock", "/stock/tea"
+    ),
     Case(
         "endpoint, other service down",
-        "stock",
+        ("stock",),
         NO_ANSWER,
         NO_ANSWER_TEXT,
         "in_stock_async",
@@ -208,7 +212,7 @@ STARLETTE = (
     drilled("exception handler itself", "answer", "error_page", "answer", "/stock/tea"),
     Case(
         "task group of an endpoint",
-        "offers",
+        ("offers",),
         GROUP,
         "unhandled errors in a TaskGroup (2 sub-exceptions)",
         "ask",
@@ -216,7 +220,7 @@ STARLETTE = (
         "render",
     ),
     drilled("background task", "mail_receipt", "background", "mail_receipt", after=True),
-    drilled("streaming body", "report", "stream", "rows", "/report.csv", after=True),
+    drilled("streaming body", STREAM, "stream", "rows", "/report.csv", after=True),
 )
 
 CASES: Mapping[str, tuple[Case, ...]] = {"django": DJANGO, "flask": FLASK, "starlette": STARLETTE}

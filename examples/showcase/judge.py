@@ -67,8 +67,8 @@ def _wrong(case: Case, event: Event) -> list[str]:
         wrong.append(f"no {case.where}() in the stack")
     # Stock names no layer, and is not blamed for it.
     layer = event[LAYER]
-    if layer and layer != case.named:
-        wrong.append(f"layer named {layer}, not {case.named}")
+    if layer and layer not in case.named:
+        wrong.append(f"layer named {layer}, not {' or '.join(case.named)}")
     return wrong
 
 

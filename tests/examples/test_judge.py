@@ -12,7 +12,7 @@ from showcase.judge import judge
 from showcase.receiver import Event, Span
 from showcase.report import Row, totals
 
-CASE = Case("layer", "stock", "shop.errors.OutOfStock", "no tea is left", "stock", "/stock/tea")
+CASE = Case("layer", ("stock",), "shop.errors.OutOfStock", "no tea is left", "stock", "/stock/tea")
 EVENT = Event(
     "exception",
     {

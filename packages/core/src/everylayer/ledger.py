@@ -209,10 +209,10 @@ class Ledger:
     def _settle(self, escaped: BaseException | None, server_span: ServerSpan | None) -> None:
         page = self.page
         assert page is not None
-        if escaped is not None and self.status is not None:
-            sighting = page.find(escaped)
-            if sighting is not None:
-                sighting.escaped = True
+        sighting = page.find(escaped) if escaped is not None else None
+        if sighting is not None:
+            sighting.left = True
+            sighting.escaped = self.status is not None
         if self.span is None and server_span is not None and self.settings.server_span:
             self._settle_on_new(server_span)
             return

@@ -6,10 +6,12 @@ from types import TracebackType
 
 from opentelemetry import trace
 
-from . import settings
+from . import settings, text
 from .failsafe import contained
 from .layers import Layer
 from .ledger import Ledger, ledger_for
+
+_MAX_NAME = 200
 
 
 @contained
@@ -48,5 +50,5 @@ def record(exc: BaseException, layer: str | None = None, handled: bool | None = 
             response.
     """
     ledger = ledger_for(trace.get_current_span(), settings.current())
-    where = Layer(layer, "app") if layer else None
+    where = Layer(text.one_line(layer, _MAX_NAME), "app") if layer else None
     ledger.see(exc, layer=where, phase="record", handled=handled, explicit=True)

@@ -23,6 +23,7 @@ class Sighting:
         explicit: the app asked for the record, so policy cannot leave it out.
         attributes: what the app passed to `Span.record_exception`.
         escaped: it left the app after the response had started.
+        left: it left the app; unless a layer around the app answers it, nobody did.
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
         written: it has been dealt with.
@@ -38,6 +39,7 @@ class Sighting:
         "handled",
         "late",
         "layer",
+        "left",
         "phase",
         "tb",
         "time_ns",
@@ -55,6 +57,7 @@ class Sighting:
         self.explicit = False
         self.attributes: Mapping[str, Any] | None = None
         self.escaped = False
+        self.left = False
         self.after_start = False
         self.late = False
         self.written = False

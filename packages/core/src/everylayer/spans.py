@@ -96,7 +96,10 @@ def add_late(parent: Span, record: ErrorRecord, max_description_chars: int, *, e
     )
     if event:
         span_event.write(span, record, None)
-    span_event.fail(span, record, max_description_chars)
+    if record.handled:
+        span.set_attribute(attributes.LAYER_NAME, record.layer.name)
+    else:
+        span_event.fail(span, record, max_description_chars)
     span.end()
     return span
 

@@ -117,7 +117,7 @@ def _entry(
         layer_kind=layer.kind,
         client_status=sighting.client_status,
         response_status=response_status,
-        escaped=sighting.escaped or sighting.late,
+        escaped=(sighting.late or sighting.escaped or (sighting.left and response_status is None)),
         handled=sighting.handled,
     )
     if verdict is Verdict.IGNORE and not sighting.explicit:

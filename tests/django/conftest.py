@@ -35,3 +35,13 @@ def telemetry() -> Iterator[Telemetry]:
     """The process's spans, empty."""
     with session() as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _as_found() -> Iterator[None]:
+    """Begin and end without a patch."""
+    from everylayer_django import patches
+
+    patches.uninstall()
+    yield
+    patches.uninstall()

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from djangoapp.cases import CASES, Case
-from djangoapp.serve import run
 
 from contract.expect import check
 from contract.responses import Run, same
 from contract.telemetry import Telemetry
-from everylayer_django import patches
+from djangoapp.cases import CASES, Case
+from djangoapp.serve import run
 
 TRIED = [
     pytest.param(case, server, id=f"{case}-{server}") for case in CASES for server in case.servers
 ]
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    patches.uninstall()
-    yield
-    patches.uninstall()
 
 
 def bare(case: Case, server: str, telemetry: Telemetry) -> Run:

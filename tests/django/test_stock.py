@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from djangoapp.cases import CASES, Case
-from djangoapp.serve import run
-
 from contract.expect import problems
 from contract.telemetry import Telemetry
+from djangoapp.cases import CASES, Case
+from djangoapp.serve import run
 
 
 def losses(case: Case, server: str, telemetry: Telemetry) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import time_ns
 from types import FrameType
 from typing import Any
 
@@ -41,16 +41,16 @@ def get_response(original: Original) -> Original:
     """The way through all middleware: the request's outermost seam."""
 
     def get_response(self: Any, request: HttpRequest) -> Any:
-        state = vars(request)
-        state[MARK] = time.time_ns()
-        own = _begin(self, request)
+        state = request.__dict__
+        state[MARK] = time_ns()
+        own = _begin(self, request) if self.__dict__.get(_ALONE, True) else None
         try:
             response = original(self, request)
         except BaseException as exc:
             _escaped(request, exc, own)
             drop_frame(exc)
             raise
-        if own is not None or type(state[MARK]) is not int or _streams(response):
+        if own or state[MARK].__class__ is not int or getattr(response, "streaming", False):
             _answered(request, response, own)
         return response
 
@@ -61,16 +61,16 @@ def get_response_async(original: Original) -> Original:
     """The same for ASGI."""
 
     async def get_response_async(self: Any, request: HttpRequest) -> Any:
-        state = vars(request)
-        state[MARK] = time.time_ns()
-        own = _begin(self, request)
+        state = request.__dict__
+        state[MARK] = time_ns()
+        own = _begin(self, request) if self.__dict__.get(_ALONE, True) else None
         try:
             response = await original(self, request)
         except BaseException as exc:
             _escaped(request, exc, own)
             drop_frame(exc)
             raise
-        if own is not None or type(state[MARK]) is not int or _streams(response):
+        if own or state[MARK].__class__ is not int or getattr(response, "streaming", False):
             _answered(request, response, own)
         return response
 
@@ -142,7 +142,7 @@ def call_wsgi(original: Original) -> Original:
     """Around the WSGI handler: `request_started`, the headers, the server's `start_response`."""
 
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:
-        start_ns = time.time_ns()
+        start_ns = time_ns()
         try:
             return original(self, environ, start_response)
         except BaseException as exc:
@@ -157,7 +157,7 @@ def call_asgi(original: Original) -> Original:
     """The same around the ASGI handler."""
 
     async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        start_ns = time.time_ns()
+        start_ns = time_ns()
         try:
             await original(self, scope, receive, send)
         except BaseException as exc:
@@ -175,7 +175,7 @@ def close(original: Original) -> Original:
 
     def close(self: Any) -> None:
         closers = tuple(self._resource_closers)
-        if self.streaming:
+        if getattr(self, "streaming", False):
             streams.given_up(self)
         try:
             for closer in self._resource_closers:
@@ -194,23 +194,18 @@ def close(original: Original) -> Original:
 
 
 def _begin(handler: Any, request: HttpRequest) -> OwnSpan | None:
-    alone = vars(handler).get(_ALONE)
-    if alone is None:
-        alone = not any(path.startswith(_STOCK) for path in settings.MIDDLEWARE)
-        vars(handler)[_ALONE] = alone
-    own = begin(request) if alone else None
+    state = vars(handler)
+    if _ALONE not in state:
+        state[_ALONE] = not any(path.startswith(_STOCK) for path in settings.MIDDLEWARE)
+    own = begin(request) if state[_ALONE] else None
     if own is not None:
         vars(request)[SPAN] = own.span
     return own
 
 
-def _streams(response: Any) -> bool:
-    return bool(getattr(response, "streaming", False))
-
-
 @contained
 def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | None) -> None:
-    streaming = _streams(response) and streams.watch(request, response)
+    streaming = bool(getattr(response, "streaming", False)) and streams.watch(request, response)
     if own is not None:
         own.leave()
         own.answered(request, response)

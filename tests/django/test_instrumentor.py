@@ -1,0 +1,128 @@
+"""Without a line in the settings, and gone again without a trace."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.handlers.base import BaseHandler
+from django.http.response import HttpResponseBase
+from django.test import Client
+from django.test.utils import override_settings
+
+from contract.telemetry import Telemetry, error_events
+from everylayer.settings import SettingsError
+from everylayer_django import EveryLayerDjangoInstrumentor, config, instrumentor, patches
+
+
+@pytest.fixture
+def subject() -> Iterator[EveryLayerDjangoInstrumentor]:
+    made = EveryLayerDjangoInstrumentor()
+    yield made
+    if made.is_instrumented_by_opentelemetry:
+        made.uninstrument()
+
+
+def patched() -> dict[str, Any]:
+    """Return everything that a patch may replace, as it is now."""
+    found = {}
+    for patch in patches.PATCHES:
+        module, _, cls = patch.owner.partition(":")
+        owner = importlib.import_module(module)
+        owner = getattr(owner, cls) if cls else owner
+        found[f"{patch.owner}.{patch.name}"] = vars(owner).get(patch.name)
+        found[patch.owner] = sorted(vars(owner))
+    return found
+
+
+def test_uninstrument_leaves_no_trace(subject: EveryLayerDjangoInstrumentor) -> None:
+    before = patched()
+    subject.instrument(skip_dep_check=True)
+    during = patched()
+    names = [f"{patch.owner}.{patch.name}" for patch in patches.PATCHES]
+    assert all(during[name] is not before[name] for name in names)
+    subject.uninstrument()
+    assert patched() == before
+    assert all(patched()[name] is before[name] for name in names)
+
+
+def test_twice_is_once(subject: EveryLayerDjangoInstrumentor) -> None:
+    subject.instrument(skip_dep_check=True)
+    during = patched()
+    instrumentor.post_instrument()
+    patches.install()
+    assert patched() == during
+    subject.uninstrument()
+    patches.uninstall()
+
+
+def test_an_app_needs_no_line(subject: EveryLayerDjangoInstrumentor, telemetry: Telemetry) -> None:
+    subject.instrument(skip_dep_check=True)
+    with override_settings(MIDDLEWARE=["djangoapp.layers.Quiet"]):
+        Client(raise_request_exception=False).get("/none")
+    assert len(error_events(telemetry.spans)) == 1
+
+
+def test_keywords_are_settings(subject: EveryLayerDjangoInstrumentor, telemetry: Telemetry) -> None:
+    subject.instrument(skip_dep_check=True, client_errors="all", tracer_provider=None)
+    with override_settings(MIDDLEWARE=[], EVERYLAYER={"client_errors": "none"}):
+        Client().get("/forbidden")
+    assert len(error_events(telemetry.spans)) == 1
+
+
+def test_an_unknown_keyword_is_refused(subject: EveryLayerDjangoInstrumentor) -> None:
+    with pytest.raises(SettingsError, match="max_events"):
+        subject.instrument(skip_dep_check=True, max_event=3)
+    assert not patches.installed()
+
+
+def test_the_hook_after_all_others_never_raises(
+    subject: EveryLayerDjangoInstrumentor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrumentor.post_instrument()
+    assert not patches.installed()
+    subject.instrument(skip_dep_check=True)
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(patches, "install", broken)
+    instrumentor.post_instrument()
+
+
+def test_it_says_what_it_needs(subject: EveryLayerDjangoInstrumentor) -> None:
+    assert subject.instrumentation_dependencies() == ("django >= 4.2",)
+
+
+def test_another_patch_on_top_is_respected(caplog: pytest.LogCaptureFixture) -> None:
+    found = HttpResponseBase.close
+    patches.install()
+    ours = HttpResponseBase.close
+
+    def theirs(self: Any) -> None:
+        ours(self)
+
+    HttpResponseBase.close = theirs
+    try:
+        with caplog.at_level(logging.WARNING, "everylayer"):
+            patches.uninstall()
+        assert HttpResponseBase.close is theirs
+        assert "close" in caplog.text
+    finally:
+        HttpResponseBase.close = found
+
+
+def test_settings_are_read_when_first_needed() -> None:
+    config.give({})
+    with override_settings(EVERYLAYER={"max_events": 3}):
+        assert config.current().max_events == 3
+    config.load()
+
+
+def test_the_patches_are_all_of_django(subject: EveryLayerDjangoInstrumentor) -> None:
+    subject.instrument(skip_dep_check=True)
+    assert BaseHandler.get_response.__wrapped__.__module__ == "django.core.handlers.base"
+    assert BaseHandler.get_response.__qualname__ == "BaseHandler.get_response"

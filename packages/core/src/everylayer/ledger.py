@@ -223,8 +223,14 @@ class Ledger:
             # Stock leaves its span open when a BaseException passes it.
             guard.finish()
 
+    @contained
+    def _made(self, server_span: ServerSpan) -> Span | None:
+        if writer.worth_a_span(self.page, self.settings, self.status):
+            return server_span(self.status)
+        return None
+
     def _settle_on_new(self, server_span: ServerSpan) -> None:
-        span = server_span(self.status)
+        span = self._made(server_span)
         if span is None:
             self.flush()
             return

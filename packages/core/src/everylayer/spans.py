@@ -118,7 +118,7 @@ class SpanGuard:
     keeps its time.
     """
 
-    __slots__ = ("_hostile", "_span", "held_ns", "ledger")
+    __slots__ = ("_hostile", "_others", "_span", "held_ns", "ledger")
 
     def __init__(self, span: Span, ledger: Ledger) -> None:
         self._span = span
@@ -126,6 +126,8 @@ class SpanGuard:
         self.held_ns: int | None = None
         self._hostile: list[BaseException] = []
         state = vars(span)
+        # Another library may have put its own here: it is called, and given back.
+        self._others = {name: state[name] for name in _GUARDED if name in state}
         state[_GUARD] = self
         state["record_exception"] = self._record_exception
         state["set_status"] = self._set_status
@@ -136,6 +138,7 @@ class SpanGuard:
         state = vars(self._span)
         for name in (_GUARD, *_GUARDED):
             state.pop(name, None)
+        state.update(self._others)
         self._hostile = []
 
     def shield(self, exc: BaseException) -> None:
@@ -174,7 +177,11 @@ class SpanGuard:
     def _set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
         if not self._is_stale(status, description, by_stock):
-            type(self._span).set_status(self._span, status, description)
+            others = self._others.get("set_status")
+            if others is not None:
+                others(status, description)
+            else:
+                type(self._span).set_status(self._span, status, description)
 
     @contained
     def _is_stale(self, status: Status | StatusCode, description: str | None, stock: bool) -> bool:

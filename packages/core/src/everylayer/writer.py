@@ -7,7 +7,7 @@ from typing import NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, settings, spans
-from .layers import from_traceback
+from .layers import Layer, from_traceback
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .settings import Settings
@@ -107,11 +107,23 @@ def write(
         span.set_attribute(attributes.DROPPED, page.dropped)
 
 
-def _entry(
-    sighting: Sighting, page: Page, rules: Settings, response_status: int | None
-) -> _Entry | None:
-    layer = sighting.layer or from_traceback(sighting.tb)
-    verdict = judge(
+def worth_a_span(page: Page | None, rules: Settings, response_status: int | None) -> bool:
+    """Tell whether anything on `page` would be reported: a plain 404 makes no span."""
+    return page is not None and any(
+        sighting.explicit
+        or _judge(sighting, _layer_of(sighting), rules, response_status) is not Verdict.IGNORE
+        for sighting in page.seen
+    )
+
+
+def _layer_of(sighting: Sighting) -> Layer:
+    return sighting.layer or from_traceback(sighting.tb)
+
+
+def _judge(
+    sighting: Sighting, layer: Layer, rules: Settings, response_status: int | None
+) -> Verdict:
+    return judge(
         sighting.exc,
         rules,
         layer_kind=layer.kind,
@@ -120,6 +132,13 @@ def _entry(
         escaped=(sighting.late or sighting.escaped or (sighting.left and response_status is None)),
         handled=sighting.handled,
     )
+
+
+def _entry(
+    sighting: Sighting, page: Page, rules: Settings, response_status: int | None
+) -> _Entry | None:
+    layer = _layer_of(sighting)
+    verdict = _judge(sighting, layer, rules, response_status)
     if verdict is Verdict.IGNORE and not sighting.explicit:
         return None
     built = build(

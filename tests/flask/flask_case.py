@@ -27,6 +27,7 @@ class Case:
         path: what is asked for.
         method: of the request.
         config: of the app, set before anything else.
+        either: with stock, the order of set-up says whether its span has ended.
         hang_up: the client goes away after so many chunks.
     """
 
@@ -38,6 +39,7 @@ class Case:
     path: str = "/"
     method: str = "GET"
     config: Mapping[str, Any] = field(default_factory=dict)
+    either: bool = False
     hang_up: int | None = None
 
     def outcome(self, *, stock: bool) -> Expected:

@@ -64,7 +64,7 @@ def stream_template(app: Flask, fault: Fault) -> None:
     )
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/close")
+@CASES.add(LATE, path="/close")
 def call_on_close(app: Flask, fault: Fault) -> None:
     def closing() -> flask.Response:
         response = flask.Response("fine")
@@ -86,7 +86,7 @@ def stream_close(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/close", "closing", lambda: flask.Response(Body()))
 
 
-@CASES.add(replace(ESCAPED), with_stock=LATE, path="/close", method="HEAD")
+@CASES.add(ESCAPED, with_stock=LATE, path="/close", method="HEAD")
 def close_of_head(app: Flask, fault: Fault) -> None:
     def closing() -> flask.Response:
         response = flask.Response(parts(fault))
@@ -171,7 +171,7 @@ def quiet_file(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/file", "file", file)
 
 
-@CASES.add(NOTHING, with_stock=replace(NOTHING, status="ERROR"), path="/maintenance")
+@CASES.add(replace(NOTHING, status="ERROR"), path="/maintenance")
 def quiet_503(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/maintenance", "maintenance", lambda: ("later", 503))
 

@@ -230,7 +230,7 @@ def request_class(app: Flask, fault: Fault) -> None:
     app.request_class = Request
 
 
-@CASES.add(ESCAPED, with_stock=LATE)
+@CASES.add(ESCAPED)
 def response_class(app: Flask, fault: Fault) -> None:
     class Response(flask.Response):
         def get_wsgi_headers(self, environ: Any) -> Any:

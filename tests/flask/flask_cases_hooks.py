@@ -172,7 +172,7 @@ def after_this_request(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/after", "after", after)
 
 
-@CASES.add(replace(HOOK, phase="teardown_request"))
+@CASES.add(replace(HOOK, phase="teardown_request"), either=True)
 def teardown_request(app: Flask, fault: Fault) -> None:
     app.teardown_request(lambda error: fault_site(fault))
 
@@ -185,13 +185,15 @@ def teardown_appcontext(app: Flask, fault: Fault) -> None:
     app.teardown_appcontext(lambda error: fault_site(fault))
 
 
-@CASES.add(replace(HOOK, also=("ZeroDivisionError",)))
+@CASES.add(replace(HOOK, also=("ZeroDivisionError",)), either=True)
 def teardown_both(app: Flask, fault: Fault) -> None:
-    def stumble(error: BaseException | None) -> None:
-        raise ZeroDivisionError("second")
+    """The one that leaves the app is the second."""
 
-    app.teardown_request(lambda error: fault_site(fault))
-    app.teardown_appcontext(stumble)
+    def stumble(error: BaseException | None) -> None:
+        raise ZeroDivisionError("first")
+
+    app.teardown_request(stumble)
+    app.teardown_appcontext(lambda error: fault_site(fault))
 
 
 @CASES.add(replace(HOOK, phase="url_value_preprocessor"))
@@ -244,7 +246,7 @@ def blueprint_after_request(app: Flask, fault: Fault) -> None:
     with_part(app, part)
 
 
-@CASES.add(replace(HOOK, phase="teardown_request"), path="/part")
+@CASES.add(replace(HOOK, phase="teardown_request"), path="/part", either=True)
 def blueprint_teardown_request(app: Flask, fault: Fault) -> None:
     part = Blueprint("part", __name__)
     part.teardown_request(lambda error: fault_site(fault))

@@ -68,7 +68,7 @@ def layer_middle(app: Flask, fault: Fault) -> None:
     app.wsgi_app = Through(closure_layer(SlottedThrough(app.wsgi_app), fault))
 
 
-@CASES.add(LAYER, with_stock=LATE_LAYER)
+@CASES.add(LAYER)
 def layer_in_start_response(app: Flask, fault: Fault) -> None:
     app.wsgi_app = RaisesInStart(app.wsgi_app, fault)
 
@@ -83,7 +83,7 @@ def layer_generator_after(app: Flask, fault: Fault) -> None:
     app.wsgi_app = GeneratorRaisesAfter(app.wsgi_app, fault)
 
 
-@CASES.add(LAYER, with_stock=LATE_LAYER)
+@CASES.add(LATE_LAYER)
 def layer_close(app: Flask, fault: Fault) -> None:
     app.wsgi_app = CloseRaises(app.wsgi_app, fault)
 
@@ -187,7 +187,7 @@ def view_under_own_environ(app: Flask, fault: Fault) -> None:
     app.wsgi_app = ReplacesEnviron(app.wsgi_app)
 
 
-@CASES.add(replace(LATE, kind="view"), with_stock=replace(LATE, kind="view"), path="/stream")
+@CASES.add(HANDLED, with_stock=LATE, path="/stream")
 def stream_recovered(app: Flask, fault: Fault) -> None:
     def stream() -> Any:
         def parts() -> Iterable[str]:

@@ -14,17 +14,9 @@ from flask.ctx import RequestContext
 from werkzeug.exceptions import HTTPException
 
 from . import stock
-from .rules import Place, Rules
+from .rules import Place, Rules, frame_name, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
-
-# Frames of these say how a function of the app was called, not which one it is.
-_PLUMBING = frozenset(
-    (
-        *("asgiref", "asyncio", "blinker", "concurrent", "contextlib", "everylayer"),
-        *("everylayer_flask", "flask", "opentelemetry", "threading", "werkzeug"),
-    )
-)
 
 # What Flask's functions call: kind of layer, phase, and where such functions are registered.
 _Step = tuple[str, str, str]
@@ -60,10 +52,12 @@ _SIGNAL = ("hook", "signal", "")
 
 def client_status(exc: BaseException) -> int | None:
     """Return the 3xx or 4xx status with which Flask answers `exc`, None for any other."""
-    if not isinstance(exc, HTTPException):
+    # By its type: what `isinstance` asks of an exception may fail.
+    if not issubclass(type(exc), HTTPException):
         return None
-    code = exc.code if exc.response is None else getattr(exc.response, "status_code", None)
-    return code if code is not None and code < 500 else None
+    response = getattr(exc, "response", None)
+    code = getattr(exc if response is None else response, "code" if response is None else "status_code", None)
+    return code if isinstance(code, int) and code < 500 else None
 
 
 class FlaskRules(Rules):
@@ -91,7 +85,7 @@ class FlaskRules(Rules):
                 found = (_FLASK, step[1])
             elif step is not None and code is Signal.send.__code__:
                 step = _SIGNAL
-            elif step is not None and not _is_plumbing(frame):
+            elif step is not None and not is_plumbing(frame):
                 found, step = self._named(frame, step), None
         return found
 
@@ -104,7 +98,7 @@ class FlaskRules(Rules):
         if function is None and registry == "after_request_funcs":
             # The other thing that runs there.
             phase = "session"
-        return Layer(_frame_name(frame) if function is None else name_of(function), kind), phase
+        return Layer(frame_name(frame) if function is None else name_of(function), kind), phase
 
     def _registered(self, code: CodeType, registry: str) -> Any:
         """Return the function of `registry` whose frame runs `code`."""
@@ -126,15 +120,3 @@ def _functions(registry: Any) -> Iterator[Any]:
     elif callable(registry):
         yield registry
 
-
-def _is_plumbing(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in _PLUMBING
-
-
-def _frame_name(frame: FrameType) -> str:
-    code = frame.f_code
-    name = str(getattr(code, "co_qualname", code.co_name))
-    owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
-    if name == code.co_name and owner is not None:
-        name = f"{type(owner).__qualname__}.{name}"
-    return ".".join(name.split(".<locals>.")[-2:])

@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
-from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
+from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, is_file, server_span
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
 
 from . import stock
-from .rules import Rules
+from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
 _COMPLETE = (list, tuple)
@@ -74,23 +75,37 @@ class Request:
 
     @contained
     def see(
-        self,
-        exc: BaseException,
-        layer: Layer | None = None,
-        phase: str = "call",
-        client_status: int | None = None,
+        self, exc: BaseException, phase: str = "call", *, client_status: int | None = None
     ) -> None:
         """Show `exc` to the ledger."""
         ledger = self._ledger or self._open()
         span = self.environ.get(stock.SPAN)
         if span is not None:
             ledger.bind(span, inside=True)
-        tb = traceback_of(exc)
-        if layer is None and self.inner is not None:
-            layer, phase = self.inner.place(tb, phase)
-        if layer is None:
-            layer, phase = self.rules.place(tb, phase)
+        layer, phase = self._place(exc, phase)
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+
+    def ignores(self, exc: BaseException, status: int | None) -> bool:
+        """Tell whether `exc`, answered with `status`, is not worth recording."""
+        layer, _ = self._place(exc, "")
+        verdict = judge(
+            exc,
+            self.rules.settings,
+            layer_kind="" if layer is None else layer.kind,
+            client_status=status,
+            response_status=status,
+            escaped=False,
+            handled=None,
+        )
+        return verdict is Verdict.IGNORE
+
+    def _place(self, exc: BaseException, phase: str) -> Place:
+        tb = traceback_of(exc)
+        for rules in (self.inner, self.rules):
+            found = (None, phase) if rules is None else rules.place(tb, phase)
+            if found[0] is not None:
+                return found
+        return of_body(tb) if phase in ("stream", "close") else None, phase
 
     @contained
     def begin(self) -> Any:
@@ -106,10 +121,21 @@ class Request:
     def settle(self, escaped: BaseException | None = None) -> None:
         """Take the outcome: nothing that follows changes the response."""
         self.settled = True
+        span = None if spans.ended(self._span) else self._span
+        if span is not None:
+            self._name(span)
         if self._ledger is not None:
+            if escaped is not None and self.status is None:
+                # What the server will say; stock may have noted what never went out.
+                self._ledger.responded(500)
             self._ledger.close(escaped, self._late_server_span)
-        if self._span is not None:
-            self._end_span()
+        if span is not None and not spans.ended(span):
+            span.end()
+
+    def finish(self) -> None:
+        """Settle what the body left open."""
+        if not self.settled or self._ledger is not None:
+            self.settle()
 
     @contained
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
@@ -135,20 +161,17 @@ class Request:
         self._ledger = ledger
         return ledger
 
-    @contained
-    def _end_span(self) -> None:
-        span, self._span = self._span, None
-        if span is not None:
-            stock.name_route(span, self.environ, self.route)
-            span.end()
-
     def _late_server_span(self, status: int | None) -> Span | None:
         if stock.excluded(self.environ):
             return None
-        span = server_span(self.environ, self.start_ns, status)
+        span = server_span(self.environ, self.start_ns, None if self.status is None else status)
         if span is not None:
-            stock.name_route(span, self.environ, self.route)
+            self._name(span)
         return span
+
+    @contained
+    def _name(self, span: Span) -> None:
+        stock.name_route(span, self.environ, self.route)
 
 
 def serve(
@@ -199,8 +222,8 @@ class Body:
             self._failed(exc, "stream")
             drop_frame(exc)
             raise
-        if self._outermost and not self._request.settled:
-            self._request.settle()
+        if self._outermost:
+            self._request.finish()
 
     def __next__(self) -> bytes:
         if self._iterator is None:
@@ -220,11 +243,11 @@ class Body:
             self._failed(exc, "close")
             drop_frame(exc)
             raise
-        if self._outermost and not self._request.settled:
-            self._request.settle()
+        if self._outermost:
+            self._request.finish()
 
     def _failed(self, exc: BaseException, phase: str) -> None:
-        self._request.see(exc, phase=phase)
+        self._request.see(exc, phase)
         if self._outermost:
             self._request.settle(exc)
 

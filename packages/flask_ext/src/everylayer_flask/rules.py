@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from everylayer.layers import Layer, LayerMap, codes_of, name_of
@@ -12,6 +12,14 @@ from everylayer.settings import Settings
 from . import stock
 
 Place = tuple["Layer | None", str]
+
+# Frames of these say how a function of the app was called, not which one it is.
+_PLUMBING = frozenset(
+    (
+        *("asgiref", "asyncio", "blinker", "concurrent", "contextlib", "everylayer"),
+        *("everylayer_flask", "flask", "jinja2", "opentelemetry", "threading", "werkzeug"),
+    )
+)
 
 
 class Rules(LayerMap):
@@ -55,6 +63,38 @@ class Rules(LayerMap):
                 known.setdefault(code, named)
             self._otel_layer = self._otel_layer or stock.is_otel_layer(layer)
         self.known = known
+
+
+def of_body(tb: TracebackType | None) -> Layer | None:
+    """Name what produces, or closes, a response body: the outermost function of the app's."""
+    kind = "middleware"
+    while tb is not None:
+        if not is_plumbing(tb.tb_frame):
+            return Layer(frame_name(tb.tb_frame), kind)
+        if module_of(tb.tb_frame) == "werkzeug":
+            kind = "hook"
+        tb = tb.tb_next
+    return None
+
+
+def module_of(frame: FrameType) -> str:
+    """Return the name of the top-level package that a frame's code is from."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def is_plumbing(frame: FrameType) -> bool:
+    """Tell whether a frame is none of the app's."""
+    return module_of(frame) in _PLUMBING
+
+
+def frame_name(frame: FrameType) -> str:
+    """Return the qualified name of the function that a frame runs."""
+    code = frame.f_code
+    name = str(getattr(code, "co_qualname", code.co_name))
+    owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
+    if name == code.co_name and owner is not None:
+        name = f"{type(owner).__qualname__}.{name}"
+    return ".".join(name.split(".<locals>.")[-2:])
 
 
 def _all_codes(layer: Any) -> Iterator[CodeType]:

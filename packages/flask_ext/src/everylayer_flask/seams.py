@@ -51,12 +51,20 @@ class Choke:
 
 def _choked(method: Callable[..., Any], *args: Any) -> Any:
     # The exception comes last in every version of Flask.
-    _show(args[-1], flask_knows=True)
+    exc = args[-1]
+    status = client_status(exc)
+    if status is None:
+        _show(exc)
     try:
-        return method(*args)
-    except BaseException as exc:
-        drop_frame(exc)
+        answer = method(*args)
+    except BaseException as error:
+        if status is not None:
+            _show(exc, status)
+        drop_frame(error)
         raise
+    if status is not None:
+        _show(exc, status, answered=answer is exc)
+    return answer
 
 
 class Seams:
@@ -69,13 +77,15 @@ class Seams:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         known = environ.get(KEY)
-        if known is None or known.settled:
-            return serve(self._everylayer.rules, super().__call__, environ, start_response)  # type: ignore[misc,no-any-return]
-        known.inner = self._everylayer.rules
         try:
+            if known is None or known.settled:
+                known = None
+                return serve(self._everylayer.rules, super().__call__, environ, start_response)  # type: ignore[misc]
+            known.inner = self._everylayer.rules
             return super().__call__(environ, start_response)  # type: ignore[misc,no-any-return]
         except BaseException as exc:
-            request.show(exc, environ)
+            if known is not None:
+                known.see(exc)
             drop_frame(exc)
             raise
 
@@ -92,7 +102,8 @@ class Seams:
         try:
             response = super().process_response(*args)  # type: ignore[misc]
         except BaseException as exc:
-            _show(exc)
+            if _session_is_open():
+                _show(exc)
             drop_frame(exc)
             raise
         if type(getattr(response, "response", None)) is not list:
@@ -118,6 +129,15 @@ class Seams:
             raise
 
 
+def _session_is_open() -> bool:
+    """Tell whether there is a session to save.
+
+    Where opening it failed, Flask tries to save none at all, and logs that this fails too.
+    """
+    about = vars(flask.globals.request_ctx._get_current_object())
+    return about.get("_session", about.get("session")) is not None
+
+
 def _here() -> Request | None:
     if flask.has_request_context():
         return request.of(flask.request.environ)
@@ -125,8 +145,8 @@ def _here() -> Request | None:
 
 
 @contained
-def _show(exc: BaseException, *, flask_knows: bool = False) -> None:
-    """Show `exc`; `flask_knows` that it may be a response in itself."""
+def _show(exc: BaseException, status: int | None = None, *, answered: bool = False) -> None:
+    """Show `exc` to the request; Flask has `answered` it with its own `status`."""
     current = _here()
     if current is None:
         return
@@ -134,7 +154,9 @@ def _show(exc: BaseException, *, flask_knows: bool = False) -> None:
         rule = flask.request.url_rule
         current.environ = flask.request.environ
         current.route = rule.rule if rule is not None else None
-    current.see(exc, client_status=client_status(exc) if flask_knows else None)
+    # What fails after a 404 is not its doing.
+    if not (answered and current.ignores(exc, status)):
+        current.see(exc, client_status=status)
 
 
 def _show_before_stock_leaves(exc: BaseException | None) -> None:

@@ -55,6 +55,8 @@ def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: in
         tb: its traceback, None for its own.
         max_bytes: of UTF-8.
     """
+    if max_bytes <= 0:
+        return ""
     rendered = _render(exc, tb, max_bytes)
     return text.cut(text.message_of(exc), max_bytes) if rendered is None else rendered
 

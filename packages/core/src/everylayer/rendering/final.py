@@ -12,11 +12,13 @@ from typing import Any
 from .. import text
 from .writer import clip
 
+# On 3.10 the backport of exception groups, which anyio brings, puts its own code in the place
+# of `TracebackException`'s: notes and suggestions appear, other lines change.
+_IS_PATCHABLE = sys.version_info < (3, 11)
 # The standard library adds to the messages of these (suggestions, source, hints) and adds
 # more with each version: it renders them itself. Of the second kind it asks for `name` first.
 _ALWAYS = (SyntaxError, ImportError)
 _NAMED = (NameError, AttributeError)
-_HAS_NOTES = sys.version_info >= (3, 11)
 
 
 def final_lines(exc: BaseException, tb: TracebackType | None, limit: int) -> tuple[str, int]:
@@ -39,12 +41,12 @@ def final_lines(exc: BaseException, tb: TracebackType | None, limit: int) -> tup
 def _plain(exc: BaseException) -> tuple[str, str] | None:
     """Return type and message of an exception that has nothing else to show, else None."""
     cls = type(exc)
-    if issubclass(cls, _ALWAYS):
+    if _IS_PATCHABLE or issubclass(cls, _ALWAYS):
         return None
     try:
         if issubclass(cls, _NAMED) and getattr(exc, "name", None) is not None:
             return None
-        if _HAS_NOTES and getattr(exc, "__notes__", None) is not None:
+        if getattr(exc, "__notes__", None) is not None:
             return None
         message = str(exc)
         module = cls.__module__

@@ -12,6 +12,7 @@ import linecache
 import sys
 import traceback
 import weakref
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, TracebackType
 
 from .cache import Generations
@@ -32,7 +33,7 @@ _HAS_COLUMNS = sys.version_info >= (3, 11)
 # One frame: its code object, which guards against an address that is another's by now; its
 # text; its place, which is file, line and function: equal ones in a row are folded, unless
 # empty. A plain tuple: made and taken apart for each frame.
-Rendered = tuple["weakref.ref[CodeType]", str, str]
+Rendered = tuple[Callable[[], "CodeType | None"], str, str]
 
 
 class FrameCache:
@@ -115,7 +116,11 @@ def _all(
             shown.append(index)
         tb = tb.tb_next
         left -= 1
-    fresh = _render(missing, frames, max_bytes)
+    most = max_bytes // _LEAST_BYTES + 2
+    if len(missing) <= most:
+        fresh = _render(missing, frames)
+    else:
+        fresh = _render_ends(missing, shown, frames, most)
     return [fresh[each] if isinstance(each, int) else each for each in shown]
 
 
@@ -123,20 +128,22 @@ def _key(tb: TracebackType, code: CodeType) -> tuple[int, int]:
     return id(code), tb.tb_lasti if _HAS_COLUMNS else tb.tb_lineno
 
 
-def _render(missing: list[TracebackType], frames: FrameCache, max_bytes: int) -> list[Rendered]:
-    most = max_bytes // _LEAST_BYTES + 2
-    if len(missing) <= most:
-        return _render_by_library(missing, frames)
-    head = most // 3
-    tail = len(missing) - (most - head)
-    return [
-        *_render_by_library(missing[:head], frames),
-        *map(_bare, missing[head:tail]),
-        *_render_by_library(missing[tail:], frames),
-    ]
+def _render_ends(
+    missing: list[TracebackType], shown: list[Rendered | int], frames: FrameCache, most: int
+) -> list[Rendered]:
+    """Render what belongs to the first and the last of `most` frames that are not folded away."""
+    fresh = [_bare(tb) for tb in missing]
+    places = [fresh[each][2] if isinstance(each, int) else each[2] for each in shown]
+    visible = [each for each, nth in zip(shown, _in_a_row(places), strict=True) if nth <= _SHOWN]
+    ends = visible[: most // 3] + visible[most // 3 - most :]
+    chosen = sorted({each for each in ends if isinstance(each, int)})
+    rendered = _render([missing[index] for index in chosen], frames)
+    for index, each in zip(chosen, rendered, strict=True):
+        fresh[index] = each
+    return fresh
 
 
-def _render_by_library(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
+def _render(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
     joined: TracebackType | None = None
     for tb in reversed(missing):
         line = _line(tb)
@@ -146,8 +153,11 @@ def _render_by_library(missing: list[TracebackType], frames: FrameCache) -> list
         # `sys.tracebacklimit`, which may be smaller.
         summary = traceback.extract_tb(joined, limit=len(missing))
     except Exception:
-        # The loader of a module of the app raised.
-        return [_bare(tb) for tb in missing]
+        # A code object without positions, a loader of the app that raises: one shall not
+        # spoil the rest.
+        if len(missing) == 1:
+            return [_bare(missing[0])]
+        return [_render([tb], frames)[0] for tb in missing]
     rendered = []
     for tb, frame in zip(missing, summary, strict=True):
         try:
@@ -157,7 +167,7 @@ def _render_by_library(missing: list[TracebackType], frames: FrameCache) -> list
             rendered.append(_bare(tb))
             continue
         code = tb.tb_frame.f_code
-        entry = (weakref.ref(code), text, _place(frame.filename, frame.lineno, frame.name))
+        entry = (_guard(code), text, _place(frame.filename, frame.lineno, frame.name))
         if _is_pure(tb, frame):
             frames.by_code.put(_key(tb, code), entry, 1 + len(text) // _UNIT)
         rendered.append(entry)
@@ -222,7 +232,19 @@ def _bare(tb: TracebackType) -> Rendered:
     code = tb.tb_frame.f_code
     line = _line(tb)
     text = f'  File "{code.co_filename}", line {line}, in {code.co_name}\n'
-    return weakref.ref(code), text, _place(code.co_filename, line, code.co_name)
+    return _guard(code), text, _place(code.co_filename, line, code.co_name)
+
+
+def _guard(code: CodeType) -> Callable[[], CodeType | None]:
+    try:
+        return weakref.ref(code)
+    except TypeError:
+        # An interpreter that cannot tell code objects apart safely renders each time.
+        return _nothing
+
+
+def _nothing() -> None:
+    return None
 
 
 def _line(tb: TracebackType) -> int | None:
@@ -237,20 +259,26 @@ def _place(file: str, line: int | None, function: str) -> str:
 
 def _folded(shown: list[Rendered]) -> list[str]:
     lines: list[str] = []
-    last = ""
     count = 0
-    for _, text, place in shown:
-        if place != last or not place:
-            if count > _SHOWN:
-                lines.append(_repeated(count - _SHOWN))
-            last = place
-            count = 0
-        count += 1
-        if count <= _SHOWN:
+    for (_, text, _), nth in zip(shown, _in_a_row(each[2] for each in shown), strict=True):
+        if nth == 1 and count > _SHOWN:
+            lines.append(_repeated(count - _SHOWN))
+        count = nth
+        if nth <= _SHOWN:
             lines.append(text)
     if count > _SHOWN:
         lines.append(_repeated(count - _SHOWN))
     return lines
+
+
+def _in_a_row(places: Iterable[str]) -> Iterator[int]:
+    """Yield for each place the how many-eth it is of equal ones in a row, from 1."""
+    last = ""
+    nth = 0
+    for place in places:
+        nth = nth + 1 if place == last and place else 1
+        last = place
+        yield nth
 
 
 def _repeated(times: int) -> str:

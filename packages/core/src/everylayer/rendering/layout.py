@@ -80,11 +80,15 @@ class Layout:
     def _own(self, node: Node, heading: str, margin: str = "|") -> None:
         """Write what belongs to the exception itself."""
         lines = stack_lines(node.tb, self._frames, self._limit)
+        final, dropped = final_lines(node.exc, node.tb, self._limit)
+        if not self._depth and len(lines) <= _CHUNK:
+            # Nearly always.
+            self._out.write("".join([heading, *lines, final]) if lines else final, dropped)
+            return
         if lines:
             self._emit(heading, margin)
             for start in range(0, len(lines), _CHUNK):
                 self._emit("".join(lines[start : start + _CHUNK]))
-        final, dropped = final_lines(node.exc, node.tb, self._limit)
         self._emit(final, dropped=dropped)
 
     def _emit(self, part: str, margin: str = "|", dropped: int = 0) -> None:

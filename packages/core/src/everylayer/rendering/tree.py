@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from functools import cache
 from types import TracebackType
@@ -78,14 +79,15 @@ def _earlier(node: Node, seen: set[int]) -> BaseException | None:
     if cause is not None and id(cause) not in seen:
         node.joint = CAUSE
         return cause
-    if context is None or id(context) in seen or _read(exc, "__suppress_context__", object):
+    suppressed = _read(exc, "__suppress_context__", object)
+    if context is None or suppressed or id(context) in seen:
         return None
     node.joint = CONTEXT
     return context
 
 
 def _members(exc: BaseException) -> tuple[BaseException, ...] | None:
-    if not chain.is_group(exc):
+    if not _is_group(exc):
         return None
     own = chain.members(exc)
     shown = _read(exc, "exceptions", tuple)
@@ -93,6 +95,17 @@ def _members(exc: BaseException) -> tuple[BaseException, ...] | None:
         return own
     # A subclass that overrides `exceptions` is believed as far as it tells of exceptions.
     return tuple(each for each in shown if issubclass(type(each), BaseException))
+
+
+if sys.version_info >= (3, 11):
+    _is_group = chain.is_group
+else:
+
+    def _is_group(exc: BaseException) -> bool:
+        """Tell whether the backport made this group; it renders those where it is imported."""
+        backport = sys.modules.get("exceptiongroup")
+        group = getattr(backport, "BaseExceptionGroup", None)
+        return isinstance(group, type) and issubclass(type(exc), group)
 
 
 def _traceback(exc: BaseException) -> TracebackType | None:

@@ -22,7 +22,8 @@ class Request:
         body: of an HTTP request.
         kind: `http`, `websocket` or `lifespan`.
         texts: what a websocket client sends after it is accepted.
-        leaves_after: body chunks after which an HTTP client goes away; None: it stays.
+        leaves_after: body chunks after which an HTTP client goes away, 0: once it has sent its
+            request; None: it stays.
         cancel: the server cancels the request's task when the client goes away.
         spec: ASGI spec version; below 2.4 Starlette streams in a task group.
     """
@@ -65,7 +66,8 @@ class Client:
         async def receive() -> Any:
             message = next(incoming, None)
             if message is None:
-                await gone.wait()
+                if self.request.leaves_after != 0:
+                    await gone.wait()
                 kind = self.request.kind
                 return {"type": f"{kind}.disconnect", **({"code": 1001} if kind != "http" else {})}
             await asyncio.sleep(0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cases_layers  # noqa: F401
+import cases_routes  # noqa: F401
 import pytest
 from asgi_cases import CASES, Case
 from asgi_drive import converse

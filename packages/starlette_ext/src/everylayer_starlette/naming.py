@@ -67,6 +67,8 @@ class AppLayers(LayerMap):
 
     def add_layer(self, made: Any, index: int | None) -> None:
         """Know `made`, a class, an instance or a function, as layer number `index`."""
+        if _is_machinery(str(getattr(made, "__module__", ""))):
+            return
         layer = Layer(name_of(made), "middleware", index)
         self._by_owner[id(made)] = layer
         # Chains are built from the inside: of layers that share code the outermost is named, and
@@ -104,9 +106,14 @@ def _is_layer(frame: FrameType, module: str) -> bool:
     code = frame.f_code
     if code.co_varnames[: code.co_argcount][-3:] != _APP:
         return False
-    if module.partition(".")[0] not in _MACHINERY:
-        return True
-    return module.startswith("starlette.middleware.") and not module.endswith(_CORE_MIDDLEWARE)
+    return not _is_machinery(module)
+
+
+def _is_machinery(module: str) -> bool:
+    """Tell whether code of `module` belongs to every app; Starlette's own middleware does not."""
+    if module.startswith("starlette.middleware."):
+        return module.endswith(_CORE_MIDDLEWARE)
+    return module.partition(".")[0] in _MACHINERY
 
 
 def _kind(frame: FrameType) -> str:

@@ -163,7 +163,12 @@ def _started(status: int, ledger: Ledger, before: BaseException | None, final: b
         # An error that its own layer dealt with is no event, unless the request fails by it.
         if status >= 500 or known is not None or crosses_a_layer(traceback_of(exc)):
             observe(exc, None, "response", ledger=ledger, client_status=known)
-    if final and status:
+    if not final or not status:
+        return
+    if exc is not None and status < 500:
+        # Starlette raises the error again after its 500 handler: what it means is not known yet.
+        ledger.status = status
+    else:
         ledger.responded(status)
 
 

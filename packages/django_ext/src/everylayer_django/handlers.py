@@ -268,4 +268,6 @@ def _unreadable(handler: Any, scope: Any, body_file: Any, response: HttpResponse
         status = response.status_code if client_status(exc) else None
         ledger.see(exc, layer=locate(traceback_of(exc)).layer, phase="call", client_status=status)
     ledger.status = response.status_code
-    ledger.close(None, lambda status: asgi.server_span(scope, ledger.start_ns, status))
+    # The instrumentation reads the query string, and fails for the same reason.
+    readable = {**scope, "query_string": b""}
+    ledger.close(None, lambda status: asgi.server_span(readable, ledger.start_ns, status))

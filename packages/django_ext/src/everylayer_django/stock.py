@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from opentelemetry import context
 
@@ -19,8 +20,10 @@ from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
+from .locate import NOT_THE_APPS
 from .requests import SPAN, STOCK_SPAN, hold, see
 
+_INSIDE = "_everylayer_inside"
 _PREFIX = "opentelemetry-instrumentor-django."
 _logger = logging.getLogger("everylayer")
 
@@ -46,7 +49,9 @@ def call(original: Original) -> Original:
             _abandon(self, request)
             drop_frame(exc)
             raise
-        if getattr(response, "streaming", False):
+        if self.__dict__.get(_INSIDE, True) and _is_inside(self) or getattr(
+            response, "streaming", False
+        ):
             hold(request, span)
         try:
             return self.process_response(request, response)
@@ -76,6 +81,16 @@ def span_name(original: Original) -> Original:
             return request.method
 
     return _get_span_name
+
+
+def _is_inside(middleware: Any) -> bool:
+    """Tell whether layers of the app stand around stock, so that errors come after its span."""
+    first = next((path for path in settings.MIDDLEWARE if not path.startswith(NOT_THE_APPS)), "")
+    where = settings.MIDDLEWARE.index
+    stock = next((p for p in settings.MIDDLEWARE if p.startswith(NOT_THE_APPS[1])), "")
+    inside = bool(first and stock) and where(first) < where(stock)
+    vars(middleware)[_INSIDE] = inside
+    return inside
 
 
 @contained

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, settings, spans
+from .failsafe import contained
 from .layers import Layer, from_traceback
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
@@ -97,11 +98,11 @@ def write(
         if (entry := _entry(sighting, page, rules, response_status)) is not None
     ]
     for entry in _within_budget(entries, page, rules.max_events):
-        target = span or INVALID_SPAN
+        target: Span | None = None
         if span is not None and on_span:
             target = _to_span(span, entry, page, rules, to_spans)
         if to_logs:
-            log_event.write(target, entry.record)
+            _to_log(target or span or INVALID_SPAN, entry.record)
     if page.dropped and spans.recording(span):
         assert span is not None
         span.set_attribute(attributes.DROPPED, page.dropped)
@@ -134,6 +135,7 @@ def _judge(
     )
 
 
+@contained
 def _entry(
     sighting: Sighting, page: Page, rules: Settings, response_status: int | None
 ) -> _Entry | None:
@@ -169,15 +171,19 @@ def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_
     return entries
 
 
+@contained
 def _to_span(span: Span, entry: _Entry, page: Page, rules: Settings, to_spans: bool) -> Span:
     error = entry.record
     if entry.sighting.late or spans.ended(span):
         if rules.late_spans:
             return spans.add_late(span, error, rules.max_description_chars, event=to_spans)
         return span
-    if to_spans and not spans.has_event(span, error, rules):
-        span_event.write(span, error, entry.sighting.attributes)
     if not error.handled and not page.failed:
         page.failed = True
         spans.fail(span, error, rules)
+    if to_spans and not spans.has_event(span, error, rules):
+        span_event.write(span, error, entry.sighting.attributes)
     return span
+
+
+_to_log = contained(log_event.write)

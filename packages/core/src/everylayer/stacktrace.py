@@ -58,7 +58,9 @@ def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: in
     if max_bytes <= 0:
         return ""
     rendered = _render(exc, tb, max_bytes)
-    return text.cut(text.message_of(exc), max_bytes) if rendered is None else rendered
+    if rendered is None:
+        return text.cut(f"{text.type_name(exc)}: {text.message_of(exc)}\n", max_bytes)
+    return rendered
 
 
 @contained

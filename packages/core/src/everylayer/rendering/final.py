@@ -35,7 +35,7 @@ def final_lines(exc: BaseException, tb: TracebackType | None, limit: int) -> tup
     except BaseException:
         # Where the standard library itself raises: a hostile class, attributes of a wrong type.
         kept, dropped = clip(text.message_of(exc), limit)
-        return f"{_safe_name(exc)}: {kept}\n", dropped
+        return f"{text.type_name(exc)}: {kept}\n", dropped
 
 
 def _plain(exc: BaseException) -> tuple[str, str] | None:
@@ -70,13 +70,6 @@ def _by_library(exc: BaseException, tb: TracebackType | None, limit: int) -> tup
     return kept, dropped + stand_in.dropped
 
 
-def _safe_name(exc: BaseException) -> str:
-    try:
-        return text.type_name(exc)
-    except BaseException:
-        return "<exception of a hostile class>"
-
-
 class _StandIn:
     """What `TracebackException` reads of an exception: bounded, and without its chain.
 
@@ -102,6 +95,9 @@ class _StandIn:
         return type(self._exc)
 
     def __str__(self) -> str:
+        if issubclass(type(self._exc), SyntaxError):
+            # Asked for and not shown; it repeats file and message in full.
+            return ""
         message: str = self._bounded(str(self._exc))
         return message
 

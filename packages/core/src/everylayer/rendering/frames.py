@@ -144,6 +144,8 @@ def _render_ends(
 
 
 def _render(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
+    if not missing:
+        return []
     joined: TracebackType | None = None
     for tb in reversed(missing):
         line = _line(tb)

@@ -1,0 +1,1 @@
+"""What errors and layers cost, measured against stock instrumentation."""

@@ -1,0 +1,79 @@
+"""Flask: layers are WSGI objects around the app and pairs of hooks within it, in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, request
+
+from . import canary, faults, work
+
+
+class Layer:
+    """Passes everything on."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
+
+
+def _before() -> None:
+    return None
+
+
+def _failing_before() -> None:
+    if request.path == "/layer":
+        faults.named("deep")()
+
+
+def _after(response: Response) -> Response:
+    return response
+
+
+def build(arm: str, layers: int) -> Flask:
+    """Return the app of `arm`; its first `before_request` hook is the one that can fail."""
+    app = Flask("bench")
+    # Its own log would format each traceback once more, in every arm: see `worker.quiet`.
+    if arm in ("stock", "everylayer"):
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+        FlaskInstrumentor().instrument_app(app)
+    for number in range(layers):
+        if number % 2 == 0:
+            app.wsgi_app = Layer(app.wsgi_app)  # type: ignore[method-assign]
+        else:
+            app.before_request(_failing_before if number == 1 else _before)
+            app.after_request(_after)
+
+    @app.get("/ok")
+    def ok() -> str:
+        return "ok"
+
+    @app.get("/layer")
+    def layer() -> str:
+        return "ok"
+
+    @app.get("/fail/<name>")
+    def view(name: str) -> str:
+        faults.named(name)()
+        return "not reached"
+
+    @app.get("/work/<name>")
+    def busy(name: str) -> str:
+        work.compute()
+        if name == "fail":
+            faults.named("deep")()
+        return "ok"
+
+    @app.get("/storm")
+    def storm() -> str:
+        canary.fail()
+        return "not reached"
+
+    if arm == "everylayer":
+        from everylayer_flask import EveryLayer
+
+        EveryLayer(app)
+    return app

@@ -10,9 +10,6 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-for needed in ("asgi_correlation_id", "corsheaders", "flask_cors", "rich", "whitenoise"):
-    pytest.importorskip(needed, reason=f"{needed} of the dependency group 'demo' is not installed")
-
 
 @pytest.fixture
 def examples() -> Path:

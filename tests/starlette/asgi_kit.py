@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import fastapi
 import starlette.applications
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor, _InstrumentedFastAPI
+from opentelemetry.instrumentation.starlette import (
+    StarletteInstrumentor,
+    _InstrumentedStarlette,
+)
 from starlette.background import BackgroundTask
 
 POSITIONS = ("first", "middle", "last")
@@ -53,7 +56,7 @@ CLASS = Setup("instrument", ("starlette",))
 AROUND = Setup("around")
 INSIDE = Setup("inside", ("asgi",))
 OWN = Setup("starlette_own", ("starlette",), ends_early=False, transparent=False)
-NATIVE = Setup("native", ("fastapi",))
+NATIVE = Setup("native", ("fastapi",), transparent=False)
 FASTAPI_LAST = Setup("fastapi_app_last", ("fastapi",), transparent=False)
 FASTAPI_FIRST = Setup("fastapi_app_first", ("fastapi",), transparent=False)
 FASTAPI_CLASS = Setup("fastapi_instrument", ("fastapi",), transparent=False)
@@ -81,7 +84,6 @@ class Kit:
     entry: Any = None
     position: str = "first"
     settings: dict[str, Any] = field(default_factory=dict)
-    _fastapi_apps: list[Any] = field(default_factory=list)
 
     def starlette(self, layers: Sequence[Any] = (), **kwargs: Any) -> Any:
         """Return a Starlette app; `layers` outermost first, each a class or (class, arguments)."""
@@ -97,10 +99,7 @@ class Kit:
 
     def fastapi(self, layers: Sequence[Any] = (), build: Any = None, **kwargs: Any) -> Any:
         """Return a FastAPI app; `build(app)` adds its routes."""
-        if HAS_NATIVE and self.setup is not NATIVE:
-            kwargs["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
-        app = fastapi.FastAPI(**kwargs)
-        self._fastapi_apps.append(app)
+        app = fastapi.FastAPI(**self.telemetry(), **kwargs)
         if build is not None:
             build(app)
         if self.setup is FASTAPI_FIRST:
@@ -109,6 +108,12 @@ class Kit:
         if self.setup is FASTAPI_LAST:
             FastAPIInstrumentor.instrument_app(app)
         return self._around(app)
+
+    def telemetry(self) -> dict[str, Any]:
+        """Return the arguments that leave FastAPI's own telemetry to the setup that is about it."""
+        if not HAS_NATIVE or self.setup is NATIVE:
+            return {}
+        return {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
 
     def asgi(self, layers: Sequence[Any], app: Any) -> Any:
         """Return `app` within `layers`, all of them plain ASGI; the entry goes around them all."""
@@ -142,10 +147,13 @@ class Kit:
         try:
             yield self
         finally:
+            # Stock builds each app's chain once more when it lets go: a broken layer breaks that.
+            _InstrumentedStarlette._instrumented_starlette_apps.clear()
+            _InstrumentedFastAPI._instrumented_fastapi_apps.clear()
             if self.setup is CLASS:
-                _quietly(StarletteInstrumentor().uninstrument)
+                StarletteInstrumentor().uninstrument()
             elif self.setup is FASTAPI_CLASS:
-                _quietly(FastAPIInstrumentor().uninstrument)
+                FastAPIInstrumentor().uninstrument()
             BackgroundTask.__call__ = background  # type: ignore[method-assign]
             if hasattr(BackgroundTask, "_otel_original_call"):
                 del BackgroundTask._otel_original_call
@@ -153,10 +161,3 @@ class Kit:
 
 def _entry(layer: Any) -> Entry:
     return layer if isinstance(layer, tuple) else (layer, {})
-
-
-def _quietly(undo: Callable[[], None]) -> None:
-    # Stock builds the stack once more when it lets go of an app: a broken layer breaks that too.
-    for _ in range(2):
-        with suppress(Exception):
-            undo()

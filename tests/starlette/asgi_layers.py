@@ -169,16 +169,6 @@ class FallsBack(Calm):
             await _answer(200, scope, receive, send)
 
 
-class RetriesOnce(Calm):
-    """Calls the next app again after the first failure."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await self.app(scope, receive, send)
-        except Exception:
-            await self.app(scope, receive, send)
-
-
 class InSend(Calm):
     """Fails while it passes the response on."""
 

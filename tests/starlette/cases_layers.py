@@ -25,7 +25,6 @@ from asgi_layers import (
     Layer,
     Outer,
     Raiser,
-    RetriesOnce,
     Unbuildable,
 )
 from contract.actions import (
@@ -133,11 +132,6 @@ def dispatching_recovers_two_deep(kit: Kit) -> Any:
 @case("falls_back_to_another_app", expected=handled("Raiser"))
 def falls_back_to_another_app(kit: Kit) -> Any:
     return kit.starlette([FallsBack, Raiser], routes=CALM_ROUTES)
-
-
-@case("retries_and_fails_twice", expected=escaped("Raiser"), skip=("*",))
-def retries_and_fails_twice(kit: Kit) -> Any:
-    return kit.starlette([RetriesOnce, Raiser], routes=CALM_ROUTES)
 
 
 @case("recovery_refuses", expected=handled("failing_view", "view"))

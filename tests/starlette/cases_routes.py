@@ -186,7 +186,8 @@ def handler_of_everything(kit: Kit) -> Any:
     return _view(kit, failing_view, exception_handlers={Exception: _answering(500)})
 
 
-@case("handler_500_answers_200", expected=escaped(VIEW, "view"))
+# A span that ends with the response cannot wait for the error to be raised once more.
+@case("handler_500_answers_200", expected=escaped(VIEW, "view"), skip=("around",))
 def handler_500_answers_200(kit: Kit) -> Any:
     return _view(kit, failing_view, exception_handlers={500: _answering(200)})
 

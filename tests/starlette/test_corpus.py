@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import cases_fastapi  # noqa: F401
 import cases_layers  # noqa: F401
 import cases_routes  # noqa: F401
 import pytest
@@ -43,7 +44,7 @@ def bare(name: str) -> Run:
 def found(case: Case, setup: Setup, run: Run, telemetry: Telemetry, *, ours: bool = True) -> list[str]:
     """Return all that is wrong with a run."""
     expected = case.outcome(setup)
-    wrong = problems(_without_messages(telemetry.spans), case.fault, expected, ours=ours)
+    wrong = problems(_without_details(telemetry.spans), case.fault, expected, ours=ours)
     if case.fault.name == "group":
         # It is the task group that raises, after the functions that its members name.
         wrong = [w for w in wrong if not w.startswith("code.function.name")]
@@ -52,9 +53,14 @@ def found(case: Case, setup: Setup, run: Run, telemetry: Telemetry, *, ours: boo
     return wrong + changes(bare(case.name), run, setup)
 
 
-def _without_messages(spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
-    # Stock's own span of one receive or send keeps what failed there, once more.
-    return [s for s in spans if not s.name.endswith((" receive", " send"))]
+def _without_details(spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
+    # Stock's own span of one message or one background task keeps what failed there, once more.
+    return [
+        span
+        for span in spans
+        if not span.name.endswith((" receive", " send"))
+        and not span.name.startswith("BackgroundTask ")
+    ]
 
 
 def changes(plain: Run, run: Run, setup: Setup) -> list[str]:

@@ -40,7 +40,7 @@ class EveryLayerMiddleware(Seam):
         )
         if claim.settings.enabled:
             claim.layers.add_layer(app, 0)
-            probe_within(app, claim, claim.undo)
+            patches.adopt(probe_within(app, claim), claim.settings, claim.layers)
 
 
 def _check(app: Any) -> None:

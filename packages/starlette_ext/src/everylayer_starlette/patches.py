@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
@@ -26,6 +28,7 @@ from everylayer.asgi import SCOPE_KEY, close
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
+from everylayer.observer import observe
 from everylayer.settings import Settings, resolve
 from opentelemetry.trace import get_current_span
 from starlette.applications import Starlette
@@ -122,11 +125,16 @@ def look(app: Any) -> Claim:
     return claim
 
 
-def _adopt(app: Any, ledger: Ledger) -> Claim:
-    """Cover an app that runs within a request of another one, such as a mounted app."""
-    claim = Claim(ledger.settings, layers=ledger.layers)
-    app.__dict__[KEY] = claim
-    _claimed.add(app)
+def adopt(apps: Iterable[Any], settings: Settings, layers: Any) -> None:
+    """Cover apps that run within requests of another one, such as mounted apps."""
+    for app in apps:
+        if isinstance(app, Starlette) and look(app) is _UNCLAIMED:
+            app.__dict__[KEY] = Claim(settings, explicit=_everything is None, layers=layers)
+
+
+def _adopt_into(app: Any, ledger: Ledger) -> Claim:
+    adopt([app], ledger.settings, ledger.layers)
+    claim: Claim = app.__dict__[KEY]
     return claim
 
 
@@ -135,8 +143,8 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
     async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
         claim = self.__dict__.get(KEY) or look(self)
         if SCOPE_KEY in scope or claim is _UNCLAIMED:
-            if claim is _UNCLAIMED and SCOPE_KEY in scope:
-                claim = _adopt(self, scope[SCOPE_KEY])
+            if SCOPE_KEY in scope and claim is _UNCLAIMED:
+                claim = _adopt_into(self, scope[SCOPE_KEY])
             try:
                 await original(self, scope, receive, send)
             except BaseException as exc:
@@ -177,6 +185,10 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
         claim.building = True
         try:
             return original(self)
+        except BaseException as exc:
+            _show_failed_build(exc, claim)
+            drop_frame(exc)
+            raise
         finally:
             claim.building = False
             self.user_middleware = entries
@@ -186,9 +198,26 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contained
+def _show_failed_build(exc: BaseException, claim: Claim) -> None:
+    """Show an error that no seam can: FastAPI's own telemetry builds the chain before any is called."""
+    frame: FrameType | None = sys._getframe()
+    scope = None
+    while frame is not None:
+        if frame.f_code in OUTERMOST:
+            return
+        if scope is None and frame.f_code.co_name == "__call__":
+            scope = frame.f_locals.get("scope")
+        frame = frame.f_back
+    if scope is not None:
+        ledger = Ledger(claim.settings, claim.layers)
+        observe(exc, None, "build", ledger=ledger)
+        close(ledger, scope, exc)
+
+
+@contained
 def _look_inside(app: Any, claim: Claim) -> None:
     claim.undo.append(lambda: setattr(app, "middleware_stack", None))
-    claim.undo += probe_routes(app.router, claim)
+    adopt(probe_routes(app.router, claim), claim.settings, claim.layers)
 
 
 def _adding(original: Callable[..., Any]) -> Callable[..., Any]:

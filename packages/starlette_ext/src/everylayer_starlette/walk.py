@@ -24,25 +24,27 @@ class Slot(NamedTuple):
     put: Callable[[Any], None]
 
 
-def probe_routes(router: Any, claim: Claim) -> list[Callable[[], None]]:
-    """Put probes between the layers of each route, mount and router; return how to undo it."""
-    undo: list[Callable[[], None]] = []
-    routers, seen = [router], set()
+def probe_routes(router: Any, claim: Claim) -> list[Any]:
+    """Put probes between the layers of each route, mount and router; return the apps mounted."""
+    routers, apps, seen = [router], [], set()
     while routers:
         current = routers.pop()
-        if id(current) in seen or isinstance(current, Starlette):
+        if id(current) in seen:
             continue
         seen.add(id(current))
+        if isinstance(current, Starlette):
+            apps.append(current)
+            continue
         tops = [getattr(current, "middleware_stack", None)]
         for route in getattr(current, "routes", None) or ():
             tops.append(getattr(route, "app", None))
             routers.append(getattr(route, "_base_app", None))
         for top in tops:
-            routers += probe_within(top, claim, undo)
-    return undo
+            routers += probe_within(top, claim)
+    return apps
 
 
-def probe_within(top: Any, claim: Claim, undo: list[Callable[[], None]]) -> list[Any]:
+def probe_within(top: Any, claim: Claim) -> list[Any]:
     """Put a probe before each layer inside `top`; return the innermost apps."""
     ends: list[Any] = []
     layers = [top]
@@ -53,7 +55,7 @@ def probe_within(top: Any, claim: Claim, undo: list[Callable[[], None]]) -> list
         slots = [] if isinstance(layer, (Starlette, Router)) else list(_slots(layer))
         for slot in slots:
             slot.put(probe(slot.app, claim))
-            undo.append(functools.partial(slot.put, slot.app))
+            claim.undo.append(functools.partial(slot.put, slot.app))
             claim.layers.add_layer(slot.app, None)
             layers.append(slot.app)
         if not slots:

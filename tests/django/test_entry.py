@@ -191,10 +191,10 @@ def test_a_patch_that_does_not_fit_is_left_out(
 ) -> None:
     patches.uninstall()
     odd = patches.Patch(
-        "django.http.response:HttpResponseBase", "close", ("self", "now"), lambda o: o
+        "django.http.response:HttpResponseBase", "close", "self now", lambda o: o, "odd"
     )
-    gone = patches.Patch("django.http.response:Gone", "close", ("self",), lambda o: o)
-    absent = patches.Patch("no_such_module:", "close", ("self",), lambda o: o)
+    gone = patches.Patch("django.http.response:Gone", "close", "self", lambda o: o, "none")
+    absent = patches.Patch("no_such_module:", "close", "self", lambda o: o, "none")
     monkeypatch.setattr(patches, "PATCHES", (odd, gone, absent))
     with caplog.at_level(logging.WARNING, "everylayer"):
         patches.install()

@@ -79,6 +79,19 @@ def test_an_unknown_keyword_is_refused(subject: EveryLayerDjangoInstrumentor) ->
     assert not patches.installed()
 
 
+def test_loaded_without_code_a_bad_setting_costs_nothing_else(
+    subject: EveryLayerDjangoInstrumentor,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EVERYLAYER_MAX_EVENTS", "many")
+    with caplog.at_level(logging.ERROR, "everylayer"):
+        # As opentelemetry-instrument calls it.
+        subject.instrument(raise_exception_on_conflict=True)
+    assert "EVERYLAYER_MAX_EVENTS" in caplog.text
+    assert not patches.installed()
+
+
 def test_the_hook_after_all_others_never_raises(
     subject: EveryLayerDjangoInstrumentor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

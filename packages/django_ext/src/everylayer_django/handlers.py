@@ -17,11 +17,10 @@ from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
 from . import config, streams
-from .locate import locate
+from .locate import STOCK, locate
 from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle
 from .server_span import OwnSpan, begin
 
-_STOCK = "opentelemetry.instrumentation.django."
 _ALONE = "_everylayer_alone"
 
 Original = Callable[..., Any]
@@ -141,7 +140,7 @@ def create_request(original: Original) -> Original:
 def call_wsgi(original: Original) -> Original:
     """Around the WSGI handler: `request_started`, the headers, the server's `start_response`."""
 
-    def __call__(self: Any, environ: Any, start_response: Any) -> Any:
+    def call(self: Any, environ: Any, start_response: Any) -> Any:
         start_ns = time_ns()
         try:
             return original(self, environ, start_response)
@@ -150,13 +149,13 @@ def call_wsgi(original: Original) -> Original:
             drop_frame(exc)
             raise
 
-    return __call__
+    return call
 
 
 def call_asgi(original: Original) -> Original:
     """The same around the ASGI handler."""
 
-    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
+    async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
         start_ns = time_ns()
         try:
             await original(self, scope, receive, send)
@@ -167,7 +166,7 @@ def call_asgi(original: Original) -> Original:
             drop_frame(exc)
             raise
 
-    return __call__
+    return call
 
 
 def close(original: Original) -> Original:
@@ -196,7 +195,7 @@ def close(original: Original) -> Original:
 def _begin(handler: Any, request: HttpRequest) -> OwnSpan | None:
     state = vars(handler)
     if _ALONE not in state:
-        state[_ALONE] = not any(path.startswith(_STOCK) for path in settings.MIDDLEWARE)
+        state[_ALONE] = not any(path.startswith(STOCK) for path in settings.MIDDLEWARE)
     own = begin(request) if state[_ALONE] else None
     if own is not None:
         vars(request)[SPAN] = own.span

@@ -18,7 +18,7 @@ from everylayer.layers import Layer, name_of
 from everylayer.text import one_line
 
 # Entries that instrumentation adds: they do not count as layers of the app.
-NOT_THE_APPS = ("everylayer_django.", "opentelemetry.instrumentation.django.")
+OWN, STOCK = "everylayer_django.", "opentelemetry.instrumentation.django."
 
 # Where Django hands control to the app, by module and function.
 _EXCEPTION, _BASE = "django.core.handlers.exception", "django.core.handlers.base"
@@ -37,10 +37,19 @@ _MARKS = {
     ("everylayer_django.handlers", "close"): "close",
 }
 _PLUMBING = (
-    "asgiref.", "asyncio.", "concurrent.", "contextlib", "django.core.handlers.", "django.dispatch.",
-    "django.urls.", "django.utils.decorators", "django.utils.deprecation", "everylayer_django.",
-    "opentelemetry.", "threading",
-)  # fmt: skip
+    "asgiref.",
+    "asyncio.",
+    "concurrent.",
+    "contextlib",
+    "django.core.handlers.",
+    "django.dispatch.",
+    "django.urls.",
+    "django.utils.decorators",
+    "django.utils.deprecation",
+    "everylayer_django.",
+    "opentelemetry.",
+    "threading",
+)
 _SIGNALS = {
     signals.request_started: "request_started",
     signals.request_finished: "request_finished",
@@ -161,10 +170,8 @@ def _frames(tb: TracebackType | None) -> Iterator[FrameType]:
 
 
 def _framework(tb: TracebackType | None) -> Layer:
-    last = None
-    for last in _frames(tb):
-        continue
-    return Layer(_function(last) if last is not None else "Django", "framework")
+    frames = list(_frames(tb))
+    return Layer(_function(frames[-1]) if frames else "Django", "framework")
 
 
 def _self(frame: FrameType) -> Any:
@@ -185,7 +192,7 @@ def _function(frame: FrameType) -> str:
 
 def _index_of(target: Any) -> int | None:
     """Return the position in MIDDLEWARE, 0 outermost, not counting what instrumentation added."""
-    paths = tuple(path for path in settings.MIDDLEWARE if not path.startswith(NOT_THE_APPS))
+    paths = tuple(path for path in settings.MIDDLEWARE if not path.startswith((OWN, STOCK)))
     for index, entry in enumerate(_entries(paths)):
         if entry is target or entry is type(target) or _made_by(entry, target):
             return index

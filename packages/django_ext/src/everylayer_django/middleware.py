@@ -78,15 +78,15 @@ class EveryLayerMiddleware:
 
 def _check(get_response: Any, unknown: dict[str, Any]) -> None:
     remedy = (
-        'Name it in MIDDLEWARE of the Django settings, as "everylayer_django.EveryLayerMiddleware"; '
+        'Name it in MIDDLEWARE of the Django settings: "everylayer_django.EveryLayerMiddleware"; '
         "a Flask app takes everylayer_flask.EveryLayer, a Starlette, FastAPI or plain ASGI app "
         "everylayer_starlette.EveryLayerMiddleware."
     )
     where = "everylayer_django.EveryLayerMiddleware is a Django middleware and takes get_response"
     if unknown:
         raise TypeError(
-            f"{where}, not {', '.join(sorted(unknown))}; settings of a Django app are in EVERYLAYER. "
-            f"{remedy}"
+            f"{where}, not {', '.join(sorted(unknown))}; settings of a Django app are in "
+            f"EVERYLAYER. {remedy}"
         )
     if not callable(get_response):
         raise TypeError(f"{where}, not {get_response!r:.200}. {remedy}")

@@ -1,20 +1,8 @@
 """Every patch of Django and of its stock instrumentation: target, why, and how it is undone.
 
-| target | why there |
-|---|---|
-| `BaseHandler.load_middleware` | start-up: bad settings fail here |
-| `BaseHandler.get_response`, `get_response_async` | outermost: the outcome is known, the server span begins |
-| `BaseHandler.process_exception_by_middleware` | only on a view's error: hooks that answer or fail |
-| `exception.response_for_exception` | only on an error: every layer's |
-| `exception.handle_uncaught_exception` | only on an error: that of a 4xx handler |
-| `WSGIHandler.__call__`, `ASGIHandler.__call__` | what fails before or after the chain |
-| `ASGIHandler.create_request` | requests that cannot be read |
-| `HttpResponseBase.close` | resources and `request_finished` |
-| stock's `_DjangoMiddleware.__call__`, `process_view`, `process_exception`, `_get_span_name` | its leaks and its own failures |
-
-All fit Django 4.2 to 6.1 and opentelemetry-instrumentation-django 0.60b0 to 0.66b1. One whose target
-has other parameters is left out, with a line in the log. Undoing puts back what was found, unless
-something else has patched the target since: then ours stays, as it cannot be taken out.
+All fit Django 4.2 to 6.1 and opentelemetry-instrumentation-django 0.60b0 to 0.66b1. One whose
+target has other parameters is left out, with a line in the log. Undoing puts back what was found,
+unless something else has patched the target since: then ours stays, as it cannot be taken out.
 """
 
 from __future__ import annotations
@@ -36,6 +24,9 @@ _lock = threading.Lock()
 
 _BASE = "django.core.handlers.base:BaseHandler"
 _EXCEPTION = "django.core.handlers.exception:"
+_WSGI = "django.core.handlers.wsgi:WSGIHandler"
+_ASGI = "django.core.handlers.asgi:ASGIHandler"
+_RESPONSE = "django.http.response:HttpResponseBase"
 _STOCK = "opentelemetry.instrumentation.django.middleware.otel_middleware:_DjangoMiddleware"
 
 
@@ -47,62 +38,47 @@ class Patch(NamedTuple):
         name: of the function there.
         parameters: what it must take for the replacement to fit.
         make: builds the replacement from the original.
+        why: what only shows there.
     """
 
     owner: str
     name: str
-    parameters: tuple[str, ...]
+    parameters: str
     make: Callable[[Callable[..., Any]], Callable[..., Any]]
+    why: str
 
 
+# fmt: off
 PATCHES = (
-    Patch(_BASE, "load_middleware", ("self", "is_async"), handlers.load_middleware),
-    Patch(_BASE, "get_response", ("self", "request"), handlers.get_response),
-    Patch(_BASE, "get_response_async", ("self", "request"), handlers.get_response_async),
-    Patch(
-        _BASE,
-        "process_exception_by_middleware",
-        ("self", "exception", "request"),
-        handlers.process_exception_by_middleware,
-    ),
-    Patch(
-        _EXCEPTION, "response_for_exception", ("request", "exc"), handlers.response_for_exception
-    ),
-    Patch(
-        _EXCEPTION,
-        "handle_uncaught_exception",
-        ("request", "resolver", "exc_info"),
-        handlers.handle_uncaught_exception,
-    ),
-    Patch(
-        "django.core.handlers.wsgi:WSGIHandler",
-        "__call__",
-        ("self", "environ", "start_response"),
-        handlers.call_wsgi,
-    ),
-    Patch(
-        "django.core.handlers.asgi:ASGIHandler",
-        "__call__",
-        ("self", "scope", "receive", "send"),
-        handlers.call_asgi,
-    ),
-    Patch(
-        "django.core.handlers.asgi:ASGIHandler",
-        "create_request",
-        ("self", "scope", "body_file"),
-        handlers.create_request,
-    ),
-    Patch("django.http.response:HttpResponseBase", "close", ("self",), handlers.close),
-    Patch(_STOCK, "__call__", ("self", "request"), stock.call),
-    Patch(
-        _STOCK,
-        "process_view",
-        ("self", "request", "view_func", "args", "kwargs"),
-        stock.only_with_a_span,
-    ),
-    Patch(_STOCK, "process_exception", ("self", "request", "exception"), stock.only_with_a_span),
-    Patch(_STOCK, "_get_span_name", ("request",), stock.span_name),
+    Patch(_BASE, "load_middleware", "self is_async", handlers.load_middleware,
+          "bad settings, at start-up"),
+    Patch(_BASE, "get_response", "self request", handlers.get_response,
+          "the outcome of a request, what escapes, where its server span begins"),
+    Patch(_BASE, "get_response_async", "self request", handlers.get_response_async,
+          "the same under ASGI"),
+    Patch(_BASE, "process_exception_by_middleware", "self exception request",
+          handlers.process_exception_by_middleware,
+          "errors of views, and of the hooks that answer for them"),
+    Patch(_EXCEPTION, "response_for_exception", "request exc", handlers.response_for_exception,
+          "errors of every layer, of handler500 and of got_request_exception"),
+    Patch(_EXCEPTION, "handle_uncaught_exception", "request resolver exc_info",
+          handlers.handle_uncaught_exception, "errors of the other error handlers"),
+    Patch(_WSGI, "__call__", "self environ start_response", handlers.call_wsgi,
+          "errors before and after the chain"),
+    Patch(_ASGI, "__call__", "self scope receive send", handlers.call_asgi, "the same under ASGI"),
+    Patch(_ASGI, "create_request", "self scope body_file", handlers.create_request,
+          "requests that cannot be read"),
+    Patch(_RESPONSE, "close", "self", handlers.close,
+          "errors of resources and of request_finished; the end of a stream"),
+    Patch(_STOCK, "__call__", "self request", stock.call,
+          "stock's span and context, which it leaks"),
+    Patch(_STOCK, "process_view", "self request view_func args kwargs", stock.only_with_a_span,
+          "stock's own failure where it began no span"),
+    Patch(_STOCK, "process_exception", "self request exception", stock.only_with_a_span,
+          "the same"),
+    Patch(_STOCK, "_get_span_name", "request", stock.span_name, "stock's second resolve()"),
 )
+# fmt: on
 
 
 class _Done(NamedTuple):
@@ -112,6 +88,7 @@ class _Done(NamedTuple):
     ours: Any
 
 
+_INHERITED = object()
 _done: list[_Done] = []
 
 
@@ -140,9 +117,6 @@ def uninstall() -> None:
                 setattr(owner, name, found)
 
 
-_INHERITED = object()
-
-
 def _apply(patch: Patch) -> _Done | None:
     module_name, _, class_name = patch.owner.partition(":")
     try:
@@ -151,13 +125,14 @@ def _apply(patch: Patch) -> _Done | None:
         return None  # stock is not installed
     owner = getattr(module, class_name, None) if class_name else module
     original = getattr(owner, patch.name, None)
-    if owner is None or original is None or not _fits(original, patch.parameters):
+    if owner is None or original is None or not _fits(original, patch.parameters.split()):
         _logger.warning(
-            "everylayer does not know %s.%s of Django %s and leaves it alone; errors that only show "
-            "there will be missing from the trace. Look for a newer everylayer-django.",
-            patch.owner.replace(":", "."),
+            "everylayer does not know %s.%s of Django %s and leaves it alone; missing from the "
+            "trace will be: %s. Look for a newer everylayer-django.",
+            patch.owner.replace(":", ".").rstrip("."),
             patch.name,
             django.get_version(),
+            patch.why,
         )
         return None
     ours: Any = functools.wraps(original)(patch.make(original))
@@ -168,8 +143,8 @@ def _apply(patch: Patch) -> _Done | None:
     return _Done(owner, patch.name, found, ours)
 
 
-def _fits(function: Any, parameters: tuple[str, ...]) -> bool:
+def _fits(function: Any, parameters: list[str]) -> bool:
     try:
-        return tuple(inspect.signature(function).parameters) == parameters
+        return list(inspect.signature(function).parameters) == parameters
     except (TypeError, ValueError):
         return False

@@ -20,7 +20,7 @@ from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
-from .locate import NOT_THE_APPS
+from .locate import OWN, STOCK
 from .requests import SPAN, STOCK_SPAN, hold, see
 
 _INSIDE = "_everylayer_inside"
@@ -33,7 +33,7 @@ Original = Callable[..., Any]
 def call(original: Original) -> Original:
     """Stock's way around the request, closed on every way out."""
 
-    def __call__(self: Any, request: HttpRequest) -> Any:
+    def call(self: Any, request: HttpRequest) -> Any:
         try:
             self.process_request(request)
         except Exception as exc:  # noqa: BLE001 - stock's, not the app's
@@ -49,9 +49,8 @@ def call(original: Original) -> Original:
             _abandon(self, request)
             drop_frame(exc)
             raise
-        if self.__dict__.get(_INSIDE, True) and _is_inside(self) or getattr(
-            response, "streaming", False
-        ):
+        inside = self.__dict__.get(_INSIDE)
+        if inside or (inside is None and _is_inside(self)) or getattr(response, "streaming", False):
             hold(request, span)
         try:
             return self.process_response(request, response)
@@ -59,7 +58,7 @@ def call(original: Original) -> Original:
             _failed(self, request, exc)
             return response
 
-    return __call__
+    return call
 
 
 def only_with_a_span(original: Original) -> Original:
@@ -85,10 +84,8 @@ def span_name(original: Original) -> Original:
 
 def _is_inside(middleware: Any) -> bool:
     """Tell whether layers of the app stand around stock, so that errors come after its span."""
-    first = next((path for path in settings.MIDDLEWARE if not path.startswith(NOT_THE_APPS)), "")
-    where = settings.MIDDLEWARE.index
-    stock = next((p for p in settings.MIDDLEWARE if p.startswith(NOT_THE_APPS[1])), "")
-    inside = bool(first and stock) and where(first) < where(stock)
+    outermost = next((path for path in settings.MIDDLEWARE if not path.startswith(OWN)), STOCK)
+    inside = not outermost.startswith(STOCK)
     vars(middleware)[_INSIDE] = inside
     return inside
 

@@ -82,7 +82,7 @@ class AsyncBody(_Watched):
 
 
 def watch(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Stand around the body of a streaming `response`; False where there is nothing to stand around.
+    """Stand around the body of a streaming `response`; False where it has none that we know.
 
     Its private iterator is replaced: assigning `streaming_content` would take from a FileResponse
     the file that the server sends by itself.

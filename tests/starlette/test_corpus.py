@@ -19,6 +19,7 @@ from contract.telemetry import Telemetry, server_spans, tree
 from opentelemetry.sdk.trace import ReadableSpan
 
 import everylayer_starlette
+from everylayer_starlette import patches
 
 ENTRY = everylayer_starlette.EveryLayerMiddleware
 
@@ -36,9 +37,13 @@ def rows() -> list[Any]:
 
 @functools.cache
 def bare(name: str) -> Run:
-    """Return how the app behaves without any instrumentation."""
+    """Return how the app behaves without any instrumentation, and without our patches."""
     case = next(case for case in CASES if case.name == name)
-    return converse(case.build(Kit()), case.request)
+    patches.remove()
+    try:
+        return converse(case.build(Kit()), case.request)
+    finally:
+        patches.install()
 
 
 def found(case: Case, setup: Setup, run: Run, telemetry: Telemetry, *, ours: bool = True) -> list[str]:

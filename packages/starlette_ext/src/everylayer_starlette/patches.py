@@ -61,7 +61,7 @@ def install() -> None:
         return
     for name, wrapper in _WRAPPERS.items():
         _replace(Starlette, name, wrapper)
-    Starlette.__init_subclass__ = classmethod(_subclassed)  # type: ignore[assignment]
+    Starlette.__init_subclass__ = classmethod(_subclassed)  # type: ignore[assignment, arg-type]
     for cls in _subclasses(Starlette):
         _patch_subclass(cls)
 
@@ -139,7 +139,6 @@ def _adopt_into(app: Any, ledger: Ledger) -> Claim:
 
 
 def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
         claim = self.__dict__.get(KEY) or look(self)
         if SCOPE_KEY in scope or claim is _UNCLAIMED:
@@ -171,28 +170,30 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             del escaped
 
     OUTERMOST.add(__call__.__code__)
-    return __call__
+    return functools.wraps(original)(__call__)
 
 
 def _building(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def build_middleware_stack(self: Any) -> Any:
         claim = look(self)
-        if claim is _UNCLAIMED or claim.building:
-            return original(self)
+        ours = claim is not _UNCLAIMED and not claim.building
         entries = self.user_middleware
-        self.user_middleware = _interleaved(self, claim)
-        claim.building = True
+        if ours:
+            self.user_middleware = _interleaved(self, claim)
+            claim.building = True
         try:
             return original(self)
         except BaseException as exc:
-            _show_failed_build(exc, claim)
+            if ours:
+                _show_failed_build(exc, claim)
             drop_frame(exc)
             raise
         finally:
-            claim.building = False
-            self.user_middleware = entries
-            _look_inside(self, claim)
+            if ours:
+                claim.building = False
+                self.user_middleware = entries
+                _look_inside(self, claim)
 
     return build_middleware_stack
 

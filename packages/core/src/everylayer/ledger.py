@@ -19,8 +19,9 @@ from .sighting import Sighting
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 
-# Errors of many requests may arrive at once; happy requests never come here.
-_lock = threading.Lock()
+# Errors of many requests may arrive at once; happy requests never come here. Reentrant: the
+# collector may run a finalizer that records an error of its own while the lock is held.
+_lock = threading.RLock()
 
 
 class Ledger:
@@ -124,25 +125,27 @@ class Ledger:
         if not self.settings.enabled or issubclass(type(exc), GeneratorExit):
             return
         self._find_span()
-        guard = self._guard()
-        if guard is not None and guard.ledger is not self:
-            self._share(guard)
-        if self.page is None:
-            self.page = writer.Page()
+        replaced: Sighting | None = None  # freed after the lock: its frames may hold anything
         with _lock:
+            guard = self._guard()
+            if guard is not None and guard.ledger is not self:
+                self._share(guard)
+            if self.page is None:
+                self.page = writer.Page()
             sighting = self.page.find(exc)
             first = sighting is None
             if sighting is None:
                 sighting = Sighting(exc, tb or chain.traceback_of(exc), time_ns or time.time_ns())
                 sighting.after_start = self.status is not None
                 sighting.late = spans.ended(self.span) or self._held_and_answered(guard)
-                self.page.add(sighting, self.settings.max_events)
+                replaced = self.page.add(sighting, self.settings.max_events)
             sighting.add(tb or chain.traceback_of(exc), layer, phase, client_status, self.layers)
             if explicit:
                 sighting.explicit = True
                 sighting.attributes = attributes
             if handled is not None:
                 sighting.handled = handled
+        del replaced
         if first and guard is not None and not text.is_printable(exc):
             guard.shield(exc)
         if not self._open and guard is None:
@@ -159,7 +162,9 @@ class Ledger:
         if pending:
             writer.write(self.span, page, pending, self.settings, self._outcome())
         if not self._open:
-            page.seen.clear()
+            with _lock:
+                settled, page.seen = page.seen, [s for s in page.seen if not s.written]
+            del settled
 
     def undecided(self) -> bool:
         """Tell whether what comes next can still change the meaning of an error."""

@@ -45,11 +45,18 @@ class Page:
                 return sighting
         return None
 
-    def add(self, sighting: Sighting, max_events: int) -> None:
-        """Keep `sighting`; when full, it replaces its predecessor: the last error counts."""
+    def add(self, sighting: Sighting, max_events: int) -> Sighting | None:
+        """Keep `sighting`; when full, it replaces its predecessor: the last error counts.
+
+        Returns:
+            What it replaced, if anything.
+        """
+        replaced = None
         if len(self.seen) >= 2 * max_events:
-            self.dropped += not self.seen.pop().written
+            replaced = self.seen.pop()
+            self.dropped += not replaced.written
         self.seen.append(sighting)
+        return replaced
 
     def absorb(self, other: Page) -> None:
         """Take over what another page of the same span holds."""

@@ -161,7 +161,10 @@ def watch_send(
     before = sys.exc_info()[1]
 
     async def watched(message: Message) -> None:
-        implied = _STARTS.get(message["type"])
+        try:
+            implied = _STARTS.get(message["type"])
+        except (KeyError, TypeError):
+            implied = None  # The server will refuse it, in its own words.
         if implied is not None:
             exc = sys.exc_info()[1]
             if exc is not None and exc is not before:
@@ -170,7 +173,11 @@ def watch_send(
                 )
             if outermost:
                 ledger.responded(message.get("status", implied))
-        await send(message)
+        try:
+            await send(message)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
 
     return watched
 

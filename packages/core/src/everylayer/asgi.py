@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from .chain import drop_frame
@@ -18,6 +19,7 @@ from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
+from .text import clean
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,10 +29,14 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 ClientStatus = Callable[[BaseException], "int | None"]
 
 SCOPE_KEY = "everylayer"
-_STARTS = {
+# What tells the outcome, and the status that it stands for where it names none.
+_STATUSES = {
     "http.response.start": 200,
     "websocket.accept": 101,
     "websocket.http.response.start": 403,
+    "websocket.close": 403,  # Before the handshake; after it the 101 stays.
+    "lifespan.startup.failed": 500,
+    "lifespan.shutdown.failed": 500,
 }
 
 
@@ -100,7 +106,8 @@ class Seam:
         self.client_status = client_status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if SCOPE_KEY in scope:
+        outer = scope.get(SCOPE_KEY)
+        if outer is not None and outer.running:
             try:
                 await self.app(scope, receive, send)
             except BaseException as exc:
@@ -162,7 +169,7 @@ def watch_send(
 
     async def watched(message: Message) -> None:
         try:
-            implied = _STARTS.get(message["type"])
+            implied = _STATUSES.get(message["type"])
         except (KeyError, TypeError):
             implied = None  # The server will refuse it, in its own words.
         if implied is not None:
@@ -171,7 +178,7 @@ def watch_send(
                 observe(
                     exc, layer, "call", ledger=ledger, client_status=_status_of(exc, client_status)
                 )
-            if outermost:
+            if outermost and ledger.status is None:
                 ledger.responded(message.get("status", implied))
         try:
             await send(message)
@@ -211,20 +218,44 @@ def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
     tracer = trace.get_tracer("everylayer")
     if scope["type"] == "lifespan":
         return tracer.start_span("lifespan", start_time=start_ns)
-    # Declared by the framework packages; the core alone does not need it.
-    from opentelemetry.instrumentation import asgi
-
-    name, _ = asgi.get_default_span_details(dict(scope))
+    # The instrumentation raises on a query that is no UTF-8.
+    query = scope.get("query_string", b"").decode("utf-8", "backslashreplace").encode()
+    request = {**scope, "query_string": query}
     span = tracer.start_span(
-        name,
-        context=propagate.extract(dict(scope), getter=asgi.asgi_getter),
+        clean(_name(request) or "HTTP"),
+        context=_parent(request),
         kind=SpanKind.SERVER,
         start_time=start_ns,
-        attributes=asgi.collect_request_attributes(scope),  # type: ignore[no-untyped-call]
+        attributes=_attributes(request),
     )
     if status is not None:
         span.set_attribute("http.status_code", status)
     return span
+
+
+# The instrumentation is a dependency of the framework packages; the core alone does without.
+
+
+@contained
+def _name(scope: Scope) -> str:
+    from opentelemetry.instrumentation import asgi
+
+    return asgi.get_default_span_details(dict(scope))[0]
+
+
+@contained
+def _parent(scope: Scope) -> Context:
+    from opentelemetry.instrumentation import asgi
+
+    return propagate.extract(dict(scope), getter=asgi.asgi_getter)
+
+
+@contained
+def _attributes(scope: Scope) -> dict[str, Any]:
+    from opentelemetry.instrumentation import asgi
+
+    found: dict[str, Any] = asgi.collect_request_attributes(scope)  # type: ignore[no-untyped-call]
+    return found
 
 
 def provider_configured() -> bool:

@@ -56,6 +56,11 @@ class Ledger:
         self._inside = False
 
     @property
+    def running(self) -> bool:
+        """Whether the request's outermost seam has not closed it yet."""
+        return self._open
+
+    @property
     def errors(self) -> bool:
         """Whether any seam has seen an exception."""
         return self.page is not None

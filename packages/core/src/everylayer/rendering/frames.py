@@ -100,11 +100,12 @@ def _all(
     missing: list[TracebackType] = []
     # With the line: an instruction that has none may come with any.
     wanted: dict[tuple[int, int, int | None], int] = {}
-    known = frames.by_code.get
+    young, older = frames.by_code.young.get, frames.by_code.get
     left = sys.maxsize if limit is None else limit
     while tb is not None and left > 0:
         code = tb.tb_frame.f_code
-        rendered = known(_key(tb, code))
+        place = _key(tb, code)
+        rendered = young(place) or older(place)
         if rendered is not None and rendered[0]() is code:
             shown.append(rendered)
         else:
@@ -160,7 +161,8 @@ def _render(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
         if len(missing) == 1:
             return [_bare(missing[0])]
         return [_render([tb], frames)[0] for tb in missing]
-    rendered = []
+    rendered: list[Rendered] = []
+    keep = frames.by_code.put
     for tb, frame in zip(missing, summary, strict=True):
         try:
             text = _text(summary, frame, frames)
@@ -170,9 +172,9 @@ def _render(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
             continue
         code = tb.tb_frame.f_code
         entry = (_guard(code), text, _place(frame.filename, frame.lineno, frame.name))
-        if _is_pure(tb, frame):
-            frames.by_code.put(_key(tb, code), entry, 1 + len(text) // _UNIT)
         rendered.append(entry)
+        if _is_pure(tb, frame):
+            keep(_key(tb, code), entry, 1 + len(text) // _UNIT)
     return rendered
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from .final import final_lines
 from .frames import FrameCache, stack_lines
 from .tree import MAX_DEPTH, MAX_WIDTH, Node
@@ -93,5 +91,7 @@ class Layout:
 
     def _emit(self, part: str, margin: str = "|", dropped: int = 0) -> None:
         if self._depth:
-            part = textwrap.indent(part, f"{'  ' * self._depth}{margin} ", lambda line: True)
+            # As `textwrap.indent` with blank lines too: before each line, whatever ends it.
+            indent = f"{'  ' * self._depth}{margin} "
+            part = indent.join(["", *part.splitlines(True)])
         self._out.write(part, dropped)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from .asgi import ClientStatus, no_client_status, provider_configured
@@ -19,6 +20,7 @@ from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
+from .text import clean
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -79,8 +81,14 @@ class Seam:
         self.client_status = client_status
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if ENVIRON_KEY in environ:
-            return Probe(self.app, self.layer, self.client_status)(environ, start_response)
+        outer = environ.get(ENVIRON_KEY)
+        if outer is not None and outer.running:
+            try:
+                return self.app(environ, start_response)
+            except BaseException as exc:
+                see(exc, environ, self.layer, self.client_status)
+                drop_frame(exc)
+                raise
         ledger = Ledger(self.settings, self.layers)
         ledger.bind(trace.get_current_span())
         environ[ENVIRON_KEY] = ledger
@@ -96,7 +104,8 @@ class Seam:
         if isinstance(body, (list, tuple)) or is_file(body, environ):
             close(ledger, environ)
             return body
-        return Body(body, ledger, environ, self.layer)
+        wrapped = SizedBody if hasattr(type(body), "__len__") else Body
+        return wrapped(body, ledger, environ, self.layer)
 
 
 def is_file(body: Iterable[bytes], environ: Environ) -> bool:
@@ -147,9 +156,23 @@ class Body:
         finally:
             close(self._ledger, self._environ)
 
+    def __del__(self) -> None:
+        # An outer layer that fails may drop the body unclosed.
+        if self._ledger.running:
+            close(self._ledger, self._environ)
+
     def _failed(self, exc: BaseException, phase: str) -> None:
         observe(exc, self._layer, phase, ledger=self._ledger)
         close(self._ledger, self._environ, exc)
+
+
+class SizedBody(Body):
+    """A body whose length tells the server whether the first chunk is the whole response."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type]
 
 
 def see(
@@ -178,13 +201,18 @@ def watch_start(
     """Return `start_response`, which tells `ledger` of the status and of the error it answers."""
     before = sys.exc_info()[1]
 
-    def started(status: str, headers: Any, *exc_info: Any) -> Callable[[bytes], object]:
-        given = exc_info[0] if exc_info else None
-        exc = given[1] if given else sys.exc_info()[1]
+    def started(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+        exc = exc_info[1] if exc_info else sys.exc_info()[1]
         if exc is not None and exc is not before:
             observe(exc, layer, "call", ledger=ledger, client_status=_status_of(exc, client_status))
         _responded(ledger, status)
-        return start_response(status, headers, *exc_info)
+        try:
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+        except BaseException as raised:
+            drop_frame(raised)
+            raise
 
     return started
 
@@ -220,16 +248,38 @@ def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | N
     """
     if not provider_configured():
         return None
-    # Declared by the framework packages; the core alone does not need it.
-    from opentelemetry.instrumentation import wsgi
-
     span = trace.get_tracer("everylayer").start_span(
-        wsgi.get_default_span_name(environ),
-        context=propagate.extract(environ, getter=wsgi.wsgi_getter),
+        clean(_name(environ) or "HTTP"),
+        context=_parent(environ),
         kind=SpanKind.SERVER,
         start_time=start_ns,
-        attributes=wsgi.collect_request_attributes(environ),
+        attributes=_attributes(environ),
     )
     if status is not None:
         span.set_attribute("http.status_code", status)
     return span
+
+
+# The instrumentation is a dependency of the framework packages; the core alone does without.
+
+
+@contained
+def _name(environ: Environ) -> str:
+    from opentelemetry.instrumentation import wsgi
+
+    return wsgi.get_default_span_name(environ)
+
+
+@contained
+def _parent(environ: Environ) -> Context:
+    from opentelemetry.instrumentation import wsgi
+
+    return propagate.extract(environ, getter=wsgi.wsgi_getter)
+
+
+@contained
+def _attributes(environ: Environ) -> dict[str, Any]:
+    from opentelemetry.instrumentation import wsgi
+
+    found: dict[str, Any] = wsgi.collect_request_attributes(environ)
+    return found

@@ -205,6 +205,9 @@ class Ledger:
 
     def _outcome(self) -> int | None:
         """Return the status of the final response: that of the outermost witness."""
+        seen = self.page.seen if self.page is not None else ()
+        if self._inside and self.status is None and any(s.left for s in seen):
+            return None  # The span saw a response that then failed on its way out.
         written = spans.response_status(self.span)
         outer, inner = (self.status, written) if self._inside else (written, self.status)
         return inner if outer is None else outer

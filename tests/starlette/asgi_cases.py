@@ -59,7 +59,11 @@ class Case:
 
     def may_lack_server_span(self, setup: Setup) -> bool:
         """Tell whether no span at all is right: nothing failed and nobody else starts one."""
-        unseen = setup is BARE or (setup is OWN and self.request.kind == "websocket")
+        unseen = (
+            setup is BARE
+            or (setup is OWN and self.request.kind == "websocket")
+            or (setup.innermost and self.fault.departure)
+        )
         return unseen and not self.expected.event
 
 

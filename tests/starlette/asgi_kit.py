@@ -36,6 +36,7 @@ class Setup:
         frameworks: kinds of app that it is for.
         span: somebody else starts the server span.
         ends_early: and ends it with the last body message.
+        innermost: an error of the app's layers may come before it.
         transparent: it leaves no frame of its framework in a traceback.
     """
 
@@ -43,6 +44,7 @@ class Setup:
     frameworks: tuple[str, ...] = ("starlette", "fastapi", "asgi")
     span: bool = True
     ends_early: bool = True
+    innermost: bool = False
     transparent: bool = True
 
     def __str__(self) -> str:
@@ -51,10 +53,10 @@ class Setup:
 
 BARE = Setup("bare", span=False, ends_early=False)
 LAST = Setup("instrument_app_last", ("starlette",))
-FIRST = Setup("instrument_app_first", ("starlette",))
-CLASS = Setup("instrument", ("starlette",))
+FIRST = Setup("instrument_app_first", ("starlette",), innermost=True)
+CLASS = Setup("instrument", ("starlette",), innermost=True)
 AROUND = Setup("around")
-INSIDE = Setup("inside", ("asgi",))
+INSIDE = Setup("inside", ("asgi",), innermost=True)
 OWN = Setup("starlette_own", ("starlette",), ends_early=False, transparent=False)
 NATIVE = Setup("native", ("fastapi",), transparent=False)
 FASTAPI_LAST = Setup("fastapi_app_last", ("fastapi",), transparent=False)

@@ -54,21 +54,26 @@ class Raiser(Layer):
     """The layer that another layer has to deal with."""
 
 
-class Held(Layer):
-    """Keeps the next app under a name of its own."""
+class Held:
+    """Keeps the next app in a slot, under a name of its own."""
 
-    __slots__ = ("inner",)
+    __slots__ = ("action", "fault", "inner")
 
     def __init__(self, app: Any, action: Action = RAISE_BEFORE, fault: Fault = PLAIN) -> None:
-        super().__init__(None, action, fault)
         self.inner = app
+        self.action = action
+        self.fault = fault
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self_app, self.app = self.app, self.inner
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self.app = self_app
+        if scope["type"] == "lifespan":
+            await self.inner(scope, receive, send)
+            return
+        await perform_async(
+            self.action,
+            self.fault,
+            lambda: self.inner(scope, receive, send),
+            lambda status: _answer(status, scope, receive, send),
+        )
 
 
 class Dispatching(BaseHTTPMiddleware):

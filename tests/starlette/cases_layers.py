@@ -32,10 +32,11 @@ from contract.actions import (
     CONVERT,
     RAISE_AFTER,
     REFUSE,
+    RERAISE,
     SWALLOW,
     Action,
 )
-from contract.faults import Fault, fault_site
+from contract.faults import FAULTS, Fault, fault_site
 from starlette.authentication import AuthenticationBackend, AuthenticationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -69,6 +70,8 @@ def _matrix() -> None:
     for form, (make, name) in FORMS.items():
         for action in ACTIONS:
             CASES.append(_layer_case(form, make, name, action))
+    for fault in FAULTS:
+        CASES.append(_fault_case(fault))
 
 
 def _layer_case(form: str, make: Any, name: str, action: Action) -> Case:
@@ -86,6 +89,17 @@ def _layer_case(form: str, make: Any, name: str, action: Action) -> Case:
         "starlette",
         lambda kit: kit.starlette(layers, routes=CALM_ROUTES),
         expected=expected,
+    )
+
+
+def _fault_case(fault: Fault) -> Case:
+    layers = [Outer, (Layer, {"action": RERAISE}), (Raiser, {"fault": fault}), Inner]
+    return Case(
+        f"fault_{fault}",
+        "starlette",
+        lambda kit: kit.starlette(layers, routes=CALM_ROUTES),
+        fault=fault,
+        expected=SILENT if fault.departure else escaped("Raiser"),
     )
 
 

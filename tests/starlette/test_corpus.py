@@ -8,6 +8,7 @@ from typing import Any
 
 import cases_fastapi  # noqa: F401
 import cases_layers  # noqa: F401
+import cases_plain  # noqa: F401
 import cases_routes  # noqa: F401
 import pytest
 from asgi_cases import CASES, Case

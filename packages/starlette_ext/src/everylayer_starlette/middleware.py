@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 from everylayer.asgi import ASGIApp, Seam
-from everylayer.layers import Layer, name_of
 from everylayer.settings import resolve
 
 from . import patches
@@ -35,11 +34,8 @@ class EveryLayerMiddleware(Seam):
     def __init__(self, app: ASGIApp, **settings: Any) -> None:
         _check(app)
         claim = Claim(resolve(settings))
-        super().__init__(
-            app, claim.settings, claim.layers, Layer(name_of(app), "app"), client_status
-        )
+        super().__init__(app, claim.settings, claim.layers, client_status=client_status)
         if claim.settings.enabled:
-            claim.layers.add_layer(app, 0)
             patches.adopt(probe_within(app, claim), claim.settings, claim.layers)
 
 

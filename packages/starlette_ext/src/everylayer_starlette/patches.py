@@ -35,7 +35,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from .seams import OUTERMOST, Claim, binding_probe, probe, see, show_handlers, watched, watching_probe
+from .seams import (
+    OUTERMOST,
+    Claim,
+    binding_probe,
+    probe,
+    see,
+    show_handlers,
+    starts_span,
+    watched,
+    watching_probe,
+)
 from .walk import probe_routes
 
 _logger = logging.getLogger("everylayer")
@@ -249,7 +259,7 @@ def _wrap_instance(app: Any) -> None:
 def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
     """Return the app's own middleware with a probe around each, and without ours."""
     entries = [entry for entry in app.user_middleware if ENTRY not in vars(entry.cls)]
-    starters = [_starts_span(entry.cls) for entry in entries]
+    starters = [starts_span(entry.cls) for entry in entries]
     inside = getattr(app, "_is_instrumented_by_opentelemetry", False) and not any(starters)
     claim.binds = not (inside or any(starters))
     made = [Middleware(_prober(claim, 0, binding_probe if inside else probe))]
@@ -276,10 +286,6 @@ def _prober(claim: Claim, index: int | None, make: Callable[[Any, Claim], Any]) 
         return make(app, claim)
 
     return insert
-
-
-def _starts_span(cls: Any) -> bool:
-    return getattr(cls, "__name__", "") == "OpenTelemetryMiddleware"
 
 
 _WRAPPERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {

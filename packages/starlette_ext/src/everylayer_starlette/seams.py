@@ -107,6 +107,11 @@ def binding_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     return _transparent(probed, app)
 
 
+def starts_span(cls: Any) -> bool:
+    """Tell whether `cls` is the middleware of contrib or Starlette that starts the server span."""
+    return getattr(cls, "__name__", "") == "OpenTelemetryMiddleware"
+
+
 def watching_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     """Return a probe that watches responses too: right inside a layer that moves to another task."""
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from starlette.applications import Starlette
 from starlette.routing import Router
 
-from .seams import Claim, probe
+from .seams import Claim, binding_probe, probe, starts_span
 
 _MAX_DEPTH = 64
 _APP = ("scope", "receive", "send")
@@ -53,10 +53,12 @@ def probe_within(top: Any, claim: Claim) -> list[Any]:
             break
         layer = layers.pop()
         slots = [] if isinstance(layer, (Starlette, Router)) else list(_slots(layer))
+        if slots:
+            claim.layers.add_layer(layer, None)
+        make = binding_probe if starts_span(type(layer)) else probe
         for slot in slots:
-            slot.put(probe(slot.app, claim))
+            slot.put(make(slot.app, claim))
             claim.undo.append(functools.partial(slot.put, slot.app))
-            claim.layers.add_layer(slot.app, None)
             layers.append(slot.app)
         if not slots:
             ends.append(layer)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .apps import faults
+from .apps import layers
 from .spec import Batch, Cost, Spec
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, faults.FOLDER: str(corpus), **_PLAIN},
+            env={**os.environ, layers.FOLDER: str(corpus), **_PLAIN},
         )
 
     @property

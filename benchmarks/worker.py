@@ -10,8 +10,8 @@ import logging
 import os
 import sys
 import time
-from typing import Any, Protocol
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from . import arms, storm
 from .spec import Batch, Spec

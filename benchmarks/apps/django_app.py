@@ -5,50 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import django
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from . import canary, faults, work
+from . import canary, faults, layers, work
 
 ENTRY = "everylayer_django.EveryLayerMiddleware"
-
-
-class Layer:
-    """Passes everything on, in the way that its inner neighbour wants."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Any) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Any:
-        if iscoroutinefunction(self):
-            return self._later(request)
-        self.look(request)
-        return self.get_response(request)
-
-    async def _later(self, request: HttpRequest) -> Any:
-        self.look(request)
-        return await self.get_response(request)
-
-    def look(self, request: HttpRequest) -> None:
-        """Do nothing."""
-
-
-class FailingLayer(Layer):
-    """Fails at one path, `faults.DEPTH` frames deep."""
-
-    def look(self, request: HttpRequest) -> None:
-        """Fail if this is the path."""
-        if request.path == "/layer":
-            faults.named("deep")()
 
 
 def ok(request: HttpRequest) -> HttpResponse:
@@ -86,7 +51,7 @@ def _in_loop(call: Any) -> Any:
 _stock: list[str] = []
 
 
-def build(arm: str, layers: int, *, asgi: bool = False) -> Any:
+def build(arm: str, count: int, *, asgi: bool = False) -> Any:
     """Return the handler of `arm`; the middle one of its layers is the one that can fail."""
     global urlpatterns
     if not settings.configured:
@@ -99,10 +64,9 @@ def build(arm: str, layers: int, *, asgi: bool = False) -> Any:
         path("work/<str:name>", made(busy)),
         path("storm", made(storm)),
     ]
-    middle = layers // 2
-    kinds = ["FailingLayer" if number == middle else "Layer" for number in range(layers)]
+    kinds = [f"{kind.__module__}.{kind.__name__}" for kind in layers.classes("django", count)]
     ours = [ENTRY] if arm == "everylayer" else []
-    settings.MIDDLEWARE = [*_stock, *ours, *(f"{__name__}.{kind}" for kind in kinds)]
+    settings.MIDDLEWARE = [*_stock, *ours, *kinds]
     return ASGIHandler() if asgi else WSGIHandler()
 
 

@@ -7,18 +7,15 @@ be folded by the renderer, and a frame without source would be cheap for everybo
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from . import layers
 
 DEPTH = 20
 PATHS = 480
 _SHARED = 14
-# Where the fleet's parent wrote the modules; workers read it.
-FOLDER = "BENCH_CORPUS"
 
 Fault = Callable[[], None]
 
@@ -38,12 +35,13 @@ class Order:
 
 
 def write_corpus(folder: Path) -> None:
-    """Write the modules: one chain of `DEPTH`, and two sets of `PATHS` chains of that depth.
+    """Write layers, one chain of `DEPTH` functions, and two sets of `PATHS` such chains.
 
     In the set `own` each path has all its frames for itself; in the set `mixed` the inner ones
     are shared, as a service's handlers share what they call.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    layers.write(folder)
     (folder / "bench_deep.py").write_text(_chain("deep", DEPTH), encoding="utf-8")
     (folder / "bench_shared.py").write_text(_shared(_SHARED), encoding="utf-8")
     for index in range(PATHS):
@@ -105,10 +103,7 @@ def named(name: str) -> Fault:
 
 
 def _module(name: str) -> Fault:
-    folder = os.environ[FOLDER]
-    if folder not in sys.path:
-        sys.path.append(folder)
-    start: Fault = importlib.import_module(name).start
+    start: Fault = layers.generated(name).start
     return start
 
 
@@ -122,7 +117,7 @@ def _next_path(rotation: Iterator[Fault]) -> None:
 
 def _name_error() -> None:
     delivery_date = shipping_address = total_amount = 1
-    print(delivery_date, shipping_address, total_amuont)  # type: ignore[name-defined] # noqa: F821
+    print(delivery_date, shipping_address, total_amount, total_amuont)  # type: ignore[name-defined] # noqa: F821
 
 
 def _attribute_error() -> None:

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask, Response, request
 
-from . import canary, faults, work
-
-
-class Layer:
-    """Passes everything on."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        return self.app(environ, start_response)
+from . import canary, faults, layers, work
 
 
 def _before() -> None:
@@ -32,21 +20,32 @@ def _after(response: Response) -> Response:
     return response
 
 
-def build(arm: str, layers: int) -> Flask:
+def build(arm: str, count: int) -> Flask:
     """Return the app of `arm`; its first `before_request` hook is the one that can fail."""
     app = Flask("bench")
-    # Its own log would format each traceback once more, in every arm: see `worker.quiet`.
     if arm in ("stock", "everylayer"):
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
         FlaskInstrumentor().instrument_app(app)
-    for number in range(layers):
+    _add_layers(app, count)
+    _add_views(app)
+    if arm == "everylayer":
+        from everylayer_flask import EveryLayer
+
+        EveryLayer(app)
+    return app
+
+
+def _add_layers(app: Flask, count: int) -> None:
+    for number, layer in enumerate(layers.classes("wsgi", count)):
         if number % 2 == 0:
-            app.wsgi_app = Layer(app.wsgi_app)  # type: ignore[method-assign]
+            app.wsgi_app = layer(app.wsgi_app)  # type: ignore[method-assign]
         else:
             app.before_request(_failing_before if number == 1 else _before)
             app.after_request(_after)
 
+
+def _add_views(app: Flask) -> None:
     @app.get("/ok")
     def ok() -> str:
         return "ok"
@@ -71,9 +70,3 @@ def build(arm: str, layers: int) -> Flask:
     def storm() -> str:
         canary.fail()
         return "not reached"
-
-    if arm == "everylayer":
-        from everylayer_flask import EveryLayer
-
-        EveryLayer(app)
-    return app

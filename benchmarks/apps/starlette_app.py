@@ -13,31 +13,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from . import canary, faults, work
+from . import canary, faults, layers, work
 
 _server_log = logging.getLogger("uvicorn.error")
-
-
-class Layer:
-    """Passes everything on."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
-
-
-class FailingLayer:
-    """Fails at one path, `faults.DEPTH` frames deep."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/layer":
-            faults.named("deep")()
-        await self.app(scope, receive, send)
 
 
 async def ok(request: Request) -> Response:
@@ -61,9 +39,8 @@ async def storm(request: Request) -> Response:
     return PlainTextResponse("not reached")
 
 
-def build(arm: str, layers: int) -> Starlette:
+def build(arm: str, count: int) -> Starlette:
     """Return the app of `arm`; the middle one of its layers is the one that can fail."""
-    middle = layers // 2
     app = Starlette(
         routes=[
             Route("/ok", ok),
@@ -71,7 +48,7 @@ def build(arm: str, layers: int) -> Starlette:
             Route("/work/{name}", busy),
             Route("/storm", storm),
         ],
-        middleware=[Middleware(FailingLayer if n == middle else Layer) for n in range(layers)],
+        middleware=[Middleware(layer) for layer in layers.classes("asgi", count)],
     )
     if arm in ("stock", "everylayer"):
         from opentelemetry.instrumentation.starlette import StarletteInstrumentor

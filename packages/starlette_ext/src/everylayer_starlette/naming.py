@@ -162,13 +162,3 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _nested(constant)
-
-
-def crosses_a_layer(tb: TracebackType | None) -> bool:
-    """Tell whether an error reached the function that caught it from another layer."""
-    layers = 0
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        layers += code.co_varnames[: code.co_argcount][-3:] == _APP
-        tb = tb.tb_next
-    return layers > 1

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
-from everylayer.asgi import SCOPE_KEY, close
+from everylayer.asgi import SCOPE_KEY, close, watch_send
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -35,6 +35,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
+from .naming import client_status
 from .seams import (
     OUTERMOST,
     Claim,
@@ -43,7 +44,6 @@ from .seams import (
     see,
     show_handlers,
     starts_span,
-    watched,
     watching_probe,
 )
 from .walk import probe_routes
@@ -151,9 +151,10 @@ def _adopt_into(app: Any, ledger: Ledger) -> Claim:
 def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
     async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
         claim = self.__dict__.get(KEY) or look(self)
-        if SCOPE_KEY in scope or claim is _UNCLAIMED:
-            if SCOPE_KEY in scope and claim is _UNCLAIMED:
-                claim = _adopt_into(self, scope[SCOPE_KEY])
+        outer = scope.get(SCOPE_KEY)
+        if claim is _UNCLAIMED or (outer is not None and outer.running):
+            if claim is _UNCLAIMED and outer is not None:
+                claim = _adopt_into(self, outer)
             try:
                 await original(self, scope, receive, send)
             except BaseException as exc:
@@ -168,7 +169,7 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
         scope[SCOPE_KEY] = ledger
         escaped: BaseException | None = None
         try:
-            await original(self, scope, receive, watched(send, ledger, final=True))
+            await original(self, scope, receive, watch_send(send, ledger, None, client_status))
         except BaseException as exc:
             see(exc, scope, claim)
             drop_frame(exc)
@@ -176,7 +177,6 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             close(ledger, scope, escaped)
-            scope.pop(SCOPE_KEY, None)
             del escaped
 
     OUTERMOST.add(__call__.__code__)

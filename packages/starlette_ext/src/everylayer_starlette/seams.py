@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from types import CodeType
 from typing import Any
 
-from everylayer.asgi import SCOPE_KEY, ASGIApp, Message, Receive, Scope, Seam, Send
+from everylayer.asgi import SCOPE_KEY, ASGIApp, Receive, Scope, Seam, Send, watch_send
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -16,15 +16,7 @@ from everylayer.settings import Settings
 from opentelemetry.trace import get_current_span
 from starlette._utils import is_async_callable
 
-from .naming import AppLayers, client_status, crosses_a_layer
-
-# What tells that a response has begun, with the status where the message has none.
-_STARTS = {
-    "http.response.start": 200,
-    "websocket.accept": 101,
-    "websocket.close": 0,
-    "websocket.http.response.start": 403,
-}
+from .naming import AppLayers, client_status
 
 # The code of each outermost seam, whose frames hold the request's `ledger`.
 OUTERMOST: set[CodeType] = {Seam.__call__.__code__}
@@ -118,7 +110,7 @@ def watching_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     async def probed(scope: Scope, receive: Receive, send: Send) -> None:
         ledger = scope.get(SCOPE_KEY)
         if ledger is not None:
-            send = watched(send, ledger, final=False)
+            send = watch_send(send, ledger, client_status=client_status, outermost=False)
         try:
             await app(scope, receive, send)
         except BaseException as exc:
@@ -134,47 +126,6 @@ def _transparent(probed: Any, app: ASGIApp) -> ASGIApp:
     probed.app = app
     made: ASGIApp = probed
     return made
-
-
-def watched(send: Send, ledger: Ledger, *, final: bool) -> Send:
-    """Return `send`, which shows the error that a response hides.
-
-    Whoever answers within an `except` block, its error is the one being handled at that moment.
-
-    Args:
-        send: the next one outwards.
-        ledger: the request's.
-        final: what passes here is what the client gets.
-    """
-    before = sys.exc_info()[1]
-
-    def watching(message: Message) -> Awaitable[None]:
-        try:
-            implied = _STARTS.get(message["type"])
-        except Exception:  # noqa: BLE001 - a message that is none is for the server to refuse
-            implied = None
-        if implied is not None:
-            _started(message.get("status", implied), ledger, before, final)
-        return send(message)
-
-    return watching
-
-
-@contained
-def _started(status: int, ledger: Ledger, before: BaseException | None, final: bool) -> None:
-    exc = sys.exc_info()[1]
-    if exc is not None and exc is not before:
-        known = client_status(exc)
-        # An error that its own layer dealt with is no event, unless the request fails by it.
-        if status >= 500 or known is not None or crosses_a_layer(traceback_of(exc)):
-            observe(exc, None, "response", ledger=ledger, client_status=known)
-    if not final or not status:
-        return
-    if exc is not None and status < 500:
-        # Starlette raises the error again after its 500 handler: what it means is not known yet.
-        ledger.status = status
-    else:
-        ledger.responded(status)
 
 
 def show_handlers(middleware: Any, claim: Claim) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,16 @@ ServerSpan = Callable[["int | None"], "Span | None"]
 # Errors of many requests may arrive at once; happy requests never come here. Reentrant: the
 # collector may run a finalizer that records an error of its own while the lock is held.
 _lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Give a forked child a lock of its own: another thread may have held this one."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Ledger:
@@ -111,6 +122,9 @@ class Ledger:
         self._open = False
         if self.page is not None:
             self._settle(escaped, server_span)
+        elif (guard := spans.guard_of(self.span)) is not None and guard.ledger.status is None:
+            # The app has recorded an error by itself: the response, known here, judges it.
+            guard.ledger.status = self.status
 
     @contained
     def see(

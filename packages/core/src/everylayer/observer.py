@@ -50,5 +50,5 @@ def record(exc: BaseException, layer: str | None = None, handled: bool | None = 
             response.
     """
     ledger = ledger_for(trace.get_current_span(), settings.current())
-    where = Layer(text.one_line(layer, _MAX_NAME), "app") if layer else None
+    where = Layer(text.one_line(str(layer), _MAX_NAME), "app") if layer else None
     ledger.see(exc, layer=where, phase="record", handled=handled, explicit=True)

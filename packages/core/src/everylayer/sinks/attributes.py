@@ -24,22 +24,22 @@ DROPPED = "everylayer.exceptions.dropped"
 
 def of(record: ErrorRecord) -> dict[str, AttributeValue]:
     """Return the attributes of `record`."""
-    found: dict[str, AttributeValue] = {
-        EXCEPTION_TYPE: record.type,
-        EXCEPTION_MESSAGE: record.message,
-        EXCEPTION_STACKTRACE: record.stacktrace,
-        LAYER_NAME: record.layer.name,
-        LAYER_KIND: record.layer.kind,
-        HANDLED: record.handled,
-    }
-    if record.layer.index is not None:
-        found[LAYER_INDEX] = record.layer.index
-    if record.phase:
-        found[LAYER_PHASE] = record.phase
+    # Where a limit on attributes is small, the SDK keeps the last ones.
+    found: dict[str, AttributeValue] = {}
+    if record.causes:
+        found[CHAIN] = tuple(f"{cause.relation}: {cause.type}" for cause in record.causes)
     if record.function:
         found[CODE_FUNCTION] = record.function
         found[CODE_FILE] = record.file
         found[CODE_LINE] = record.line
-    if record.causes:
-        found[CHAIN] = tuple(f"{cause.relation}: {cause.type}" for cause in record.causes)
+    if record.phase:
+        found[LAYER_PHASE] = record.phase
+    if record.layer.index is not None:
+        found[LAYER_INDEX] = record.layer.index
+    found[LAYER_KIND] = record.layer.kind
+    found[LAYER_NAME] = record.layer.name
+    found[HANDLED] = record.handled
+    found[EXCEPTION_STACKTRACE] = record.stacktrace
+    found[EXCEPTION_MESSAGE] = record.message
+    found[EXCEPTION_TYPE] = record.type
     return found

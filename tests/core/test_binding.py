@@ -88,6 +88,20 @@ def test_an_error_moves_to_the_server_span_when_that_is_known(
     assert event.span.name == "server"
 
 
+def test_a_span_that_is_left_for_the_server_span_runs_on(
+    telemetry: Telemetry, tracer: trace.Tracer, ledger: Ledger, caught: Catch
+) -> None:
+    internal = tracer.start_span("internal")
+    ledger.flush()
+    ledger.bind(internal)
+    observe(caught(ValueError("x")), GATE, ledger=ledger)
+    ledger.bind(tracer.start_span("server", kind=SpanKind.SERVER))
+    assert spans.guard_of(internal) is None
+    assert internal.is_recording()
+    internal.end()
+    assert telemetry.spans[0].events == ()
+
+
 def test_a_guard_of_somebody_elses_stays(
     telemetry: Telemetry, tracer: trace.Tracer, ledger: Ledger, caught: Catch
 ) -> None:

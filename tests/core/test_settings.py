@@ -131,6 +131,11 @@ def test_an_unknown_name_gets_a_hint(given_name: str, meant: str | None) -> None
     assert variable in str(found.value)
 
 
+@pytest.mark.parametrize("text", ["1", "TRUE", " yes ", "on"])
+def test_the_words_for_true(text: str) -> None:
+    assert resolve(environ={"EVERYLAYER_ENABLED": text}).enabled
+
+
 def test_other_variables_are_nobodys_business() -> None:
     assert resolve(environ={"EVERYLAYERED": "1", "OTEL_X": "1"}) == Settings()
 

@@ -155,6 +155,10 @@ def test_a_class_that_hides_its_name_is_still_named() -> None:
     assert text.class_name(Hidden).endswith(".Hidden")
 
 
+def test_a_class_made_outside_of_any_module_has_its_bare_name() -> None:
+    assert text.class_name(eval("type('Odd', (), {})", {})) == "Odd"
+
+
 def test_a_class_name_is_bounded() -> None:
     huge = type("N" * 1_000_000, (Exception,), {"__module__": "m"})
     assert len(text.class_name(huge)) <= 1024

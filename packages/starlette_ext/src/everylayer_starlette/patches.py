@@ -44,6 +44,7 @@ from .seams import (
     see,
     show_handlers,
     starts_span,
+    unprobed,
     watching_probe,
 )
 from .walk import probe_routes
@@ -176,7 +177,10 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             escaped = exc
             raise
         finally:
-            close(ledger, scope, escaped)
+            if ledger.page is None:
+                ledger.close()
+            else:
+                close(ledger, scope, escaped)
             del escaped
 
     OUTERMOST.add(__call__.__code__)
@@ -193,7 +197,7 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
             self.user_middleware = _interleaved(self, claim)
             claim.building = True
         try:
-            return original(self)
+            built = original(self)
         except BaseException as exc:
             if ours:
                 _show_failed_build(exc, claim)
@@ -203,7 +207,9 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
             if ours:
                 claim.building = False
                 self.user_middleware = entries
-                _look_inside(self, claim)
+        if ours:
+            _look_inside(self, built, claim)
+        return built
 
     return build_middleware_stack
 
@@ -226,7 +232,8 @@ def _show_failed_build(exc: BaseException, claim: Claim) -> None:
 
 
 @contained
-def _look_inside(app: Any, claim: Claim) -> None:
+def _look_inside(app: Any, built: Any, claim: Claim) -> None:
+    show_handlers(built, claim)
     claim.undo.append(lambda: setattr(app, "middleware_stack", None))
     adopt(probe_routes(app.router, claim), claim.settings, claim.layers)
 
@@ -259,22 +266,25 @@ def _wrap_instance(app: Any) -> None:
 def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
     """Return the app's own middleware with a probe around each, and without ours."""
     entries = [entry for entry in app.user_middleware if ENTRY not in vars(entry.cls)]
-    starters = [starts_span(entry.cls) for entry in entries]
-    inside = getattr(app, "_is_instrumented_by_opentelemetry", False) and not any(starters)
-    claim.binds = not (inside or any(starters))
-    made = [Middleware(_prober(claim, 0, binding_probe if inside else probe))]
+    within = any(starts_span(entry.cls) for entry in entries)
+    inside = getattr(app, "_is_instrumented_by_opentelemetry", False) and not within
+    claim.binds = not (inside or within)
+    # An error that crosses the outermost layer meets `ServerErrorMiddleware`, and then our own call;
+    # only its debug page may fail for it without showing it.
+    outer = binding_probe if inside else probe if app.debug else unprobed
+    makers = [outer, *map(_inside_of, entries)]
+    made: list[Middleware] = []
     for index, entry in enumerate(entries):
-        make = probe
-        if starters[index]:
-            make = binding_probe
-        elif isinstance(entry.cls, type) and issubclass(entry.cls, BaseHTTPMiddleware):
-            make = watching_probe
-        last = index + 1 == len(entries)
         claim.layers.add_layer(entry.cls, index)
-        made += [entry, Middleware(_prober(claim, None if last else index + 1, make))]
-    if not entries:
-        made = [Middleware(_prober(claim, None, binding_probe if inside else probe))]
-    return made
+        made += [Middleware(_prober(claim, index, makers[index])), entry]
+    return [*made, Middleware(_prober(claim, None, makers[-1]))]
+
+
+def _inside_of(entry: Middleware) -> Callable[[Any, Claim], Any]:
+    if starts_span(entry.cls):
+        return binding_probe
+    tasks = isinstance(entry.cls, type) and issubclass(entry.cls, BaseHTTPMiddleware)
+    return watching_probe if tasks else probe
 
 
 def _prober(claim: Claim, index: int | None, make: Callable[[Any, Claim], Any]) -> Any:

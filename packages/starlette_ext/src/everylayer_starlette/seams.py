@@ -82,6 +82,11 @@ def probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     return _transparent(probed, app)
 
 
+def unprobed(app: ASGIApp, claim: Claim) -> ASGIApp:
+    """Return `app` as it is: named, and seen by the seam further out."""
+    return app
+
+
 def binding_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     """Return a probe that knows the request's span: it stands right inside what starts it."""
 
@@ -129,7 +134,9 @@ def _transparent(probed: Any, app: ASGIApp) -> ASGIApp:
 
 
 def show_handlers(middleware: Any, claim: Claim) -> None:
-    """Put a seam before each exception handler of an `ExceptionMiddleware`; free until one runs."""
+    """Put a seam before each exception handler of Starlette's middleware; free until one runs."""
+    if getattr(middleware, "handler", None) is not None:
+        middleware.handler = _shown(middleware.handler, claim)
     for name in ("_exception_handlers", "_status_handlers"):
         handlers = getattr(middleware, name, None)
         if isinstance(handlers, dict):

@@ -71,6 +71,14 @@ class Process:
 _PLAIN = {"PYTHONHASHSEED": "0", "OTEL_SDK_DISABLED": "", "PYTHONDONTWRITEBYTECODE": ""}
 
 
+Take = Callable[[Spec, Batch, int, Cost], None]
+Wants = Callable[[Spec, Batch, int], bool]
+
+
+def _everything(spec: Spec, batch: Batch, turn: int) -> bool:
+    return True
+
+
 class Fleet:
     """Processes that are measured side by side.
 
@@ -83,6 +91,13 @@ class Fleet:
         self.processes = [Process(spec, corpus) for spec in specs]
         for process in self.processes:
             process.ready()
+
+    @classmethod
+    def of(cls, processes: Sequence[Process]) -> Fleet:
+        """Return some processes of another fleet, which stops them."""
+        made = cls((), Path())
+        made.processes = list(processes)
+        return made
 
     def __enter__(self) -> Fleet:
         return self
@@ -101,15 +116,22 @@ class Fleet:
         return [process.ask(name, **arguments) for process in self.processes]
 
     def interleave(
-        self, batches: Sequence[Batch], rounds: int, take: Callable[[Spec, Batch, Cost], None]
+        self, batches: Sequence[Batch], rounds: int, take: Take, wants: Wants = _everything
     ) -> None:
         """Run each batch in each process `rounds` times, so that drift hits all alike.
 
         Within a round the processes take turns batch by batch; who begins changes each time.
+
+        Args:
+            batches: what is run.
+            rounds: how often.
+            take: is given each result.
+            wants: tells whether a process takes part in a batch in this round.
         """
         count = len(self.processes)
         for turn in range(rounds):
             for position, batch in enumerate(batches):
                 first = (turn + position) % count
                 for process in self.processes[first:] + self.processes[:first]:
-                    take(process.spec, batch, process.run(batch))
+                    if wants(process.spec, batch, turn):
+                        take(process.spec, batch, turn, process.run(batch))

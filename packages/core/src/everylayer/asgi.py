@@ -174,14 +174,16 @@ def watch_send(
         except (KeyError, TypeError):
             implied = None  # The server will refuse it, in its own words.
         if implied is not None:
+            status = message.get("status")
+            if not isinstance(status, int):
+                status = implied
             exc = sys.exc_info()[1]
             if exc is not None and exc is not before:
-                _see_hidden(exc, message.get("status", implied), ledger, layer, client_status)
-                if outermost and ledger.status is None and message.get("status", implied) < 500:
-                    # Whether it is raised once more after this answer is not known yet.
-                    ledger.status = message.get("status", implied)
+                _see_hidden(exc, status, ledger, layer, client_status)
+                if outermost and ledger.status is None and status < 500:
+                    ledger.answered(exc, status)
             if outermost and ledger.status is None:
-                ledger.responded(message.get("status", implied))
+                ledger.responded(status)
         return send(message)
 
     return watched

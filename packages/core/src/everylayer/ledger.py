@@ -109,6 +109,16 @@ class Ledger:
         if self.page is not None:
             self._end_held_span()
 
+    def answered(self, exc: BaseException, status: int) -> None:
+        """Take the status of a response that starts while `exc` is being handled.
+
+        Whether it is raised once more after this answer, only `close` can tell.
+        """
+        self.status = status
+        sighting = self.page.find(exc) if self.page is not None else None
+        if sighting is not None:
+            sighting.after_start = True
+
     def close(
         self, escaped: BaseException | None = None, server_span: ServerSpan | None = None
     ) -> None:

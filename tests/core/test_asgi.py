@@ -191,6 +191,52 @@ def test_an_error_that_was_in_flight_before_the_request_is_none_of_ours(
     assert telemetry.spans == ()
 
 
+@pytest.mark.parametrize("status", [200, 302])
+def test_a_layer_that_deals_with_its_own_error_has_none(telemetry: Telemetry, status: int) -> None:
+    """A cache that misses, a lookup with a fallback: nobody wants an event for that."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            raise KeyError("not in the cache")
+        except KeyError:
+            await answer(send, status)
+
+    assert run_asgi(Seam(app, Settings()), scope("/")).status == status
+    assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(400, HANDLED), (503, Expected())])
+def test_a_layer_that_refuses_for_its_own_error_shows_it(
+    telemetry: Telemetry, status: int, expected: Expected
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            fault_site(PLAIN)
+        except ValueError:
+            await answer(send, status)
+
+    run_asgi(Seam(app, Settings()), scope("/"))
+    check(telemetry.spans, PLAIN, expected)
+
+
+def test_an_error_raised_once_more_after_its_answer_leaves_the_app(telemetry: Telemetry) -> None:
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        fault_site(PLAIN)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await view(scope, receive, send)
+        except ValueError:
+            await answer(send)
+            raise
+
+    for stock in (True, False):
+        telemetry.clear()
+        seam: App = Seam(app, Settings())
+        run_asgi(OpenTelemetryMiddleware(seam) if stock else seam, scope("/"))
+        check(telemetry.spans, PLAIN, Expected())
+
+
 def test_an_error_handled_before_the_response_is_not_in_flight_then(telemetry: Telemetry) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -263,15 +309,31 @@ def test_no_frame_of_ours_in_what_the_app_sees(telemetry: Telemetry, fault: Faul
     ]
 
 
-@pytest.mark.parametrize("message", [{}, {"type": "http.response.start"}, {"type": ["odd"]}, None])
+BAD_MESSAGES: list[Any] = [
+    None,
+    {},
+    {"type": ["odd"]},
+    {"type": "http.response.start"},
+    {"type": "http.response.start", "status": "200"},
+    {"type": "http.response.start", "status": None},
+]
+
+
+@pytest.mark.parametrize("handling", [True, False])
+@pytest.mark.parametrize("message", BAD_MESSAGES)
 def test_what_the_server_says_to_a_bad_message_is_passed_on(
-    telemetry: Telemetry, message: Any, failures: dict[str, int]
+    telemetry: Telemetry, message: Any, handling: bool
 ) -> None:
     class RefusedError(Exception):
         pass
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(message)
+        if not handling:
+            await send(message)
+        try:
+            fault_site(PLAIN)
+        except ValueError:
+            await send(message)
 
     async def receive() -> Any: ...
 

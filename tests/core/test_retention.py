@@ -149,7 +149,7 @@ def test_asgi_requests_are_let_go(telemetry: Telemetry, caught: bool) -> None:
             refs.append(weakref.ref(exc))
             if not caught:
                 raise
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.start", "status": 500, "headers": []})
             await send({"type": "http.response.body", "body": b""})
 
     request = scope("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,8 @@ def test_every_chosen_case_exists() -> None:
 def test_the_debug_page_is_the_same(
     case: Case, server: str, position: str, telemetry: Telemetry
 ) -> None:
+    if sys.version_info < (3, 11) and case.name == "process_exception-raises":
+        pytest.skip("Python 3.10 shows the frame of every function that an exception crossed")
     before = run(case, server, DEBUG=True)
     after = run(case, server, position=position, DEBUG=True)
     same(plain(before), plain(after), ignore=("date", "content-length"))

@@ -205,6 +205,24 @@ def test_a_patch_that_does_not_fit_is_left_out(
     ]
 
 
+def test_a_patch_on_top_of_another_ones_fits() -> None:
+    from django.http.response import HttpResponseBase
+
+    found = HttpResponseBase.close
+
+    def theirs(*args: Any, **kwargs: Any) -> None:
+        found(*args, **kwargs)
+
+    HttpResponseBase.close = theirs
+    try:
+        patches.install()
+        assert HttpResponseBase.close is not theirs
+        patches.uninstall()
+        assert HttpResponseBase.close is theirs
+    finally:
+        HttpResponseBase.close = found
+
+
 def test_without_django_the_import_says_so() -> None:
     code = """
         import sys

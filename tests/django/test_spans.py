@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import subprocess
 import sys
 import textwrap
@@ -79,6 +80,7 @@ def test_the_span_around_django_gets_what_escapes(
 
 @BOTH
 @STOCK
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 def test_around_django_a_stream_fails_on_its_span(
     server: str, stock: bool, telemetry: Telemetry
 ) -> None:
@@ -231,6 +233,7 @@ def test_a_stream_that_nobody_reads_still_ends(
         else:
             next(iter(body))
             del body
+            gc.collect()
     assert len(server_spans(telemetry.spans)) == 1
     assert not error_events(telemetry.spans)
 
@@ -307,15 +310,29 @@ def test_exceptions_that_django_is_told_to_let_through(
     check(telemetry.spans, PLAIN, Expected(layer="ok"))
 
 
-def test_without_a_provider_nothing_happens() -> None:
-    code = f"""
+def in_a_process_of_its_own(code: str) -> str:
+    """Run `code` with the corpus at hand, and return what it prints."""
+    head = f"""
         import sys
         sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]!r}
         import conftest
         from djangoapp.cases import CASES
         from djangoapp.serve import run
-        from contract.responses import same
         from everylayer import own_failures
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+def test_without_a_provider_nothing_happens() -> None:
+    code = """
+        from contract.responses import same
         from everylayer_django import patches
         for case in CASES:
             if case.name.startswith(("plain", "handler", "view", "stream", "request_", "fine")):
@@ -326,10 +343,30 @@ def test_without_a_provider_nothing_happens() -> None:
         assert not own_failures(), own_failures()
         print("done")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "done", done.stderr[-2000:]
+    assert in_a_process_of_its_own(code) == "done"
+
+
+def test_beside_sentry() -> None:
+    """Sentry patches the same places, and stands around every layer."""
+    pytest.importorskip("sentry_sdk")
+    code = """
+        import sentry_sdk
+        from contract.expect import check
+        from contract.telemetry import session
+        sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=lambda envelope: None)
+        import re
+        breaks = re.compile("hostile|lying")  # Sentry's own code
+        names = ("plain", "both", "mixin", "process_", "view", "handler", "request_", "forgiven")
+        for case in CASES:
+            if case.name.startswith(names) and not breaks.search(case.name):
+                for server in case.servers:
+                    with session() as telemetry:
+                        run(case, server, stock=True, position="last")
+                        check(telemetry.spans, case.fault, case.expected)
+        assert not own_failures(), own_failures()
+        print("done")
+    """
+    assert in_a_process_of_its_own(code) == "done"
 
 
 def test_a_resource_fails_outside_any_request(telemetry: Telemetry) -> None:

@@ -14,7 +14,7 @@ from django.test.utils import override_settings
 from opentelemetry.instrumentation.django import DjangoInstrumentor
 
 from contract import drive
-from contract.responses import Run
+from contract.responses import Raised, Run
 
 from . import plan
 from .cases import ASGI, Case
@@ -68,7 +68,8 @@ def run(
         stack.enter_context(receivers(case.receivers))
         stack.enter_context(plan.failing(case.fails))
         # Django warns of a body of the other kind: served all the same.
-        stack.enter_context(warnings.catch_warnings(action="ignore", category=Warning))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
         return serve(handler, case, server)
 
 
@@ -78,5 +79,9 @@ def serve(handler: Any, case: Case, server: str) -> Run:
         scope = drive.scope(case.path, case.headers)
         if any(name == "host" for name, _ in case.headers):
             scope["headers"] = [h for h in scope["headers"] if h != (b"host", b"127.0.0.1")]
-        return drive.run_asgi(handler, scope)
+        try:
+            return drive.run_asgi(handler, scope)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Before Django 6 a task of its own raises them, straight out of the event loop.
+            return Run(None, (), b"", Raised.of(error))
     return drive.run_wsgi(handler, drive.environ(case.path, case.headers))

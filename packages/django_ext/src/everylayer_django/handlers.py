@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time_ns
-from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import trace
 
-from everylayer import asgi, wsgi
+from everylayer import asgi, chain, wsgi
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
 from . import config, streams
-from .locate import STOCK, locate
+from .locate import STOCK, frames, locate
 from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle
 from .server_span import OwnSpan, begin
 
@@ -31,7 +30,7 @@ def load_middleware(original: Original) -> Original:
 
     def load_middleware(self: Any, is_async: bool = False) -> None:
         config.load()
-        original(self, is_async=is_async)
+        original(self, is_async)
 
     return load_middleware
 
@@ -228,14 +227,7 @@ def _escaped(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> N
 
 @contained
 def _outside(exc: BaseException, make_span: Any, start_ns: int) -> None:
-    tb = traceback_of(exc)
-    request = None
-    while tb is not None:
-        frame: FrameType = tb.tb_frame
-        # Where Django got as far as making it, its own frame knows the request.
-        found = frame.f_locals.get("request") if request is None else None
-        request = found if isinstance(found, HttpRequest) else request
-        tb = tb.tb_next
+    request = _request_of(exc)
     if request is not None:
         late(request, exc, escapes=True)
         return
@@ -244,6 +236,16 @@ def _outside(exc: BaseException, make_span: Any, start_ns: int) -> None:
     layer, phase = locate(traceback_of(exc))
     ledger.see(exc, layer=layer, phase=phase)
     ledger.close(exc, make_span)
+
+
+def _request_of(exc: BaseException) -> HttpRequest | None:
+    """Return the request, from the frames of Django that made it, where it got as far as that."""
+    for seen in (exc, *chain.ancestors(exc)):
+        for frame in frames(traceback_of(seen)):
+            found = frame.f_locals.get("request")
+            if issubclass(type(found), HttpRequest) and MARK in vars(found):
+                return cast(HttpRequest, found)
+    return None
 
 
 @contained

@@ -48,6 +48,7 @@ _PLUMBING = (
     "django.utils.deprecation",
     "everylayer_django.",
     "opentelemetry.",
+    "sentry_sdk.",
     "threading",
 )
 _SIGNALS = {
@@ -70,7 +71,7 @@ class Place(NamedTuple):
 def locate(tb: TracebackType | None, request: HttpRequest | None = None) -> Place:
     """Return where the exception with traceback `tb` began."""
     mark, marker, first = "", None, None
-    for frame in _frames(tb):
+    for frame in frames(tb):
         module = frame.f_globals.get("__name__") or ""
         found = _MARKS.get((module, frame.f_code.co_name))
         if found == "signal" and frame.f_locals.get("self") not in _SIGNALS:
@@ -96,7 +97,7 @@ def view_of(request: HttpRequest | None) -> Layer | None:
 
 def stream_place(tb: TracebackType | None, request: HttpRequest) -> Place:
     """Return who made the part of a streamed body that failed: a middleware, else the view."""
-    for frame in reversed(list(_frames(tb))):
+    for frame in reversed(list(frames(tb))):
         if frame.f_code.co_flags & _GENERATOR or frame.f_code.co_name in ("__next__", "__anext__"):
             owner = _self(frame)
             index = _index_of(owner)
@@ -163,15 +164,16 @@ _NAMED = {
 }
 
 
-def _frames(tb: TracebackType | None) -> Iterator[FrameType]:
+def frames(tb: TracebackType | None) -> Iterator[FrameType]:
+    """Yield the frames that a traceback passes through, outermost first."""
     while tb is not None:
         yield tb.tb_frame
         tb = tb.tb_next
 
 
 def _framework(tb: TracebackType | None) -> Layer:
-    frames = list(_frames(tb))
-    return Layer(_function(frames[-1]) if frames else "Django", "framework")
+    every = list(frames(tb))
+    return Layer(_function(every[-1]) if every else "Django", "framework")
 
 
 def _self(frame: FrameType) -> Any:

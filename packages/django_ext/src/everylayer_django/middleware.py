@@ -6,12 +6,12 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
-from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -21,9 +21,6 @@ from . import config, patches
 from .requests import see
 
 GetResponse = Callable[[HttpRequest], "HttpResponseBase | Awaitable[HttpResponseBase]"]
-
-# Django hands `load_middleware` an unwrapped function, whatever has been put in its place.
-_LOADER = inspect.unwrap(BaseHandler.load_middleware).__code__
 
 
 class EveryLayerMiddleware:
@@ -47,7 +44,7 @@ class EveryLayerMiddleware:
         _check(get_response, unknown)
         config.load()
         patches.install()
-        if sys._getframe(1).f_code is _LOADER:
+        if _called_by_django(sys._getframe(1)):
             _say_nothing_of_it()
             raise MiddlewareNotUsed
         assert get_response is not None
@@ -76,6 +73,14 @@ class EveryLayerMiddleware:
             raise
 
 
+def _called_by_django(frame: FrameType) -> bool:
+    # Raised anywhere else, MiddlewareNotUsed would take out a layer that has this one inside.
+    return (frame.f_globals.get("__name__"), frame.f_code.co_name) == (
+        "django.core.handlers.base",
+        "load_middleware",
+    )
+
+
 def _check(get_response: Any, unknown: dict[str, Any]) -> None:
     remedy = (
         'Name it in MIDDLEWARE of the Django settings: "everylayer_django.EveryLayerMiddleware"; '
@@ -91,9 +96,11 @@ def _check(get_response: Any, unknown: dict[str, Any]) -> None:
     if not callable(get_response):
         raise TypeError(f"{where}, not {get_response!r:.200}. {remedy}")
     try:
-        inspect.signature(get_response).bind(object())
-    except ValueError:
+        signature = inspect.signature(get_response)
+    except (TypeError, ValueError):
         return  # a callable that does not tell what it takes
+    try:
+        signature.bind(object())
     except TypeError:
         raise TypeError(
             f"{where}, a function of one request, not {get_response!r:.200}. {remedy}"

@@ -89,6 +89,7 @@ class _Done(NamedTuple):
 
 
 _INHERITED = object()
+_ANYTHING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 _done: list[_Done] = []
 
 
@@ -145,6 +146,8 @@ def _apply(patch: Patch) -> _Done | None:
 
 def _fits(function: Any, parameters: list[str]) -> bool:
     try:
-        return list(inspect.signature(function).parameters) == parameters
+        found = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False
+    # Other instrumentation may stand there already, and hand on whatever it is given.
+    return list(found) == parameters or {p.kind for p in found.values()} == _ANYTHING

@@ -127,7 +127,7 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the happy path and the cost of an error against stock instrumentation."""
     install(session, "test")
-    session.run("python", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session(python=NEWEST)

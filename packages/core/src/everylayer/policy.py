@@ -29,6 +29,7 @@ _GONE_NAMES = frozenset(
         "starlette.requests.ClientDisconnect",
         "starlette.websockets.WebSocketDisconnect",
         "django.core.exceptions.RequestAborted",
+        "uvicorn.protocols.utils.ClientDisconnected",
     }
 )
 _LAYER_KINDS = frozenset({"middleware", "hook"})

@@ -116,6 +116,7 @@ DEPARTED: list[BaseException] = [
     named("starlette.requests", "ClientDisconnect")(),
     named("starlette.websockets", "WebSocketDisconnect")(),
     named("django.core.exceptions", "RequestAborted")(),
+    named("uvicorn.protocols.utils", "ClientDisconnected")(),
     type("Derived", (named("starlette.requests", "ClientDisconnect"),), {})(),
 ]
 

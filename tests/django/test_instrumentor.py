@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,17 +84,87 @@ def test_an_unknown_keyword_is_refused(subject: EveryLayerDjangoInstrumentor) ->
     assert not patches.installed()
 
 
-def test_loaded_without_code_a_bad_setting_costs_nothing_else(
-    subject: EveryLayerDjangoInstrumentor,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_bad_variable_is_refused(
+    subject: EveryLayerDjangoInstrumentor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVERYLAYER_MAX_EVENTS", "many")
-    with caplog.at_level(logging.ERROR, "everylayer"):
-        # As opentelemetry-instrument calls it.
-        subject.instrument(raise_exception_on_conflict=True)
-    assert "EVERYLAYER_MAX_EVENTS" in caplog.text
-    assert not patches.installed()
+    with pytest.raises(SettingsError, match="EVERYLAYER_MAX_EVENTS"):
+        subject.instrument()
+
+
+SETTINGS = """
+SECRET_KEY = "not a secret"
+ROOT_URLCONF = "djangoapp.urls"
+ALLOWED_HOSTS = ["*"]
+MIDDLEWARE = ["djangoapp.layers.Plain"]
+LOGGING_CONFIG = None
+"""
+APP = """
+import django
+from django.core.handlers.wsgi import WSGIHandler
+from opentelemetry import trace
+
+from contract import drive
+from contract.faults import PLAIN
+from djangoapp import plan
+
+django.setup()
+handler = WSGIHandler()
+with plan.failing({"plain.before": PLAIN}):
+    print("answered", drive.run_wsgi(handler, drive.environ("/ok")).status)
+trace.get_tracer_provider().force_flush()
+"""
+
+
+ALONE = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "everylayer_flask,everylayer_starlette"}
+
+
+def without_code(folder: Path, **variables: str) -> str:
+    """Run an app that does not know of everylayer, under opentelemetry-instrument."""
+    (folder / "plainsettings.py").write_text(SETTINGS)
+    (folder / "app.py").write_text(APP)
+    here = Path(__file__).parent
+    path = [str(folder), str(here), str(here.parent / "support"), os.environ.get("PYTHONPATH", "")]
+    command = Path(sys.executable).with_name("opentelemetry-instrument")
+    if not command.exists():
+        pytest.skip("opentelemetry-instrument is not installed")
+    done = subprocess.run(
+        [command, sys.executable, str(folder / "app.py")],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path),
+            "DJANGO_SETTINGS_MODULE": "plainsettings",
+            "OTEL_TRACES_EXPORTER": "console",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "answered 500" in done.stdout
+    return done.stdout + done.stderr
+
+
+def test_without_any_code(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.distro")
+    if not [
+        e for e in entry_points(group="opentelemetry_instrumentor") if e.name == "everylayer_django"
+    ]:
+        pytest.skip("everylayer-django is not installed")
+    said = without_code(tmp_path)
+    assert said.count('"kind": "SpanKind.SERVER"') == 1
+    assert said.count('"name": "exception"') == 1
+    assert '"everylayer.layer.name": "Plain"' in said
+    # A bad setting is reported, and costs nothing but everylayer.
+    said = without_code(tmp_path, EVERYLAYER_MAX_EVENTS="many", **ALONE)
+    assert "EVERYLAYER_MAX_EVENTS" in said
+    assert said.count('"kind": "SpanKind.SERVER"') == 1
+    assert "everylayer.layer.name" not in said
+    # Switched off like any other instrumentation.
+    said = without_code(tmp_path, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="everylayer_django")
+    assert "everylayer.layer.name" not in said
 
 
 def test_the_hook_after_all_others_never_raises(

@@ -15,6 +15,8 @@ from . import config, patches
 
 _logger = logging.getLogger("everylayer")
 
+# What `opentelemetry-instrument` passes, and nothing else.
+_LOADERS = frozenset({"skip_dep_check", "raise_exception_on_conflict"})
 # What every instrumentor is given; the global providers are the ones that we use.
 _COMMON = frozenset({"tracer_provider", "meter_provider", "logger_provider"})
 
@@ -39,7 +41,7 @@ class EveryLayerDjangoInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         try:
             super().instrument(**kwargs)
         except SettingsError as error:
-            if not kwargs.get("raise_exception_on_conflict"):
+            if not kwargs or not kwargs.keys() <= _LOADERS:
                 raise
             _logger.error("everylayer stays off: %s", error)
 

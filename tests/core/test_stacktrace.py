@@ -44,10 +44,10 @@ def fail(message: object) -> None:
     raise ValueError(message)
 
 
-def chained(length: int) -> BaseException:
+def chained(length: int, tb: TracebackType | None = None) -> BaseException:
     exc = caught(fail, 0)
     for number in range(1, length):
-        following = ValueError(number)
+        following = ValueError(number).with_traceback(tb)
         following.__context__ = exc
         exc = following
     return exc
@@ -83,6 +83,7 @@ MEGABYTES = {
     "key": lambda: KeyError("x" * 10_000_000),
     "chain": lambda: chained(20_000),
     "cause": lambda: causes(20_000),
+    "chain of long stacks": lambda: chained(400, through(1_000).__traceback__),
     "recursion": lambda: repeated(caught(fail, "deep"), 10_000),
     "stack": lambda: through(5_000),
     "group": lambda: ExceptionGroup("many", [ValueError(n) for n in range(20_000)]),
@@ -198,6 +199,7 @@ def test_the_writer_cuts_as_if_it_had_kept_everything() -> None:
 
 def test_no_budget_no_text() -> None:
     assert stacktrace.render(ValueError("x"), max_bytes=0) == ""
+    assert stacktrace.render(ValueError("x"), max_bytes=-1) == ""
 
 
 def test_lone_surrogates_are_cleaned_and_the_rest_is_kept() -> None:

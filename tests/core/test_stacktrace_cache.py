@@ -85,6 +85,14 @@ def test_each_frame_is_rendered_once(rendered_frames: list[int]) -> None:
     assert rendered_frames == [3]
 
 
+@has_columns
+def test_a_known_stack_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    exc = caught(down, 1)
+    assert render(exc) == by_library(exc)
+    monkeypatch.delattr(frames_module, "_all")
+    assert render(exc) == by_library(exc)
+
+
 def test_what_one_tenant_sent_never_shows_in_the_stack_of_another() -> None:
     first = caught(charge, "alpha", "4000-0000")
     second = caught(charge, "beta", "5000-0000")

@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from types import TracebackType
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 
 from everylayer import stacktrace, text
 from everylayer.rendering.frames import FrameCache
-from shapes import EXCEPTIONS, errors, over_lines, raised, recursion
+from shapes import EXCEPTIONS, compiled, errors, over_lines, raised, recursion
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 AMPLE = 1 << 24
 
@@ -80,6 +84,38 @@ def test_the_traceback_given_replaces_that_of_the_exception(exc: BaseException, 
 @given(exc=EXCEPTIONS, lasti=st.integers(-2, 4), line=st.integers(0, 40))
 def test_a_traceback_made_by_hand(exc: BaseException, lasti: int, line: int) -> None:
     check(without_line(exc, lasti * 2 if lasti >= 0 else lasti, line))
+
+
+@pytest.mark.parametrize("width", [1, 14, 15, 16, 17, 40])
+def test_a_wide_group(width: int) -> None:
+    check(BaseExceptionGroup("wide", [ValueError(number) for number in range(width)]))
+
+
+@pytest.mark.parametrize("width", [2, 5, 20, 200])
+def test_what_several_members_share_is_shown_in_the_same_place(width: int) -> None:
+    shared = raised(KeyError("shared"), [recursion(1)])
+    members: list[BaseException] = [ValueError(number) for number in range(width)]
+    for member in members:
+        member.__cause__ = shared
+    check(BaseExceptionGroup("sharing", members))
+    # A member that is not shown takes the shared one from those that are.
+    first_and_last = BaseExceptionGroup(
+        "sharing", [members[0], *map(TypeError, range(width)), members[-1]]
+    )
+    check(first_and_last)
+    check(BaseExceptionGroup("itself", [shared, members[0], shared]))
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 5, 9])
+@pytest.mark.parametrize("change", ["", "no lines"])
+def test_frames_without_a_line_are_never_folded(depth: int, change: str) -> None:
+    source = "def run(left):\n    return run(left - 1) if left else [][0]\n"
+    run: Any = compiled(source, "<string>", shown=True, change=change)
+    exc = raised(IndexError(), [lambda _: run(depth)])
+    assert ("Previous line repeated" in stacktrace.render(exc, max_bytes=AMPLE)) == (
+        depth > 2 and not (change and sys.version_info >= (3, 11))
+    )
+    check(exc)
 
 
 @settings(deadline=None)

@@ -152,8 +152,8 @@ def _render(missing: list[TracebackType], frames: FrameCache) -> list[Rendered]:
         line = _line(tb)
         joined = TracebackType(joined, tb.tb_frame, tb.tb_lasti, -1 if line is None else line)
     try:
-        # One call for all: it looks at each source file once. The limit given overrides
-        # `sys.tracebacklimit`, which may be smaller.
+        # One call for all: it looks at each source file once. The limit given goes before
+        # `sys.tracebacklimit`, which another thread may set by now.
         summary = traceback.extract_tb(joined, limit=len(missing))
     except Exception:
         # A code object without positions, a loader of the app that raises: one shall not

@@ -116,7 +116,7 @@ class Seam:
                 raise
             return
         ledger = Ledger(self.settings, self.layers)
-        ledger.bind(trace.get_current_span())
+        ledger.enter()
         scope[SCOPE_KEY] = ledger
         escaped: BaseException | None = None
         try:

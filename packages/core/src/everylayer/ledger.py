@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +35,9 @@ def _renew_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
+# Whether any error was ever shown outside the seams of its request: only then need they look.
+_any_loose = False
+
 
 class Ledger:
     """The errors of one request and the span that they belong to.
@@ -52,7 +56,17 @@ class Ledger:
         start_ns: when the request began, nanoseconds since the epoch.
     """
 
-    __slots__ = ("_inside", "_open", "layers", "page", "settings", "span", "start_ns", "status")
+    __slots__ = (
+        "_entry",
+        "_inside",
+        "_open",
+        "layers",
+        "page",
+        "settings",
+        "span",
+        "start_ns",
+        "status",
+    )
 
     def __init__(
         self, settings: Settings, layers: LayerMap | None = None, *, surrounded: bool = True
@@ -65,6 +79,7 @@ class Ledger:
         self.page: writer.Page | None = None
         self._open = surrounded
         self._inside = False
+        self._entry: tuple[Context, bool] | None = None
 
     @property
     def running(self) -> bool:
@@ -103,6 +118,14 @@ class Ledger:
         self.span = span
         self._inside = inside
 
+    def enter(self, *, inside: bool = False) -> None:
+        """Remember the current span as `bind` does, but look it up only if something fails.
+
+        Args:
+            inside: as for `bind`.
+        """
+        self._entry = (copy_context(), inside)
+
     def responded(self, status: int) -> None:
         """Take the status of the response that the outermost seam lets out."""
         self.status = status
@@ -132,9 +155,8 @@ class Ledger:
         self._open = False
         if self.page is not None:
             self._settle(escaped, server_span)
-        elif (guard := spans.guard_of(self.span)) is not None and guard.ledger.status is None:
-            # The app has recorded an error by itself: the response, known here, judges it.
-            guard.ledger.status = self.status
+        elif _any_loose:
+            self._judge_loose()
 
     @contained
     def see(
@@ -203,7 +225,21 @@ class Ledger:
             sighting.after_start and not sighting.written for sighting in self.page.seen
         )
 
+    @contained
+    def _judge_loose(self) -> None:
+        """Let the response, known here, judge an error that the app has recorded by itself."""
+        self._look_up_entry()
+        guard = spans.guard_of(self.span)
+        if guard is not None and guard.ledger.status is None:
+            guard.ledger.status = self.status
+
+    def _look_up_entry(self) -> None:
+        if self._entry is not None:
+            (context, inside), self._entry = self._entry, None
+            self.bind(context.run(trace.get_current_span), inside=inside)
+
     def _find_span(self) -> None:
+        self._look_up_entry()
         if self.span is None or not spans.is_server(self.span):
             self.bind(trace.get_current_span(), inside=True)
 
@@ -278,9 +314,11 @@ class Ledger:
 
 def ledger_for(span: Span, settings: Settings, layers: LayerMap | None = None) -> Ledger:
     """Return the ledger that guards `span`; if none does, one without an outermost seam."""
+    global _any_loose
     guard = spans.guard_of(span)
     if guard is not None:
         return guard.ledger
+    _any_loose = True
     ledger = Ledger(settings, layers, surrounded=False)
     ledger.bind(span)
     return ledger

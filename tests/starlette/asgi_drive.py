@@ -117,7 +117,9 @@ class Client:
             body = b"|".join(bytes(m.get("body", b"")) for m in self.sent if m not in starts)
         else:
             start, body = {}, repr([_without_stack(m) for m in self.sent]).encode()
-        headers = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in start.get("headers", ()))
+        headers = tuple(
+            (n.decode("latin-1"), v.decode("latin-1")) for n, v in start.get("headers", ())
+        )
         return Run(start.get("status"), headers, body, self.raised)
 
 

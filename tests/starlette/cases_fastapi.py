@@ -117,16 +117,17 @@ def fastapi_unbuildable(kit: Kit) -> Any:
     return kit.fastapi([Outer, Unbuildable, Inner], _calm)
 
 
-@case("fastapi_authentication", "fastapi", fault=DENIED, expected=handled("AuthenticationMiddleware"))
+@case(
+    "fastapi_authentication", "fastapi", fault=DENIED, expected=handled("AuthenticationMiddleware")
+)
 def fastapi_authentication(kit: Kit) -> Any:
     return kit.fastapi([Outer, _authenticated(DENIED), Inner], _calm)
 
 
 # Dependencies
 
-REPLACED = Fault(
-    "replaced", lambda: HTTPException(503, "replaced"), HTTPException, "503: replaced"
-)
+REPLACED = Fault("replaced", lambda: HTTPException(503, "replaced"), HTTPException, "503: replaced")
+
 
 async def dependency() -> None:
     fault_site(PLAIN)
@@ -206,7 +207,12 @@ def dependency_401(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _depending(unauthorized))
 
 
-@case("sync_dependency_403", "fastapi", fault=_http(403), expected=handled("sync_unauthorized", "hook"))
+@case(
+    "sync_dependency_403",
+    "fastapi",
+    fault=_http(403),
+    expected=handled("sync_unauthorized", "hook"),
+)
 def sync_dependency_403(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _depending(sync_unauthorized))
 
@@ -221,7 +227,9 @@ def app_dependency_401(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _calm, dependencies=[Depends(unauthorized)])
 
 
-@case("router_dependency_401", "fastapi", fault=_http(401), expected=handled("unauthorized", "hook"))
+@case(
+    "router_dependency_401", "fastapi", fault=_http(401), expected=handled("unauthorized", "hook")
+)
 def router_dependency_401(kit: Kit) -> Any:
     def build(app: Any) -> None:
         router = APIRouter(dependencies=[Depends(unauthorized)])
@@ -231,7 +239,12 @@ def router_dependency_401(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, build)
 
 
-@case("dependency_401_across_tasks", "fastapi", fault=_http(401), expected=handled("unauthorized", "hook"))
+@case(
+    "dependency_401_across_tasks",
+    "fastapi",
+    fault=_http(401),
+    expected=handled("unauthorized", "hook"),
+)
 def dependency_401_across_tasks(kit: Kit) -> Any:
     return kit.fastapi([Outer, CalmDispatching], _depending(unauthorized))
 
@@ -262,7 +275,9 @@ def after_yield_case(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _depending(after_yield))
 
 
-@case("sync_after_yield", "fastapi", expected=late("sync_after_yield", "hook", server_status="UNSET"))
+@case(
+    "sync_after_yield", "fastapi", expected=late("sync_after_yield", "hook", server_status="UNSET")
+)
 def sync_after_yield_case(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _depending(sync_after_yield))
 
@@ -305,9 +320,7 @@ def body_validation(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _items)
 
 
-@case(
-    "validation_handler", "fastapi", expected=SILENT, request=Request("/items/x", "POST")
-)
+@case("validation_handler", "fastapi", expected=SILENT, request=Request("/items/x", "POST"))
 def validation_handler(kit: Kit) -> Any:
     async def handler(request: Any, exc: Exception) -> Any:
         return JSONResponse({"error": "no"}, 400)
@@ -363,7 +376,9 @@ async def broken(request: Any, exc: Exception) -> Any:
     raise LookupError("handler failed")
 
 
-@case("fastapi_broken_handler", "fastapi", expected=escaped("failing", "view", also=("LookupError",)))
+@case(
+    "fastapi_broken_handler", "fastapi", expected=escaped("failing", "view", also=("LookupError",))
+)
 def fastapi_broken_handler(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, _failing, exception_handlers={ValueError: broken})
 
@@ -423,7 +438,12 @@ def fastapi_sub_app(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, build)
 
 
-@case("fastapi_included_router", "fastapi", expected=escaped("failing", "view"), request=Request("/v1/"))
+@case(
+    "fastapi_included_router",
+    "fastapi",
+    expected=escaped("failing", "view"),
+    request=Request("/v1/"),
+)
 def fastapi_included_router(kit: Kit) -> Any:
     def build(app: Any) -> None:
         router = APIRouter(prefix="/v1")
@@ -454,7 +474,9 @@ def fastapi_socket(kit: Kit) -> Any:
     return kit.fastapi(LAYERS, lambda app: app.websocket("/")(socket))
 
 
-@case("fastapi_socket_dependency", "fastapi", expected=escaped("dependency", "hook"), request=SOCKET)
+@case(
+    "fastapi_socket_dependency", "fastapi", expected=escaped("dependency", "hook"), request=SOCKET
+)
 def fastapi_socket_dependency(kit: Kit) -> Any:
     def build(app: Any) -> None:
         app.websocket("/", dependencies=[Depends(dependency)])(calm_socket)

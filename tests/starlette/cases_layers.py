@@ -48,9 +48,7 @@ from starlette.routing import Route
 UNAUTHORIZED = Fault(
     "http_401", lambda: HTTPException(401, "who are you"), HTTPException, "401: who are you"
 )
-DENIED = Fault(
-    "auth", lambda: AuthenticationError("bad token"), AuthenticationError, "bad token"
-)
+DENIED = Fault("auth", lambda: AuthenticationError("bad token"), AuthenticationError, "bad token")
 
 
 async def calm_view(request: Any) -> Any:
@@ -307,5 +305,3 @@ def not_found(kit: Kit) -> Any:
 @case("method_not_allowed", expected=SILENT, request=Request(method="DELETE"))
 def method_not_allowed(kit: Kit) -> Any:
     return kit.starlette([Outer, CalmDispatching, Inner], routes=CALM_ROUTES)
-
-

@@ -163,7 +163,11 @@ def handler_across_tasks(kit: Kit) -> Any:
 
 @case("handler_of_a_base_class", expected=handled("sync_view", "view"))
 def handler_of_a_base_class(kit: Kit) -> Any:
-    return _view(kit, sync_view, exception_handlers={ArithmeticError: sync_handler, ValueError: _answering(400)})
+    return _view(
+        kit,
+        sync_view,
+        exception_handlers={ArithmeticError: sync_handler, ValueError: _answering(400)},
+    )
 
 
 @case("broken_handler", expected=escaped(VIEW, "view", also=("LookupError",)))
@@ -262,7 +266,9 @@ def host_route(kit: Kit) -> Any:
     return kit.starlette([Outer], routes=[Host("127.0.0.1", Router(FAILING_ROUTES))])
 
 
-@case("mounted_function", expected=escaped("mounted_function.mounted", "app"), request=Request("/in/"))
+@case(
+    "mounted_function", expected=escaped("mounted_function.mounted", "app"), request=Request("/in/")
+)
 def mounted_function(kit: Kit) -> Any:
     async def mounted(scope: Any, receive: Any, send: Any) -> None:
         fault_site(PLAIN)
@@ -271,7 +277,10 @@ def mounted_function(kit: Kit) -> Any:
 
 
 def _route_middleware(*layers: Any, view: Any = calm_view) -> Any:
-    made = [Middleware(layer[0], **layer[1]) if isinstance(layer, tuple) else Middleware(layer) for layer in layers]
+    made = [
+        Middleware(layer[0], **layer[1]) if isinstance(layer, tuple) else Middleware(layer)
+        for layer in layers
+    ]
     return Route("/", view, middleware=made)
 
 
@@ -287,7 +296,9 @@ def route_layer_refuses(kit: Kit) -> Any:
 
 @case("route_closure_refuses", fault=UNAUTHORIZED, expected=handled("closure_layer.layer"))
 def route_closure_refuses(kit: Kit) -> Any:
-    return kit.starlette([Outer], routes=[_route_middleware((closure_layer, {"fault": UNAUTHORIZED}))])
+    return kit.starlette(
+        [Outer], routes=[_route_middleware((closure_layer, {"fault": UNAUTHORIZED}))]
+    )
 
 
 @case("route_layer_answers_later", expected=escaped("Raiser"))
@@ -326,7 +337,10 @@ def nested_mount_route_layer(kit: Kit) -> Any:
 
 # Imported before any setup replaces the class: a mounted app has no span of its own.
 def _sub_app(layers: Any = (), **kwargs: Any) -> Any:
-    made = [Middleware(layer[0], **layer[1]) if isinstance(layer, tuple) else Middleware(layer) for layer in layers]
+    made = [
+        Middleware(layer[0], **layer[1]) if isinstance(layer, tuple) else Middleware(layer)
+        for layer in layers
+    ]
     return Starlette(middleware=made, **kwargs)
 
 
@@ -420,7 +434,11 @@ def stream_after_a_chunk(kit: Kit) -> Any:
     return _view(kit, _streaming(2))
 
 
-@case("stream_in_a_task_group", expected=escaped("_chunks_then_fail", "view"), request=Request(spec="2.0"))
+@case(
+    "stream_in_a_task_group",
+    expected=escaped("_chunks_then_fail", "view"),
+    request=Request(spec="2.0"),
+)
 def stream_in_a_task_group(kit: Kit) -> Any:
     return _view(kit, _streaming(2))
 
@@ -486,7 +504,11 @@ def background_with_a_handler(kit: Kit) -> Any:
     return _view(kit, made, exception_handlers={LookupError: sync_handler})
 
 
-@case("started_then_fails", expected=escaped("started_then_fails.starts_then_fails", "app"), request=Request("/in/"))
+@case(
+    "started_then_fails",
+    expected=escaped("started_then_fails.starts_then_fails", "app"),
+    request=Request("/in/"),
+)
 def started_then_fails(kit: Kit) -> Any:
     async def starts_then_fails(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -610,7 +632,9 @@ def client_leaves_a_stream(kit: Kit) -> Any:
     return _view(kit, _endless)
 
 
-@case("client_leaves_a_stream_old_spec", expected=SILENT, request=Request(leaves_after=1, spec="2.0"))
+@case(
+    "client_leaves_a_stream_old_spec", expected=SILENT, request=Request(leaves_after=1, spec="2.0")
+)
 def client_leaves_a_stream_old_spec(kit: Kit) -> Any:
     return _view(kit, _endless)
 

@@ -47,7 +47,9 @@ def bare(name: str) -> Run:
         patches.install()
 
 
-def found(case: Case, setup: Setup, run: Run, telemetry: Telemetry, *, ours: bool = True) -> list[str]:
+def found(
+    case: Case, setup: Setup, run: Run, telemetry: Telemetry, *, ours: bool = True
+) -> list[str]:
     """Return all that is wrong with a run."""
     expected = case.outcome(setup)
     wrong = problems(_without_details(telemetry.spans), case.fault, expected, ours=ours)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from everylayer.layers import Layer, LayerMap, name_of
 from everylayer.text import class_name, one_line
-from starlette.exceptions import HTTPException
 
 # What the frameworks answer these with; asked by name, so that FastAPI need not be there.
 _ANSWERS = {
@@ -149,7 +150,10 @@ def _codes(made: Any) -> Iterator[CodeType]:
         functions = [getattr(made, "dispatch_func", None)]
         for cls in (made if inspect.isclass(made) else type(made)).__mro__:
             # Shared by every layer that derives from it, so it names none of them.
-            if cls is not object and class_name(cls) != "starlette.middleware.base.BaseHTTPMiddleware":
+            if (
+                cls is not object
+                and class_name(cls) != "starlette.middleware.base.BaseHTTPMiddleware"
+            ):
                 functions += vars(cls).values()
     for function in functions:
         code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)

@@ -24,16 +24,16 @@ from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+
 from everylayer.asgi import SCOPE_KEY, close, watch_send
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings, resolve
-from opentelemetry.trace import get_current_span
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 
 from .naming import client_status
 from .seams import (
@@ -166,7 +166,7 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             return
         ledger = Ledger(claim.settings, claim.layers)
         if claim.binds:
-            ledger.bind(get_current_span())
+            ledger.enter()
         scope[SCOPE_KEY] = ledger
         escaped: BaseException | None = None
         try:

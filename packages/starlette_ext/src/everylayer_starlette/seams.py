@@ -7,14 +7,14 @@ from collections.abc import Callable, MutableMapping
 from types import CodeType
 from typing import Any
 
+from starlette._utils import is_async_callable
+
 from everylayer.asgi import SCOPE_KEY, ASGIApp, Receive, Scope, Seam, Send, watch_send
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings
-from opentelemetry.trace import get_current_span
-from starlette._utils import is_async_callable
 
 from .naming import AppLayers, client_status
 
@@ -93,7 +93,7 @@ def binding_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     async def probed(scope: Scope, receive: Receive, send: Send) -> None:
         ledger = scope.get(SCOPE_KEY)
         if ledger is not None:
-            ledger.bind(get_current_span(), inside=True)
+            ledger.enter(inside=True)
         try:
             await app(scope, receive, send)
         except BaseException as exc:

@@ -6,11 +6,12 @@ said of caches and branches: time follows instructions only roughly, and ratios 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from .fleet import Process
@@ -25,32 +26,34 @@ def missing() -> str:
     return f"not measured: {' and '.join(absent)} not found" if absent else ""
 
 
-def count(spec: Spec, corpus: Path, batches: Callable[[int], Batch], small: int) -> float:
-    """Return the instructions of one request.
+def count(spec: Spec, corpus: Path, batches: Sequence[Batch]) -> list[float]:
+    """Return the instructions of one request of each batch.
 
     Args:
         spec: the measured process; it runs some forty times slower than by itself.
         corpus: folder of the generated modules.
-        batches: makes a batch of so many requests.
-        small: how many for the first batch; the second has three times as many.
+        batches: each is run once as it is, and once three times as large.
     """
     with tempfile.TemporaryDirectory() as folder:
         process = Process(spec, corpus, prefix=_valgrind(Path(folder)))
         process.ready()
         try:
-            batch = batches(small)
-            process.ask("warm", paths=[batch.ok, batch.fail], rounds=60)
+            process.ask("warm", paths=[batches[0].ok, batches[0].fail], rounds=60)
             totals = []
-            for number, size in enumerate((small, small * 3), start=1):
-                _monitor(process.pid, "instrumentation", "on")
-                _monitor(process.pid, "zero")
-                process.run(batches(size))
-                _monitor(process.pid, "dump", "batch")
-                _monitor(process.pid, "instrumentation", "off")
-                totals.append(_total(Path(folder) / f"out.{number}"))
+            for batch in batches:
+                for times in (1, 3):
+                    _monitor(process.pid, "instrumentation", "on")
+                    _monitor(process.pid, "zero")
+                    process.run(dataclasses.replace(batch, requests=batch.requests * times))
+                    _monitor(process.pid, "dump", "batch")
+                    _monitor(process.pid, "instrumentation", "off")
+                    totals.append(_total(Path(folder) / f"out.{len(totals) + 1}"))
         finally:
             process.stop()
-    return (totals[1] - totals[0]) / (2 * small)
+    return [
+        (large - small) / (2 * batch.requests)
+        for batch, small, large in zip(batches, totals[::2], totals[1::2], strict=True)
+    ]
 
 
 def _valgrind(folder: Path) -> list[str]:

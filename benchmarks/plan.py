@@ -23,6 +23,7 @@ class Plan:
         slice_seconds: how long one of them lasts.
         storm: errors without a pause.
         instructions: requests of the smaller counted batch; 0 leaves the counts out.
+        renderer_rounds: turns of the renderer and the standard library in each case.
     """
 
     fleets: int = 3
@@ -30,27 +31,29 @@ class Plan:
     failing: int = 20
     warm: int = 60
     rounds: int = 9
-    happy_rounds: int = 60
+    happy_rounds: int = 40
     kind_rounds: int = 24
     growth_rounds: int = 12
     all_counts: bool = True
     slices: int = 4
-    slice_seconds: float = 0.5
+    slice_seconds: float = 0.4
     storm: int = 10_000
     instructions: int = 40
+    renderer_rounds: int = 15
 
 
 FULL = Plan()
 QUICK = Plan(
     fleets=1,
-    warm=10,
+    warm=6,
     rounds=3,
-    happy_rounds=6,
+    happy_rounds=4,
     kind_rounds=2,
     growth_rounds=2,
     all_counts=False,
     slices=1,
-    slice_seconds=0.2,
-    storm=600,
+    slice_seconds=0.15,
+    storm=300,
     instructions=0,
+    renderer_rounds=3,
 )

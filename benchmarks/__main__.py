@@ -84,7 +84,11 @@ def _parts(
     run.requests, run.recorded = bench.requests, bench.recorded
 
     def each(measured: Callable[[Framework], None]) -> Callable[[], None]:
-        return lambda: [measured(framework) for framework in frameworks] and None
+        def all_of_them() -> None:
+            for framework in frameworks:
+                measured(framework)
+
+        return all_of_them
 
     def load(framework: Framework) -> None:
         run.latency += latency.measure(framework, plan, corpus)

@@ -39,7 +39,7 @@ def count(spec: Spec, corpus: Path, batches: Sequence[Batch]) -> list[float]:
         process.ready()
         try:
             process.ask("warm", paths=[batches[0].ok, batches[0].fail], rounds=60)
-            totals = []
+            totals: list[int] = []
             for batch in batches:
                 for times in (1, 3):
                     _monitor(process.pid, "instrumentation", "on")

@@ -57,7 +57,7 @@ class Spread(NamedTuple):
     low: float
     median: float
     high: float
-    count: int
+    rounds: int
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -221,7 +221,7 @@ def latency(run: Run) -> Iterator[Block]:
 
 def _percentiles(found: Sequence[Mapping[str, Any]]) -> list[str]:
     def middle(name: str) -> float:
-        return statistics.median(row[name] for row in found)
+        return statistics.median(float(row[name]) for row in found)
 
     p95 = [row["p95_ms"] for row in found]
     return [
@@ -259,7 +259,8 @@ def storms(run: Run) -> Iterator[Block]:
 
 
 def _bytes_an_error(row: Mapping[str, Any]) -> float:
-    return aims.growth_of_memory(row["kib"]) / (row["sent"] / (len(row["kib"]) - 1))
+    an_error: float = aims.growth_of_memory(row["kib"]) * (len(row["kib"]) - 1) / row["sent"]
+    return an_error
 
 
 def flatness(run: Run, framework: Framework) -> str:

@@ -98,7 +98,7 @@ async def request(app: Any, path: str) -> bool:
         if message["type"] == "http.response.start":
             status = message["status"]
 
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",

@@ -194,8 +194,7 @@ def _function(frame: FrameType) -> str:
 
 def _index_of(target: Any) -> int | None:
     """Return the position in MIDDLEWARE, 0 outermost, not counting what instrumentation added."""
-    paths = tuple(path for path in settings.MIDDLEWARE if not path.startswith((OWN, STOCK)))
-    for index, entry in enumerate(_entries(paths)):
+    for index, entry in enumerate(_layers(tuple(settings.MIDDLEWARE))):
         if entry is target or entry is type(target) or _made_by(entry, target):
             return index
     return None
@@ -211,5 +210,5 @@ def _made_by(factory: Any, target: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=16)
-def _entries(paths: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(import_string(path) for path in paths)
+def _layers(paths: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(import_string(path) for path in paths if not path.startswith((OWN, STOCK)))

@@ -94,8 +94,13 @@ def ledger_of(request: HttpRequest) -> Ledger:
 @contained
 def see(request: HttpRequest, exc: BaseException, place: Place | None = None) -> None:
     """Show `exc` to the ledger of `request`."""
-    layer, phase = place or locate(chain.traceback_of(exc), request)
-    observe(exc, layer, phase, ledger=ledger_of(request), client_status=client_status(exc))
+    ledger = ledger_of(request)
+    layer, phase = None, ""
+    if place is not None:
+        layer, phase = place
+    elif not any(seen is exc for seen in ledger.exceptions()):
+        layer, phase = locate(chain.traceback_of(exc), request)
+    observe(exc, layer, phase, ledger=ledger, client_status=client_status(exc))
 
 
 @contained

@@ -64,8 +64,8 @@ def call(original: Original) -> Original:
 def only_with_a_span(original: Original) -> Original:
     """A hook of stock's that has nothing to do where stock began no span, but may fail there."""
 
-    def hook(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return original(self, request, *args, **kwargs) if STOCK_SPAN in request.META else None
+    def hook(self: Any, request: HttpRequest, *args: Any) -> Any:
+        return original(self, request, *args) if STOCK_SPAN in request.META else None
 
     return hook
 

@@ -6,11 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, spans, text, writer
@@ -124,7 +124,8 @@ class Ledger:
         Args:
             inside: as for `bind`.
         """
-        self._entry = (copy_context(), inside)
+        # Not a copy of the whole context: that may hold the request, which holds this ledger.
+        self._entry = (context.get_current(), inside)
 
     def responded(self, status: int) -> None:
         """Take the status of the response that the outermost seam lets out."""
@@ -235,8 +236,8 @@ class Ledger:
 
     def _look_up_entry(self) -> None:
         if self._entry is not None:
-            (context, inside), self._entry = self._entry, None
-            self.bind(context.run(trace.get_current_span), inside=inside)
+            (entry, inside), self._entry = self._entry, None
+            self.bind(trace.get_current_span(entry), inside=inside)
 
     def _find_span(self) -> None:
         self._look_up_entry()

@@ -68,6 +68,21 @@ def test_a_late_error_seen_by_many_seams_is_one(
     assert len(late_spans(telemetry.spans)) == 1
 
 
+def test_a_clean_request_still_knows_its_span_when_an_error_comes_later(
+    telemetry: Telemetry, tracer: trace.Tracer, caught: Catch
+) -> None:
+    ledger = Ledger(everylayer.Settings())
+    with tracer.start_as_current_span("GET /", kind=trace.SpanKind.SERVER):
+        ledger.enter()
+        ledger.responded(200)
+        ledger.close()
+    observe(caught(ValueError("x")), GATE, ledger=ledger)
+    (late,) = late_spans(telemetry.spans)
+    parent = parent_of(late, telemetry.spans)
+    assert parent is not None
+    assert parent.name == "GET /"
+
+
 def test_two_late_errors_are_two_spans(
     telemetry: Telemetry, request_of: Begin, caught: Catch
 ) -> None:

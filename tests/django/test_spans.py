@@ -388,3 +388,79 @@ def test_late_spans_are_children_of_the_request(server: str, telemetry: Telemetr
     (late,) = late_spans(telemetry.spans)
     assert late.parent.span_id == server_span(telemetry.spans).context.span_id
     assert late.kind is SpanKind.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("fails", "path", "layer"),
+    [
+        ("plain.before", "/ok", "Plain"),
+        ("request_started", "/ok", "on_request_started"),
+        ("view", "/ok", "ok"),
+    ],
+)
+def test_within_another_app_that_everylayer_watches(
+    fails: str, path: str, layer: str, telemetry: Telemetry
+) -> None:
+    from django.core.signals import request_started
+
+    from everylayer.asgi import Seam
+    from everylayer.settings import resolve
+
+    with override_settings(MIDDLEWARE=["djangoapp.layers.Plain", ENTRY]):
+        app = Seam(ASGIHandler(), resolve())
+    request_started.connect(plan.on_request_started)
+    try:
+        with plan.failing({fails: PLAIN}):
+            drive.run_asgi(app, drive.scope(path))
+    finally:
+        request_started.disconnect(plan.on_request_started)
+    check(telemetry.spans, PLAIN, Expected(layer=layer))
+
+
+def test_the_failing_handler_describes_the_span(telemetry: Telemetry) -> None:
+    run(case("handler404"), "wsgi", stock=True, position="first")
+    assert server_span(telemetry.spans).status.description == PLAIN.message
+
+
+def test_a_view_may_be_anything_callable(telemetry: Telemetry) -> None:
+    """The layer's name comes from the view, however it was made."""
+    import functools
+
+    from django.urls import path
+
+    from djangoapp import urls, views
+
+    def partly(request: Any, how: str) -> None:
+        raise LookupError(how)
+
+    class ViewSet:
+        pass
+
+    def generated(request: Any) -> None:
+        raise LookupError("generated")
+
+    generated.cls = ViewSet  # as REST framework does
+    urls.urlpatterns += [
+        path("partly", functools.partial(partly, how="partly")),
+        path("generated", generated),
+    ]
+    from django.urls import clear_url_caches
+
+    try:
+        clear_url_caches()
+        names = []
+        for asked in ("/partly", "/generated", "/class"):
+            telemetry.clear()
+            run(
+                Case(asked, (), {"class_view": PLAIN}, HANDLED, path=asked), "wsgi", position="last"
+            )
+            (event,) = error_events(telemetry.spans)
+            names.append(event.event.attributes["everylayer.layer.name"])
+    finally:
+        del urls.urlpatterns[-2:]
+        clear_url_caches()
+    assert names == [
+        "test_a_view_may_be_anything_callable.partly",
+        "ViewSet",
+        views.ClassView.__name__,
+    ]

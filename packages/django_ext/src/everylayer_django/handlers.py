@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from time import time_ns
 from typing import Any, cast
@@ -14,10 +15,12 @@ from opentelemetry import trace
 from everylayer import asgi, chain, wsgi
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
+from everylayer.ledger import Ledger
+from everylayer.observer import observe
 
 from . import config, streams
 from .locate import STOCK, frames, locate
-from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle
+from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle, supersede
 from .server_span import OwnSpan, begin
 
 _ALONE = "_everylayer_alone"
@@ -95,6 +98,7 @@ def handle_uncaught_exception(original: Original) -> Original:
 
     def handle_uncaught_exception(request: HttpRequest, resolver: Any, exc_info: Any) -> Any:
         see(request, exc_info[1])
+        supersede(request, exc_info[1])
         try:
             return original(request, resolver, exc_info)
         except BaseException as exc:
@@ -144,7 +148,8 @@ def call_wsgi(original: Original) -> Original:
         try:
             return original(self, environ, start_response)
         except BaseException as exc:
-            _outside(exc, lambda status: wsgi.server_span(environ, start_ns, status), start_ns)
+            make_span = functools.partial(wsgi.server_span, environ, start_ns)
+            _outside(exc, make_span, start_ns, environ.get(wsgi.ENVIRON_KEY))
             drop_frame(exc)
             raise
 
@@ -161,7 +166,8 @@ def call_asgi(original: Original) -> Original:
         except BaseException as exc:
             # Refusing the lifespan protocol is how Django says that it has no use for it.
             if scope["type"] != "lifespan":
-                _outside(exc, lambda status: asgi.server_span(scope, start_ns, status), start_ns)
+                make_span = functools.partial(asgi.server_span, scope, start_ns)
+                _outside(exc, make_span, start_ns, scope.get(asgi.SCOPE_KEY))
             drop_frame(exc)
             raise
 
@@ -226,15 +232,18 @@ def _escaped(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> N
 
 
 @contained
-def _outside(exc: BaseException, make_span: Any, start_ns: int) -> None:
+def _outside(exc: BaseException, make_span: Any, start_ns: int, outer: Ledger | None) -> None:
     request = _request_of(exc)
     if request is not None:
         late(request, exc, escapes=True)
         return
+    place = locate(traceback_of(exc))
+    if outer is not None:
+        observe(exc, *place, ledger=outer)
+        return
     ledger = RequestLedger(start_ns)
     ledger.bind(trace.get_current_span())
-    layer, phase = locate(traceback_of(exc))
-    ledger.see(exc, layer=layer, phase=phase)
+    observe(exc, *place, ledger=ledger)
     ledger.close(exc, make_span)
 
 
@@ -267,7 +276,8 @@ def _unreadable(handler: Any, scope: Any, body_file: Any, response: HttpResponse
         handler.request_class(scope, body_file)
     except Exception as exc:  # noqa: BLE001 - whatever Django turned into `response`
         status = response.status_code if client_status(exc) else None
-        ledger.see(exc, layer=locate(traceback_of(exc)).layer, phase="call", client_status=status)
+        place = locate(traceback_of(exc))
+        observe(exc, *place, ledger=ledger, client_status=status)
     ledger.status = response.status_code
     # The instrumentation reads the query string, and fails for the same reason.
     readable = {**scope, "query_string": b""}

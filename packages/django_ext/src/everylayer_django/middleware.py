@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
@@ -41,14 +41,12 @@ class EveryLayerMiddleware:
     async_capable = True
 
     def __init__(self, get_response: GetResponse | None = None, **unknown: Any) -> None:
-        _check(get_response, unknown)
+        self.get_response = _checked(get_response, unknown)
         config.load()
         patches.install()
         if _called_by_django(sys._getframe(1)):
             _say_nothing_of_it()
             raise MiddlewareNotUsed
-        assert get_response is not None
-        self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -81,7 +79,7 @@ def _called_by_django(frame: FrameType) -> bool:
     )
 
 
-def _check(get_response: Any, unknown: dict[str, Any]) -> None:
+def _checked(get_response: Any, unknown: dict[str, Any]) -> GetResponse:
     remedy = (
         'Name it in MIDDLEWARE of the Django settings: "everylayer_django.EveryLayerMiddleware"; '
         "a Flask app takes everylayer_flask.EveryLayer, a Starlette, FastAPI or plain ASGI app "
@@ -98,13 +96,14 @@ def _check(get_response: Any, unknown: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(get_response)
     except (TypeError, ValueError):
-        return  # a callable that does not tell what it takes
+        return cast(GetResponse, get_response)  # it does not tell what it takes
     try:
         signature.bind(object())
     except TypeError:
         raise TypeError(
             f"{where}, a function of one request, not {get_response!r:.200}. {remedy}"
         ) from None
+    return cast(GetResponse, get_response)
 
 
 def _say_nothing_of_it() -> None:

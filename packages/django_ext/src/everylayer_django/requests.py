@@ -104,6 +104,16 @@ def see(request: HttpRequest, exc: BaseException, place: Place | None = None) ->
 
 
 @contained
+def supersede(request: HttpRequest, exc: BaseException) -> None:
+    """Let `exc`, of an error handler, answer for the client's error that the handler was for."""
+    ledger = ledger_of(request)
+    seen = {id(earlier) for earlier in ledger.exceptions()}
+    for earlier in chain.ancestors(exc):
+        if id(earlier) in seen and client_status(earlier) is not None:
+            ledger.see(earlier, handled=True)
+
+
+@contained
 def settle(request: HttpRequest, status: int | None, escaped: BaseException | None = None) -> None:
     """Close the ledger of `request`: its outcome is known.
 

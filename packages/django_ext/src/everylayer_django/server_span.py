@@ -81,6 +81,11 @@ def server_span(request: HttpRequest, start_ns: int, status: int | None) -> Span
     span: Span | None = make(request.META if scope is None else scope, start_ns, status)
     if span is not None:
         _name(span, request)
+        # Within another app that everylayer watches: that one makes no second span.
+        carrier = request.META if scope is None else scope
+        outer = carrier.get(wsgi.ENVIRON_KEY) or carrier.get(asgi.SCOPE_KEY)
+        if outer is not None:
+            outer.bind(span, inside=True)
     return span
 
 

@@ -12,7 +12,7 @@ from everylayer.wsgi import Environ, StartResponse, WSGIApp
 from flask import Flask
 
 from . import patches, probes
-from .request import KEY, serve
+from .request import outermost
 from .rules import Rules
 
 NAME = "everylayer"
@@ -73,16 +73,14 @@ class EveryLayerMiddleware:
                 f"EveryLayerMiddleware wraps a WSGI app, a callable; it got {_told(app)}."
             )
         self.wsgi_app = app
-        self._rules = Rules(resolve(settings))
-        if self._rules.settings.enabled:
+        self.rules = Rules(resolve(settings))
+        self._everylayer = self
+        if self.rules.settings.enabled:
             self._look_inside(app, settings)
 
+    @outermost
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not self._rules.settings.enabled:
-            return self.wsgi_app(environ, start_response)
-        known = environ.get(KEY)
-        if known is None or known.settled:
-            return serve(self._rules, self.wsgi_app, environ, start_response)
+        """Serve a request."""
         return self.wsgi_app(environ, start_response)
 
     @contained
@@ -92,7 +90,7 @@ class EveryLayerMiddleware:
             return
         path = probes.path_to(app, lambda held: isinstance(held, Flask))
         places = [probes.Place(app, self._replace), *path[:-1]]
-        self._rules.know(probes.layers_of(places))
+        self.rules.know(probes.layers_of(places))
         if path:
             probes.put_around(places)
             EveryLayer(path[-1].held, **settings)

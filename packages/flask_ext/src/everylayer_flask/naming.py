@@ -13,7 +13,6 @@ from flask import Flask
 from flask.ctx import RequestContext
 from werkzeug.exceptions import HTTPException
 
-from . import stock
 from .rules import Place, Rules, frame_name, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
@@ -68,9 +67,6 @@ class FlaskRules(Rules):
     def __init__(self, settings: Settings, app: Flask) -> None:
         super().__init__(settings)
         self._app = app
-
-    def instrumented(self) -> bool:
-        return bool(self._app.__dict__.get(stock.INSTRUMENTED)) or super().instrumented()
 
     def place(self, tb: TracebackType | None, phase: str) -> Place:
         found: Place = (None, phase)

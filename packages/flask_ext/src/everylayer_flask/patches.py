@@ -2,7 +2,7 @@
 
 | target | why | undone by |
 |---|---|---|
-| `app.__class__`: a subclass of its class, `Seams` first | the outermost frame, and the choke points of its error handling | the class it had |
+| `app.__class__`: a subclass of its class | the outermost frame, and the choke points of its error handling | the class it had |
 | `app.wsgi_app`: a property of that class | layers assigned later | what was assigned, on the app itself |
 | `layer.__class__` of each WSGI layer that is an object | an error that the layer outside it hides | the class it had |
 | attribute or closure cell that holds a layer that is a function | the same | the function |
@@ -27,19 +27,9 @@ from flask import Flask
 
 from . import probes, request
 from .naming import FlaskRules
-from .seams import STATE, Seams
+from .seams import STATE, seams_of
 
 _logger = logging.getLogger("everylayer.flask")
-_NEEDED = (
-    "handle_user_exception",
-    "handle_exception",
-    "process_response",
-    "do_teardown_request",
-    "do_teardown_appcontext",
-    "wsgi_app",
-)
-
-
 class Adoption:
     """One adopted app: what was changed, and its rules.
 
@@ -119,23 +109,44 @@ class Adoption:
 
         def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             current = environ.get(request.KEY)
-            if current is None or current.settled:
+            if current is None:
                 current = request.around()
                 if current is None:
-                    if not self.active:
-                        return own(environ, start_response)
-                    return request.serve(self.rules, own, environ, start_response)
+                    return alone(environ, start_response)
                 environ[request.KEY] = current
             current.environ = environ
             try:
-                return own(environ, start_response)
+                body = own(environ, start_response)
             except BaseException as exc:
-                request.show(exc, environ)
+                current.see(exc)
                 drop_frame(exc)
                 raise
+            if not current.streams:
+                current.complete = body
+            return body
+
+        def alone(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            if not self.active:
+                return own(environ, start_response)
+            return _Alone(self.rules, own)(environ, start_response)
 
         wsgi_app.__doc__ = own.__doc__
         return wsgi_app
+
+
+class _Alone:
+    """The app's own function, served without the app."""
+
+    __slots__ = ("_everylayer", "own", "rules")
+
+    def __init__(self, rules: FlaskRules, own: WSGIApp) -> None:
+        self._everylayer = self
+        self.rules = rules
+        self.own = own
+
+    __call__ = request.outermost(
+        lambda self, environ, start_response: self.own(environ, start_response)
+    )
 
 
 def adoption_of(app: Flask) -> Adoption | None:
@@ -150,15 +161,15 @@ def adopt(app: Flask, settings: Settings) -> None:
     if known is not None:
         known.rules.settings = settings
         return
-    missing = [name for name in _NEEDED if not hasattr(type(app), name)]
-    made = None if missing else _subclass(type(app))
-    if made is None:
-        why = f"no {', '.join(missing)}" if missing else "its class cannot be extended"
+    try:
+        made = _subclass(type(app))
+    except Exception as error:
         _logger.warning(
-            "everylayer does not fit the Flask app %r: %s. Errors that it handles by itself are "
-            "not recorded; wrap it in everylayer_flask.EveryLayerMiddleware to see the others.",
+            "everylayer does not fit the Flask app %r (%s: %s). Errors that it handles by itself "
+            "are not recorded; wrap it in everylayer_flask.EveryLayerMiddleware for the others.",
             app.name,
-            why,
+            type(error).__name__,
+            error,
         )
         return
     layers = vars(app).pop("wsgi_app", None)
@@ -176,13 +187,11 @@ def release(app: Flask) -> None:
         known.end()
 
 
-def _subclass(cls: type[Flask]) -> Any:
-    namespace: dict[str, Any] = {
+def _subclass(cls: Any) -> Any:
+    namespace = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
+        **seams_of(cls),
     }
-    try:
-        return type(cls)(cls.__name__, (Seams, cls), namespace)
-    except TypeError:
-        return None
+    return type(cls)(cls.__name__, (cls,), namespace)

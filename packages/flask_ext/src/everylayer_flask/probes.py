@@ -13,7 +13,7 @@ from everylayer.chain import drop_frame
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
 from flask import Flask
 
-from . import request
+from . import request, stock
 
 _PROBED = "_everylayer_probed"
 _MAX_OBJECTS = 500
@@ -98,16 +98,8 @@ def put_around(places: Iterable[Place]) -> list[Undo]:
 
 
 def layers_of(places: Iterable[Place]) -> list[Any]:
-    """Return the layers themselves, without our probes and without stock's own function."""
-    return [
-        p.held
-        for p in places
-        if _PROBED not in getattr(p.held, "__dict__", ()) and not _is_stock(p.held)
-    ]
-
-
-def _is_stock(layer: Any) -> bool:
-    return isinstance(layer, FunctionType) and layer.__module__.startswith("opentelemetry.")
+    """Return the layers themselves, without our probes."""
+    return [p.held for p in places if _PROBED not in getattr(p.held, "__dict__", ())]
 
 
 def _put_around(place: Place) -> Iterator[Undo]:
@@ -117,7 +109,7 @@ def _put_around(place: Place) -> Iterator[Undo]:
     function is wrapped.
     """
     layer, cls = place.held, type(place.held)
-    if hasattr(cls, _PROBED) or _is_stock(layer):
+    if hasattr(cls, _PROBED) or stock.is_stock(layer):
         return
     if isinstance(cls.__call__, FunctionType) and _extensible(cls):
         with contextlib.suppress(TypeError):  # its instances cannot change their class

@@ -5,6 +5,7 @@ Nothing but this record is made for a request that works; its ledger is opened b
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,31 +21,33 @@ from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, is_file, server_span
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
+from werkzeug.wsgi import ClosingIterator
 
 from . import stock
 from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
-_COMPLETE = (list, tuple)
 
 
 class Request:
     """What is known of one request.
 
     Attributes:
+        complete: the body that Flask returned, unless the app produces it while it is sent.
         environ: the innermost one that was seen: a layer may hand on a copy.
         inner: the rules of a Flask app inside the outermost one, or inside plain WSGI layers.
         route: the URL rule that matched, where a seam came to know it.
         streams: the response is produced while it is sent.
-        settled: the response is out, or the request failed.
+        quiet: nothing to write: no error seen, no span started.
     """
 
-    # Class attributes, so that a request that works sets four only.
+    # Class attributes, so that a request that works sets as few as can be.
+    complete: Any = None
     inner: Rules | None = None
     route: str | None = None
     status: str | None = None
     streams = False
-    settled = False
+    quiet = True
     _ledger: Ledger | None = None
     _span: Span | None = None
 
@@ -57,13 +60,7 @@ class Request:
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
         """Pass the response's start on; who answers 5xx in an `except` block shows the error."""
         self.status = status
-        if (
-            type(status) is not str
-            or status >= "5"
-            or exc_info is not None
-            or self._ledger is not None
-            or self._span is not None
-        ):
+        if type(status) is not str or status >= "5" or exc_info is not None or not self.quiet:
             self._started(status, headers, exc_info)
         try:
             if exc_info is None:
@@ -116,11 +113,11 @@ class Request:
         if span is None:
             return None
         self._span = span
+        self.quiet = False
         return context.attach(trace.set_span_in_context(span, stock.extract(self.environ)))
 
     def settle(self, escaped: BaseException | None = None) -> None:
         """Take the outcome: nothing that follows changes the response."""
-        self.settled = True
         span = None if spans.ended(self._span) else self._span
         if span is not None:
             self._name(span)
@@ -131,11 +128,6 @@ class Request:
             self._ledger.close(escaped, self._late_server_span)
         if span is not None and not spans.ended(span):
             span.end()
-
-    def finish(self) -> None:
-        """Settle what the body left open."""
-        if not self.settled or self._ledger is not None:
-            self.settle()
 
     @contained
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
@@ -159,6 +151,7 @@ class Request:
         if self.status is not None:
             ledger.responded(int(self.status[:3]))
         self._ledger = ledger
+        self.quiet = False
         return ledger
 
     def _late_server_span(self, status: int | None) -> Span | None:
@@ -174,30 +167,62 @@ class Request:
         stock.name_route(span, self.environ, self.route)
 
 
-def serve(
+def outermost(run: Callable[[Any, Environ, StartResponse], Iterable[bytes]]) -> Any:
+    """Return a method that is the outermost frame of a request, and calls `run`.
+
+    Its object tells its rules as `_everylayer.rules`. Within a request it is a probe.
+    """
+
+    @functools.wraps(run)
+    def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        rules: Rules = self._everylayer.rules
+        if KEY in environ:
+            return _within(rules, functools.partial(run, self), environ, start_response)
+        request = environ[KEY] = Request(rules, environ, start_response)
+        token = request.begin() if rules.starts_span else None
+        try:
+            body = run(self, environ, request.start)
+        except BaseException as exc:
+            request.see(exc)
+            drop_frame(exc)
+            request.settle(exc)
+            raise
+        finally:
+            # Left there, the two would keep each other, and all that the environ holds, for the
+            # garbage collector.
+            environ.pop(KEY, None)
+            if request.environ is not environ:
+                request.environ.pop(KEY, None)
+            if token is not None:
+                context.detach(token)
+        # A body that is complete shows its span at once, whether or not somebody closes it.
+        if not request.quiet and request.status is not None and not request.streams:
+            request.settle()
+        if type(body) is not ClosingIterator and _is_complete(body, environ):
+            request.settle()
+            return body
+        return Body(body, request)
+
+    return __call__
+
+
+def _within(
     rules: Rules, app: WSGIApp, environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Run `app` as the outermost frame of a request."""
-    request = Request(rules, environ, start_response)
-    environ[KEY] = request
-    token = None if rules.instrumented() else request.begin()
+    """Run `app` within a request whose outermost frame is another's."""
+    request: Request = environ[KEY]
+    request.inner = rules
     try:
-        body = app(environ, request.start)
+        return app(environ, start_response)
     except BaseException as exc:
         request.see(exc)
         drop_frame(exc)
-        request.settle(exc)
         raise
-    finally:
-        if token is not None:
-            context.detach(token)
-    # A body that is complete shows its span at once, whether or not somebody closes it.
-    if request.status is not None and not request.streams:
-        request.settle()
-    if body is None or isinstance(body, _COMPLETE) or is_file(body, environ):
-        request.settle()
-        return body
-    return Body(body, request)
+
+
+def _is_complete(body: Any, environ: Environ) -> bool:
+    """Tell whether nothing of the app's runs while `body` is sent, so that it stays as it is."""
+    return body is None or isinstance(body, (list, tuple)) or is_file(body, environ)
 
 
 class Body:
@@ -212,6 +237,12 @@ class Body:
         self._iterator: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        # What Flask has already put together cannot fail; closing it can.
+        if self._body is self._request.complete:
+            return self._body
+        return self._guarded()
+
+    def _guarded(self) -> Iterator[bytes]:
         # Not `yield from`: that would close the body a second time when this is dropped.
         try:
             for chunk in self._body:
@@ -222,8 +253,8 @@ class Body:
             self._failed(exc, "stream")
             drop_frame(exc)
             raise
-        if self._outermost:
-            self._request.finish()
+        if self._outermost and not self._request.quiet:
+            self._request.settle()
 
     def __next__(self) -> bytes:
         if self._iterator is None:
@@ -243,8 +274,8 @@ class Body:
             self._failed(exc, "close")
             drop_frame(exc)
             raise
-        if self._outermost:
-            self._request.finish()
+        if self._outermost and not self._request.quiet:
+            self._request.settle()
 
     def _failed(self, exc: BaseException, phase: str) -> None:
         self._request.see(exc, phase)
@@ -273,7 +304,7 @@ def around() -> Request | None:
     """Return the request that the current frame works for, by the frames around it."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is serve.__code__:
+        if frame.f_code is _OUTERMOST:
             found = frame.f_locals.get("request")
             return found if isinstance(found, Request) else None
         if frame.f_code in _BODY_CODES:
@@ -283,7 +314,12 @@ def around() -> Request | None:
     return None
 
 
-_BODY_CODES = (Body.__iter__.__code__, Body.close.__code__)
+def _no_app(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    raise NotImplementedError
+
+
+_OUTERMOST = outermost(_no_app).__code__
+_BODY_CODES = (Body._guarded.__code__, Body.close.__code__)
 
 
 def _answered() -> BaseException | None:
@@ -293,7 +329,7 @@ def _answered() -> BaseException | None:
     if tb is None:
         return None
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not serve.__code__:
+    while frame is not None and frame.f_code is not _OUTERMOST:
         if frame is tb.tb_frame:
             return exc
         frame = frame.f_back

@@ -28,19 +28,16 @@ class Rules(LayerMap):
     Attributes:
         settings: the rules in force.
         known: the app's WSGI layers, by the code of their functions.
+        starts_span: a server span is wanted, and none of the layers starts one.
     """
 
-    __slots__ = ("_otel_layer", "known", "settings")
+    __slots__ = ("known", "settings", "starts_span")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
         self.known: dict[CodeType, Layer] = {}
-        self._otel_layer = False
-
-    def instrumented(self) -> bool:
-        """Tell whether no server span is to be started: one will be, or none is wanted."""
-        return self._otel_layer or not self.settings.server_span
+        self.starts_span = settings.server_span
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         return self.place(tb, "")[0]
@@ -54,14 +51,19 @@ class Rules(LayerMap):
         return found, phase
 
     def know(self, layers: Iterable[Any]) -> None:
-        """Take the app's WSGI layers, outermost first; that one keeps a shared code."""
+        """Take what stands around the app, outermost first; that one keeps a shared code."""
         known: dict[CodeType, Layer] = {}
-        self._otel_layer = False
-        for index, layer in enumerate(layers):
+        self.starts_span = self.settings.server_span
+        index = 0
+        for layer in layers:
+            if stock.starts_span(layer):
+                self.starts_span = False
+            if stock.is_stock(layer):
+                continue
             named = Layer(name_of(layer), "middleware", index)
             for code in _all_codes(layer):
                 known.setdefault(code, named)
-            self._otel_layer = self._otel_layer or stock.is_otel_layer(layer)
+            index += 1
         self.known = known
 
 

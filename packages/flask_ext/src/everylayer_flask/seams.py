@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import attrgetter
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any
 
 import flask
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
-from everylayer.wsgi import Environ, StartResponse
 
 from . import request, stock
 from .naming import client_status
-from .request import KEY, Body, Request, serve
+from .request import Body, Request
 
 STATE = "_everylayer"
 
@@ -30,16 +29,16 @@ class Choke:
     A data descriptor, so that it stays in front of what an extension puts on the app itself.
     """
 
-    __slots__ = ("_name",)
+    __slots__ = ("_name", "_own")
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+    def __init__(self, own: Callable[..., Any]) -> None:
+        self._own = own
+        self._name = own.__name__
 
-    def __get__(self, app: Any, cls: Any) -> Any:
+    def __get__(self, app: Any, cls: Any = None) -> Any:
         if app is None:
-            return getattr(super(Seams, cls), self._name)
-        own = vars(app).get(self._name)
-        return functools.partial(_choked, own or getattr(super(Seams, app), self._name))
+            return self._own
+        return functools.partial(_choked, vars(app).get(self._name) or MethodType(self._own, app))
 
     def __set__(self, app: Any, value: Any) -> None:
         vars(app)[self._name] = value
@@ -67,40 +66,35 @@ def _choked(method: Callable[..., Any], *args: Any) -> Any:
     return answer
 
 
-class Seams:
-    """Stands before the app's own class, in a class made for that app."""
+def seams_of(cls: Any) -> dict[str, Any]:
+    """Return what a subclass of `cls` has to define."""
+    return {
+        "__call__": request.outermost(cls.__call__),
+        "wsgi_app": _WSGI_APP,
+        "handle_user_exception": Choke(cls.handle_user_exception),
+        "handle_exception": Choke(cls.handle_exception),
+        "process_response": _process_response(cls.process_response),
+        "do_teardown_request": _do_teardown_request(cls.do_teardown_request),
+    }
 
-    _everylayer: Any
 
-    handle_user_exception = Choke()
-    handle_exception = Choke()
+def _set_wsgi_app(app: Any, layer: Any) -> None:
+    vars(app)[STATE].wrap(layer)
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        known = environ.get(KEY)
+
+def _reset_wsgi_app(app: Any) -> None:
+    vars(app)[STATE].unwrap()
+
+
+# A getter in C: Flask reads this on each request.
+_WSGI_APP = property(attrgetter(f"{STATE}.chain"), _set_wsgi_app, _reset_wsgi_app)
+
+
+def _process_response(own: Callable[..., Any]) -> Any:
+    @functools.wraps(own)
+    def process_response(app: Any, response: Any) -> Any:
         try:
-            if known is None or known.settled:
-                known = None
-                return serve(self._everylayer.rules, super().__call__, environ, start_response)  # type: ignore[misc]
-            known.inner = self._everylayer.rules
-            return super().__call__(environ, start_response)  # type: ignore[misc,no-any-return]
-        except BaseException as exc:
-            if known is not None:
-                known.see(exc)
-            drop_frame(exc)
-            raise
-
-    def _set_wsgi_app(self, layer: Any) -> None:
-        self._everylayer.wrap(layer)
-
-    def _reset_wsgi_app(self) -> None:
-        self._everylayer.unwrap()
-
-    # A getter in C: Flask reads this on each request.
-    wsgi_app = property(attrgetter("_everylayer.chain"), _set_wsgi_app, _reset_wsgi_app)
-
-    def process_response(self, *args: Any) -> Any:
-        try:
-            response = super().process_response(*args)  # type: ignore[misc]
+            response = own(app, response)
         except BaseException as exc:
             if _session_is_open():
                 _show(exc)
@@ -110,23 +104,27 @@ class Seams:
             _watch_stream(response)
         return response
 
-    def do_teardown_request(self, *args: Any) -> None:
-        _show_before_stock_leaves(args[-1] if args else None)
+    return process_response
+
+
+def _do_teardown_request(own: Callable[..., Any]) -> Any:
+    # Flask's own default, which stands for the exception in flight.
+    (default,) = own.__defaults__ or (None,)
+
+    @functools.wraps(own)
+    def do_teardown_request(app: Any, exc: Any = default) -> None:
+        passing = sys.exc_info()[1] if exc is None or exc is default else exc
+        if passing is not None:
+            _show_on_its_way(passing, sys._getframe())
         try:
-            super().do_teardown_request(*args)  # type: ignore[misc]
-        except BaseException as exc:
-            _show(exc)
+            own(app, exc)
+        except BaseException as error:
+            _show(error)
             stock.leave(flask.request.environ)
-            drop_frame(exc)
+            drop_frame(error)
             raise
 
-    def do_teardown_appcontext(self, *args: Any) -> None:
-        try:
-            super().do_teardown_appcontext(*args)  # type: ignore[misc]
-        except BaseException as exc:
-            _show(exc)
-            drop_frame(exc)
-            raise
+    return do_teardown_request
 
 
 def _session_is_open() -> bool:
@@ -159,25 +157,17 @@ def _show(exc: BaseException, status: int | None = None, *, answered: bool = Fal
         current.see(exc, client_status=status)
 
 
-def _show_before_stock_leaves(exc: BaseException | None) -> None:
-    """Show what passes Flask on its way out: stock ends its span in what follows."""
-    if exc is None:
-        exc = sys.exc_info()[1]
-        if exc is None or not _passes_through(exc, sys._getframe(1)):
-            return
-    _show(exc)
-
-
 @contained
-def _passes_through(exc: BaseException, frame: FrameType | None) -> bool:
-    """Tell whether `exc` is on its way through the `wsgi_app` around `frame`.
+def _show_on_its_way(exc: BaseException, frame: FrameType | None) -> None:
+    """Show what passes the `wsgi_app` around `frame` on its way out: stock ends its span next.
 
-    It may as well be one that a caller is dealing with.
+    An exception that is being dealt with, or that some caller deals with, is none of that.
     """
     tb = traceback_of(exc)
     while frame is not None and frame.f_code is not flask.Flask.wsgi_app.__code__:
         frame = frame.f_back
-    return tb is not None and frame is not None and tb.tb_frame is frame
+    if tb is not None and frame is not None and tb.tb_frame is frame:
+        _show(exc)
 
 
 @contained

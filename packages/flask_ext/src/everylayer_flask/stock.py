@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import FunctionType
 from typing import Any
 
 from everylayer.failsafe import contained
@@ -17,12 +18,16 @@ from opentelemetry.util.http import ExcludeList, get_excluded_urls
 SPAN = "opentelemetry-flask.span_key"
 _ACTIVATION = "opentelemetry-flask.activation_key"
 _TOKEN = "opentelemetry-flask.token"
-INSTRUMENTED = "_is_instrumented_by_opentelemetry"
 
 
-def is_otel_layer(layer: object) -> bool:
-    """Tell whether `layer` starts server spans by itself."""
-    return isinstance(layer, wsgi.OpenTelemetryMiddleware)
+def is_stock(layer: Any) -> bool:
+    """Tell whether `layer` is none of the app's, but stock's way into it."""
+    return isinstance(layer, FunctionType) and layer.__module__.startswith("opentelemetry.")
+
+
+def starts_span(layer: Any) -> bool:
+    """Tell whether a request that comes through `layer` gets its server span from it."""
+    return is_stock(layer) or isinstance(layer, wsgi.OpenTelemetryMiddleware)
 
 
 @contained

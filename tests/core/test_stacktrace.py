@@ -212,13 +212,17 @@ def test_lone_surrogates_are_cleaned_and_the_rest_is_kept() -> None:
 
 class HostileMeta(type):
     def __getattribute__(cls, name: str) -> Any:
-        if name in ("__module__", "__qualname__", "__name__"):
-            raise SystemExit(name)
-        return super().__getattribute__(name)
+        raise SystemExit(name)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        raise SystemExit("subclass")
+
+    __instancecheck__ = __subclasscheck__
 
 
-class NoName(Exception, metaclass=HostileMeta):
-    pass
+def no_name() -> BaseException:
+    # Not at module level: pytest looks at what it finds there.
+    return HostileMeta("NoName", (Exception,), {})("x")  # type: ignore[no-any-return]
 
 
 def refusing(name: str, error: BaseException) -> BaseException:
@@ -260,6 +264,15 @@ class Undecided(Exception):
         raise SystemExit("bool")
 
 
+class OddBool:
+    def __bool__(self) -> bool:
+        raise SystemExit("bool")
+
+
+class Suppressing(Exception):
+    __suppress_context__ = OddBool()  # type: ignore[assignment]
+
+
 class OddGroup(BaseExceptionGroup):  # type: ignore[type-arg]
     exceptions = (1, None, ValueError("believed"))  # type: ignore[assignment]
 
@@ -277,10 +290,11 @@ def holding(error: BaseException) -> BaseException:
 
 
 HOSTILE: list[Callable[[], BaseException]] = [
-    lambda: NoName("x"),
+    no_name,
     Unprintable,
     Endless,
     Undecided,
+    Suppressing,
     lambda: holding(Undecided()),
     lambda: noted(EndlessNotes()),
     lambda: noted([Unprintable()]),
@@ -307,7 +321,9 @@ HOSTILE: list[Callable[[], BaseException]] = [
 
 @pytest.mark.parametrize("index", range(len(HOSTILE)))
 def test_no_exception_makes_the_renderer_raise(index: int) -> None:
-    for exc in (HOSTILE[index](), holding(HOSTILE[index]()), caught(throw, HOSTILE[index]())):
+    linked = caught(throw, HOSTILE[index]())
+    BaseException.__dict__["__context__"].__set__(linked, KeyError("before"))
+    for exc in (HOSTILE[index](), holding(HOSTILE[index]()), linked):
         rendered = stacktrace.render(exc, max_bytes=BUDGET)
         assert rendered
         assert len(rendered.encode("utf-8")) <= BUDGET
@@ -342,6 +358,25 @@ def test_a_loader_that_raises_costs_the_source_line_only(error: type[Exception])
     rendered = stacktrace.render(exc, max_bytes=BUDGET)
     assert '  File "loaded.py", line 2, in run\n' in rendered
     assert "    raise ValueError(message)\n" in rendered
+
+
+def test_a_frame_that_the_library_cannot_render_goes_without_its_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It raises where a file has other lines by now than the code that runs.
+    def broken(*_: object) -> str:
+        raise IndexError("list index out of range")
+
+    exc = caught(fail, "x")
+    whole = by_library(exc)
+    with monkeypatch.context() as patch:
+        patch.setattr(traceback.StackSummary, "format_frame_summary", broken, raising=False)
+        patch.setattr(traceback, "format_list", broken)
+        assert stacktrace.render(exc, max_bytes=BUDGET).splitlines() == [
+            line for line in whole.splitlines() if not line.startswith("    ")
+        ]
+    # And is not kept that way.
+    assert stacktrace.render(exc, max_bytes=BUDGET) == whole
 
 
 def test_a_false_exception_has_the_links_that_this_python_shows() -> None:
@@ -419,6 +454,21 @@ def test_a_frame_without_a_module_has_its_own_name_only(module: object) -> None:
     exec(compile("def run(): int('x')", "gone\udc80.py", "exec"), names)
     frame = stacktrace.raising_frame(caught(names["run"]).__traceback__)
     assert frame == ("run", "gone\\udc80.py", 1)
+
+
+def test_globals_that_are_no_plain_dict() -> None:
+    class Globals(dict):  # type: ignore[type-arg]
+        def get(self, *_: object) -> str:
+            raise SystemExit("get")
+
+    class Name(str):
+        def __format__(self, spec: str) -> str:
+            raise SystemExit("format")
+
+    names = Globals(__name__=Name("module"))
+    exec(compile("def run(): int('x')", "globals.py", "exec"), names)
+    tb = caught(names["run"]).__traceback__
+    assert stacktrace.raising_frame(tb) == ("run", "globals.py", 1)
 
 
 def test_a_name_beyond_measure_is_cut() -> None:

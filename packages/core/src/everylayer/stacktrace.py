@@ -69,5 +69,6 @@ def _render(exc: BaseException, tb: TracebackType | None, max_bytes: int) -> str
 
 
 def _module_of(frame: FrameType) -> str:
-    module = frame.f_globals.get("__name__")
-    return module if isinstance(module, str) else ""
+    # Globals may be of a subclass of dict.
+    module = dict.get(frame.f_globals, "__name__")
+    return module if type(module) is str else ""

@@ -79,7 +79,7 @@ def _earlier(node: Node, seen: set[int]) -> BaseException | None:
     if cause is not None and id(cause) not in seen:
         node.joint = CAUSE
         return cause
-    suppressed = _read(exc, "__suppress_context__", object)
+    suppressed = _read(exc, "__suppress_context__", int)
     if context is None or suppressed or id(context) in seen:
         return None
     node.joint = CONTEXT
@@ -129,9 +129,6 @@ def _read(exc: BaseException, name: str, kind: type[T]) -> T | None:
 
 def _is_falsy(exc: BaseException) -> bool:
     """Tell whether the standard library drops the chain of `exc` because it tests as false."""
-    cls = type(exc)
-    if not (hasattr(cls, "__bool__") or hasattr(cls, "__len__")):
-        return False
     try:
         return not bool(exc) and _falsy_are_bare()
     except BaseException:

@@ -83,6 +83,7 @@ def test_django_logs_the_same(
 ) -> None:
     case = next(c for c in CASES if c.name == "plain.before-inside")
     logger = logging.getLogger("django")
+    level = logger.level
     logger.addHandler(caplog.handler)
     logger.setLevel(logging.DEBUG)
     try:
@@ -93,7 +94,7 @@ def test_django_logs_the_same(
             found.append([(r.name, r.levelname, r.getMessage()) for r in caplog.records])
     finally:
         logger.removeHandler(caplog.handler)
-        logger.setLevel(logging.NOTSET)
+        logger.setLevel(level)
     assert found[0] == found[1]
     assert found[0]
     assert not logging.getLogger("django.request").filters

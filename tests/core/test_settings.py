@@ -220,3 +220,10 @@ def test_only_a_settings_error_comes_out_of_a_strange_value(name: str, text: str
 def test_signal_opt_in(value: str | None, signals: tuple[bool, bool]) -> None:
     environ = {} if value is None else {"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": value}
     assert settings.signals(environ) == signals
+
+
+def test_an_unknown_signal_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    settings._signals.cache_clear()
+    for _ in range(3):
+        settings.signals({"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "events"})
+    assert caplog.text.count("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN is 'events'") == 1

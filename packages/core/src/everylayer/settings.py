@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Any, Literal, get_args
 
 ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
+
+_logger = logging.getLogger("everylayer")
 
 ENV_PREFIX = "EVERYLAYER_"
 _SIGNAL_OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
@@ -133,12 +136,23 @@ def signals(environ: Mapping[str, str] | None = None) -> tuple[bool, bool]:
 
     Source: semantic-conventions docs/exceptions/README.md; other values count as unset.
     """
-    value = (os.environ if environ is None else environ).get(_SIGNAL_OPT_IN, "")
-    wanted = {part.strip() for part in value.split(",")}
+    return _signals((os.environ if environ is None else environ).get(_SIGNAL_OPT_IN, ""))
+
+
+@functools.lru_cache(maxsize=8)
+def _signals(value: str) -> tuple[bool, bool]:
+    wanted = {part.strip() for part in value.split(",")} - {""}
     if "logs/dup" in wanted:
         return True, True
     if "logs" in wanted:
         return False, True
+    if wanted:
+        _logger.warning(
+            "%s is %r; everylayer knows logs and logs/dup, and writes span events as if it were "
+            "unset",
+            _SIGNAL_OPT_IN,
+            value,
+        )
     return True, False
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from typing import Any
 
 from everylayer.failsafe import contained
 from everylayer.settings import ENV_PREFIX, resolve
-from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from everylayer.wsgi import WSGIApp
 from flask import Flask
 
 from . import patches, probes
-from .request import outermost
+from .request import Entry, outermost
 from .rules import Rules
 
 NAME = "everylayer"
@@ -72,16 +71,11 @@ class EveryLayerMiddleware:
             raise TypeError(
                 f"EveryLayerMiddleware wraps a WSGI app, a callable; it got {_told(app)}."
             )
-        self.wsgi_app = app
-        self.rules = Rules(resolve(settings))
-        self._everylayer = self
-        if self.rules.settings.enabled:
+        self._everylayer = Entry(Rules(resolve(settings)), app)
+        if self._everylayer.rules.settings.enabled:
             self._look_inside(app, settings)
 
-    @outermost
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request."""
-        return self.wsgi_app(environ, start_response)
+    __call__ = outermost
 
     @contained
     def _look_inside(self, app: WSGIApp, settings: dict[str, Any]) -> None:
@@ -90,13 +84,13 @@ class EveryLayerMiddleware:
             return
         path = probes.path_to(app, lambda held: isinstance(held, Flask))
         places = [probes.Place(app, self._replace), *path[:-1]]
-        self.rules.know(probes.layers_of(places))
+        self._everylayer.rules.know(probes.layers_of(places))
         if path:
             probes.put_around(places)
             EveryLayer(path[-1].held, **settings)
 
     def _replace(self, app: WSGIApp) -> None:
-        self.wsgi_app = app
+        self._everylayer.run = app
 
 
 def _not_flask(app: object) -> str:

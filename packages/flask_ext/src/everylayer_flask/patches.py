@@ -25,39 +25,47 @@ from everylayer.settings import Settings
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
 from flask import Flask
 
-from . import probes, request
+from . import probes, request, stock
 from .naming import FlaskRules
 from .seams import STATE, seams_of
 
 _logger = logging.getLogger("everylayer.flask")
-class Adoption:
-    """One adopted app: what was changed, and its rules.
+
+
+class Adoption(request.Entry):
+    """One adopted app: how requests come to it, and what was changed.
 
     Attributes:
-        rules: what its seams go by.
         chain: what `app.wsgi_app` is.
     """
 
-    __slots__ = ("_app", "_base", "_cls", "_undo", "active", "chain", "rules")
+    __slots__ = ("_app", "_base", "_cls", "_own", "_undo", "active", "chain")
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._app = app
         self._cls = type(app)
+        self._own = MethodType(self._cls.wsgi_app, app)
         self._undo: list[probes.Undo] = []
         self.active = True
-        self.rules = FlaskRules(settings, app)
-        self._base = self._innermost(MethodType(self._cls.wsgi_app, app))
+        replaced = self._cls.__call__ is Flask.__call__
+        rules = FlaskRules(settings, app)
+        super().__init__(rules, MethodType(self._cls.__call__, app), stands_in=replaced)
+        self._base = self._innermost(self._own)
         self.chain: WSGIApp = self._base
+        self.wrap(self._base)
 
     def wrap(self, layer: Any) -> None:
         """Make `layer` the app's outermost WSGI layer."""
         self._restore()
-        self.chain = layer
-        if self._is_base(layer):
-            self.chain = self._base
+        bare = self._is_base(layer)
+        self.chain = self._base if bare else layer
+        self.plain = bare
+        if bare:
             self.rules.know(())
-            return
-        self._probe(layer)
+        else:
+            self._probe(layer)
+        if self.stands_in:
+            self.run = self._own if bare else self.chain
 
     def unwrap(self) -> None:
         """Take all layers off, as `del app.wsgi_app` does."""
@@ -84,10 +92,12 @@ class Adoption:
         path = probes.path_to(outermost, self._is_base)
         places = [probes.Place(outermost, self._set_chain), *path[:-1]]
         self.rules.know(probes.layers_of(places))
+        self.plain = bool(path) and all(stock.is_stock(place.held) for place in places)
         self._undo += probes.put_around(places)
-        if path and path[-1].held is not self._base:
+        if path:
+            # Between stock and the app nobody hides an error.
             held, put = path[-1]
-            put(self._base)
+            put(self._own if self.plain else self._base)
             self._undo.append(functools.partial(put, held))
 
     def _set_chain(self, layer: Any) -> None:
@@ -121,14 +131,13 @@ class Adoption:
                 current.see(exc)
                 drop_frame(exc)
                 raise
-            if not current.streams:
-                current.complete = body
+            current.complete = body
             return body
 
         def alone(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             if not self.active:
                 return own(environ, start_response)
-            return _Alone(self.rules, own)(environ, start_response)
+            return _Alone(request.Entry(self.rules, own))(environ, start_response)
 
         wsgi_app.__doc__ = own.__doc__
         return wsgi_app
@@ -137,16 +146,12 @@ class Adoption:
 class _Alone:
     """The app's own function, served without the app."""
 
-    __slots__ = ("_everylayer", "own", "rules")
+    __slots__ = ("_everylayer",)
 
-    def __init__(self, rules: FlaskRules, own: WSGIApp) -> None:
-        self._everylayer = self
-        self.rules = rules
-        self.own = own
+    def __init__(self, entry: request.Entry) -> None:
+        self._everylayer = entry
 
-    __call__ = request.outermost(
-        lambda self, environ, start_response: self.own(environ, start_response)
-    )
+    __call__ = request.outermost
 
 
 def adoption_of(app: Flask) -> Adoption | None:

@@ -5,10 +5,9 @@ Nothing but this record is made for a request that works; its ledger is opened b
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -18,12 +17,13 @@ from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
-from everylayer.wsgi import Environ, StartResponse, WSGIApp, is_file, server_span
+from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
 from werkzeug.wsgi import ClosingIterator
 
 from . import stock
+from .body import Body, is_complete
 from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
@@ -33,11 +33,12 @@ class Request:
     """What is known of one request.
 
     Attributes:
-        complete: the body that Flask returned, unless the app produces it while it is sent.
+        complete: the body that Flask returned, below layers of the app's.
         environ: the innermost one that was seen: a layer may hand on a copy.
         inner: the rules of a Flask app inside the outermost one, or inside plain WSGI layers.
         route: the URL rule that matched, where a seam came to know it.
         streams: the response is produced while it is sent.
+        lingers: closing it, or sending it, runs code of the app's.
         quiet: nothing to write: no error seen, no span started.
     """
 
@@ -47,6 +48,7 @@ class Request:
     route: str | None = None
     status: str | None = None
     streams = False
+    lingers = False
     quiet = True
     _ledger: Ledger | None = None
     _span: Span | None = None
@@ -167,120 +169,75 @@ class Request:
         stock.name_route(span, self.environ, self.route)
 
 
-def outermost(run: Callable[[Any, Environ, StartResponse], Iterable[bytes]]) -> Any:
-    """Return a method that is the outermost frame of a request, and calls `run`.
+class Entry:
+    """How requests come to an app.
 
-    Its object tells its rules as `_everylayer.rules`. Within a request it is a probe.
+    Attributes:
+        rules: what its seams go by.
+        run: what the outermost frame calls.
+        stands_in: the frame is there in place of Flask's own.
+        plain: no layer of the app's stands around Flask.
     """
 
-    @functools.wraps(run)
-    def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        rules: Rules = self._everylayer.rules
-        if KEY in environ:
-            return _within(rules, functools.partial(run, self), environ, start_response)
-        request = environ[KEY] = Request(rules, environ, start_response)
-        token = request.begin() if rules.starts_span else None
-        try:
-            body = run(self, environ, request.start)
-        except BaseException as exc:
-            request.see(exc)
-            drop_frame(exc)
-            request.settle(exc)
-            raise
-        finally:
-            # Left there, the two would keep each other, and all that the environ holds, for the
-            # garbage collector.
-            environ.pop(KEY, None)
-            if request.environ is not environ:
-                request.environ.pop(KEY, None)
-            if token is not None:
-                context.detach(token)
-        # A body that is complete shows its span at once, whether or not somebody closes it.
-        if not request.quiet and request.status is not None and not request.streams:
-            request.settle()
-        if type(body) is not ClosingIterator and _is_complete(body, environ):
-            request.settle()
-            return body
-        return Body(body, request)
+    __slots__ = ("plain", "rules", "run", "stands_in")
 
-    return __call__
+    def __init__(self, rules: Rules, run: WSGIApp, *, stands_in: bool = False) -> None:
+        self.rules = rules
+        self.run = run
+        self.stands_in = stands_in
+        self.plain = False
 
 
-def _within(
-    rules: Rules, app: WSGIApp, environ: Environ, start_response: StartResponse
-) -> Iterable[bytes]:
-    """Run `app` within a request whose outermost frame is another's."""
-    request: Request = environ[KEY]
-    request.inner = rules
+def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Be the outermost frame of a request; within one, be a probe."""
+    entry: Entry = self._everylayer
+    if KEY in environ:
+        return _within(entry, environ, start_response)
+    request = environ[KEY] = Request(entry.rules, environ, start_response)
+    token = request.begin() if entry.rules.starts_span else None
     try:
-        return app(environ, start_response)
+        body = entry.run(environ, request.start)
     except BaseException as exc:
         request.see(exc)
-        drop_frame(exc)
+        if not entry.stands_in:
+            drop_frame(exc)
+        request.settle(exc)
         raise
+    finally:
+        # Left there, the two would keep each other, and all that the environ holds, for the
+        # garbage collector.
+        environ.pop(KEY, None)
+        if request.environ is not environ:
+            request.environ.pop(KEY, None)
+        if token is not None:
+            context.detach(token)
+    # A response that is complete shows its span at once, whether or not somebody closes it.
+    if not request.quiet and request.status is not None and not request.streams:
+        request.settle()
+    if type(body) is ClosingIterator and not request.lingers:
+        # Flask put it together, and nothing can fail any more.
+        if entry.plain or body is request.complete:
+            return body
+    elif is_complete(body, environ):
+        request.settle()
+        return body
+    return Body(body, request)
 
 
-def _is_complete(body: Any, environ: Environ) -> bool:
-    """Tell whether nothing of the app's runs while `body` is sent, so that it stays as it is."""
-    return body is None or isinstance(body, (list, tuple)) or is_file(body, environ)
+outermost = __call__
 
 
-class Body:
-    """A response body that shows what fails while it is sent or closed."""
-
-    __slots__ = ("_body", "_iterator", "_outermost", "_request")
-
-    def __init__(self, body: Iterable[bytes], request: Request, *, outermost: bool = True) -> None:
-        self._body = body
-        self._request = request
-        self._outermost = outermost
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        # What Flask has already put together cannot fail; closing it can.
-        if self._body is self._request.complete:
-            return self._body
-        return self._guarded()
-
-    def _guarded(self) -> Iterator[bytes]:
-        # Not `yield from`: that would close the body a second time when this is dropped.
-        try:
-            for chunk in self._body:
-                yield chunk  # noqa: UP028
-        except GeneratorExit:
-            raise
-        except BaseException as exc:
-            self._failed(exc, "stream")
+def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Run an app within a request whose outermost frame is another's."""
+    request: Request = environ[KEY]
+    request.inner = entry.rules
+    try:
+        return entry.run(environ, start_response)
+    except BaseException as exc:
+        request.see(exc)
+        if not entry.stands_in:
             drop_frame(exc)
-            raise
-        if self._outermost and not self._request.quiet:
-            self._request.settle()
-
-    def __next__(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = iter(self)
-        return next(self._iterator)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._body, name)
-
-    def close(self) -> None:
-        """Close the body, and then the request."""
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        except BaseException as exc:
-            self._failed(exc, "close")
-            drop_frame(exc)
-            raise
-        if self._outermost and not self._request.quiet:
-            self._request.settle()
-
-    def _failed(self, exc: BaseException, phase: str) -> None:
-        self._request.see(exc, phase)
-        if self._outermost:
-            self._request.settle(exc)
+        raise
 
 
 def of(environ: Environ) -> Request | None:
@@ -309,17 +266,13 @@ def around() -> Request | None:
             return found if isinstance(found, Request) else None
         if frame.f_code in _BODY_CODES:
             body: Body = frame.f_locals["self"]
-            return body._request
+            return body.request
         frame = frame.f_back
     return None
 
 
-def _no_app(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    raise NotImplementedError
-
-
-_OUTERMOST = outermost(_no_app).__code__
-_BODY_CODES = (Body._guarded.__code__, Body.close.__code__)
+_OUTERMOST = outermost.__code__
+_BODY_CODES = (Body.__iter__.__code__, Body.close.__code__)
 
 
 def _answered() -> BaseException | None:

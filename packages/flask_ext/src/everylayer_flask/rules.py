@@ -37,7 +37,7 @@ class Rules(LayerMap):
         super().__init__()
         self.settings = settings
         self.known: dict[CodeType, Layer] = {}
-        self.starts_span = settings.server_span
+        self.starts_span = settings.server_span and settings.enabled
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         return self.place(tb, "")[0]
@@ -53,7 +53,7 @@ class Rules(LayerMap):
     def know(self, layers: Iterable[Any]) -> None:
         """Take what stands around the app, outermost first; that one keeps a shared code."""
         known: dict[CodeType, Layer] = {}
-        self.starts_span = self.settings.server_span
+        self.starts_span = self.settings.server_span and self.settings.enabled
         index = 0
         for layer in layers:
             if stock.starts_span(layer):

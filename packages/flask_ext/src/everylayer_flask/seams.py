@@ -17,8 +17,9 @@ from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
 from . import request, stock
+from .body import Body
 from .naming import client_status
-from .request import Body, Request
+from .request import Request
 
 STATE = "_everylayer"
 
@@ -69,7 +70,7 @@ def _choked(method: Callable[..., Any], *args: Any) -> Any:
 def seams_of(cls: Any) -> dict[str, Any]:
     """Return what a subclass of `cls` has to define."""
     return {
-        "__call__": request.outermost(cls.__call__),
+        "__call__": request.outermost,
         "wsgi_app": _WSGI_APP,
         "handle_user_exception": Choke(cls.handle_user_exception),
         "handle_exception": Choke(cls.handle_exception),
@@ -100,8 +101,9 @@ def _process_response(own: Callable[..., Any]) -> Any:
                 _show(exc)
             drop_frame(exc)
             raise
-        if type(getattr(response, "response", None)) is not list:
-            _watch_stream(response)
+        # A name of Werkzeug's own: without it, each response is looked at.
+        if getattr(response, "_on_close", True) or type(response.response) is not list:
+            _watch(response)
         return response
 
     return process_response
@@ -171,11 +173,14 @@ def _show_on_its_way(exc: BaseException, frame: FrameType | None) -> None:
 
 
 @contained
-def _watch_stream(response: Any) -> None:
-    """Stand between a streamed response and what produces it."""
-    body = getattr(response, "response", None)
+def _watch(response: Any) -> None:
+    """Note that the response is more than what Flask put together; stand between it and a stream."""
     current = _here()
-    if current is None or body is None or isinstance(body, (tuple, str, bytes, Body)):
+    if current is None:
+        return
+    current.lingers = True
+    body = getattr(response, "response", None)
+    if body is None or isinstance(body, (list, tuple, str, bytes, Body)):
         return
     current.streams = True
     if not response.direct_passthrough:

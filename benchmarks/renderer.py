@@ -86,10 +86,10 @@ class Sources:
         self._folder = Path(folder)
         self._count = 0
 
-    def write(self, text: str) -> tuple[str, str]:
+    def write(self, text: str, suffix: str = ".py") -> tuple[str, str]:
         """Return `text` with its preamble, and the path of its file."""
         self._count += 1
-        path = self._folder / f"module_{self._count}.py"
+        path = self._folder / f"source_{self._count}{suffix}"
         text = PREAMBLE + text
         path.write_text(text)
         return text, str(path)
@@ -156,20 +156,19 @@ def warm(excs: list[BaseException]) -> Arms:
 def cold(exc: BaseException) -> Arms:
     """Frames never met; the source files were read before."""
 
-    def ours() -> float:
+    def measured(render: Renderer) -> float:
         clock = time.thread_time
         spent = 0.0
         passes = 0
         while spent < SHORTEST:
             stacktrace._frames.clear()
             start = clock()
-            by_us(exc)
+            render(exc)
             spent += clock() - start
             passes += 1
         return spent / passes
 
-    by_library(exc)
-    return lambda: repeated(by_library, [exc]), ours
+    return lambda: measured(by_library), lambda: measured(by_us)
 
 
 def anew(make: Callable[[], BaseException]) -> Arms:
@@ -258,8 +257,8 @@ def recursion(sources: Sources) -> BaseException:
 
 
 def new_stack(sources: Sources) -> Callable[[], BaseException]:
-    """Return what raises from a module that is compiled each time."""
-    text, path = sources.write(functions("f", 39, "raise ValueError('x')"))
+    """Return what raises from a page of templates that is compiled each time."""
+    text, path = sources.write(functions("f", 39, "raise ValueError('x')"), ".html")
     return lambda: raised(text, path, "f0")
 
 

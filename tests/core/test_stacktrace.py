@@ -360,6 +360,7 @@ def test_a_loader_that_raises_costs_the_source_line_only(error: type[Exception])
     assert "    raise ValueError(message)\n" in rendered
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="nothing is rendered by the library there")
 def test_a_frame_that_the_library_cannot_render_goes_without_its_source(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -370,8 +371,7 @@ def test_a_frame_that_the_library_cannot_render_goes_without_its_source(
     exc = caught(fail, "x")
     whole = by_library(exc)
     with monkeypatch.context() as patch:
-        patch.setattr(traceback.StackSummary, "format_frame_summary", broken, raising=False)
-        patch.setattr(traceback, "format_list", broken)
+        patch.setattr(traceback.StackSummary, "format_frame_summary", broken)
         assert stacktrace.render(exc, max_bytes=BUDGET).splitlines() == [
             line for line in whole.splitlines() if not line.startswith("    ")
         ]

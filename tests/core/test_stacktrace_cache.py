@@ -16,8 +16,10 @@ import pytest
 
 from everylayer import stacktrace
 from everylayer.rendering import frames as frames_module
+from everylayer.rendering import stack as stack_module
 from everylayer.rendering.cache import Generations
-from everylayer.rendering.frames import FrameCache, stack_lines
+from everylayer.rendering.frames import FrameCache
+from everylayer.rendering.stack import stack_lines
 
 AMPLE = 1 << 20
 has_columns = pytest.mark.skipif(sys.version_info < (3, 11), reason="columns came with 3.11")
@@ -89,7 +91,7 @@ def test_each_frame_is_rendered_once(rendered_frames: list[int]) -> None:
 def test_a_known_stack_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
     exc = caught(down, 1)
     assert render(exc) == by_library(exc)
-    monkeypatch.delattr(frames_module, "_all")
+    monkeypatch.delattr(stack_module, "_all")
     assert render(exc) == by_library(exc)
 
 

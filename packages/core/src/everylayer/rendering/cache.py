@@ -28,7 +28,7 @@ class Generations(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """Return the entry of either generation; the young one alone can be asked faster."""
         found = self.young.get(key)
-        if found is None:
+        if found is None and self._old:
             found = self._old.get(key)
             if found is not None:
                 self.put(key, found)

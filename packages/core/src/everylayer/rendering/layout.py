@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .final import final_lines
-from .frames import FrameCache, stack_lines
+from .frames import FrameCache
+from .stack import stack_lines
 from .tree import MAX_DEPTH, MAX_WIDTH, Node
 from .writer import Writer
 

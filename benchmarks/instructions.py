@@ -2,6 +2,7 @@
 
 The counts of two batches are subtracted, so what a batch costs by itself falls out. Nothing is
 said of caches and branches: time follows instructions only roughly, and ratios of both differ.
+The garbage collector is off: a run of it more or less in so few requests would be one per cent.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def count(spec: Spec, corpus: Path, batches: Sequence[Batch]) -> list[float]:
         process.ready()
         try:
             process.ask("warm", paths=[batches[0].ok, batches[0].fail], rounds=60)
+            process.ask("still")
             totals: list[int] = []
             for batch in batches:
                 for times in (1, 3):

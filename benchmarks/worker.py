@@ -43,6 +43,11 @@ class Worker:
         gc.freeze()
         return {}
 
+    def still(self) -> dict[str, Any]:
+        """Keep the collector out of what follows: when it comes depends on what came before."""
+        gc.disable()
+        return {}
+
     def run(self, batch: Batch) -> dict[str, Any]:
         """Run a batch; the export of its spans is part of it."""
         paths = batch.paths()

@@ -9,17 +9,13 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from opentelemetry import propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind
-
+from .asgi_span import OwnSpan, begin, server_span
 from .chain import drop_frame, traceback_of
 from .failsafe import contained
 from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
-from .text import clean
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -87,9 +83,18 @@ class Seam:
         layers: names layers from tracebacks.
         layer: what to call the app itself where nothing better is known.
         client_status: status that the framework gives an exception.
+        starts_span: nothing inside starts a server span, so this does where none is active.
     """
 
-    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
+    __slots__ = (
+        "__weakref__",
+        "app",
+        "client_status",
+        "layer",
+        "layers",
+        "settings",
+        "starts_span",
+    )
 
     def __init__(
         self,
@@ -98,9 +103,12 @@ class Seam:
         layers: LayerMap | None = None,
         layer: Layer | None = None,
         client_status: ClientStatus = no_client_status,
+        *,
+        starts_span: bool = False,
     ) -> None:
         self.app = app
         self.settings = settings
+        self.starts_span = starts_span
         self.layers = layers
         self.layer = layer
         self.client_status = client_status
@@ -119,15 +127,17 @@ class Seam:
         ledger.enter()
         scope[SCOPE_KEY] = ledger
         escaped: BaseException | None = None
+        out = watch_send(send, ledger, self.layer, self.client_status)
+        own = begin(scope, out, ledger) if self.starts_span else None
         try:
-            await self.app(scope, receive, watch_send(send, ledger, self.layer, self.client_status))
+            await self.app(scope, receive, out if own is None else own.send)
         except BaseException as exc:
             see(exc, scope, self.layer, self.client_status)
             drop_frame(exc)
             escaped = exc
             raise
         finally:
-            close(ledger, scope, escaped)
+            close(ledger, scope, escaped, own)
             del escaped
 
 
@@ -165,28 +175,49 @@ def watch_send(
         client_status: status that the framework gives an exception.
         outermost: what passes here is the final response.
     """
-    before = sys.exc_info()[1]
+    return _Watch(send, ledger, layer, client_status, outermost).passed
+
+
+class _Watch:
+    """One response on its way out. A bound method costs a third of a closure, once a request."""
+
+    __slots__ = ("before", "client_status", "layer", "ledger", "outermost", "send")
+
+    def __init__(
+        self,
+        send: Send,
+        ledger: Ledger,
+        layer: Layer | None,
+        client_status: ClientStatus,
+        outermost: bool,
+    ) -> None:
+        self.send = send
+        self.ledger = ledger
+        self.layer = layer
+        self.client_status = client_status
+        self.outermost = outermost
+        self.before = sys.exc_info()[1]
 
     # No coroutine of its own: half the cost, and no frame in what the server raises.
-    def watched(message: Message) -> Awaitable[None]:
+    def passed(self, message: Message) -> Awaitable[None]:
         try:
             implied = _STATUSES.get(message["type"])
         except (KeyError, TypeError):
             implied = None  # The server will refuse it, in its own words.
         if implied is not None:
             status = message.get("status")
-            if not isinstance(status, int):
-                status = implied
-            exc = sys.exc_info()[1]
-            if exc is not None and exc is not before:
-                _see_hidden(exc, status, ledger, layer, client_status)
-                if outermost and ledger.status is None and status < 500:
-                    ledger.answered(exc, status)
-            if outermost and ledger.status is None:
-                ledger.responded(status)
-        return send(message)
+            self._started(status if isinstance(status, int) else implied)
+        return self.send(message)
 
-    return watched
+    def _started(self, status: int) -> None:
+        ledger = self.ledger
+        exc = sys.exc_info()[1]
+        if exc is not None and exc is not self.before:
+            _see_hidden(exc, status, ledger, self.layer, self.client_status)
+            if self.outermost and ledger.status is None and status < 500:
+                ledger.answered(exc, status)
+        if self.outermost and ledger.status is None:
+            ledger.responded(status)
 
 
 @contained
@@ -222,71 +253,25 @@ def _status_of(exc: BaseException, client_status: ClientStatus) -> int | None:
     return client_status(exc)
 
 
-def close(ledger: Ledger, scope: Scope, escaped: BaseException | None = None) -> None:
-    """Close `ledger`; the request's server span is made afterwards where there was none."""
+def close(
+    ledger: Ledger,
+    scope: Scope,
+    escaped: BaseException | None = None,
+    own: OwnSpan | None = None,
+) -> None:
+    """Close `ledger`; the request's server span is made afterwards where there was none.
+
+    Args:
+        ledger: the request's.
+        scope: the request's.
+        escaped: the exception that leaves the app.
+        own: the server span that was begun for the request, if one was.
+    """
+    if own is not None:
+        own.leave()
     if ledger.errors:
         ledger.close(escaped, lambda status: server_span(scope, ledger.start_ns, status))
     else:
         ledger.close()
-
-
-def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
-    """Start the server span of a request after the fact, as the ASGI instrumentation would have.
-
-    Args:
-        scope: the request's; a lifespan scope gets a span of kind INTERNAL.
-        start_ns: when the request began, nanoseconds since the epoch.
-        status: of the response, None where there was none.
-
-    Returns:
-        A started span in the trace that the request's headers name; None without a provider.
-    """
-    if not provider_configured():
-        return None
-    tracer = trace.get_tracer("everylayer")
-    if scope["type"] == "lifespan":
-        return tracer.start_span("lifespan", start_time=start_ns)
-    # The instrumentation raises on a query that is no UTF-8.
-    query = scope.get("query_string", b"").decode("utf-8", "backslashreplace").encode()
-    request = {**scope, "query_string": query}
-    span = tracer.start_span(
-        clean(_name(request) or "HTTP"),
-        context=_parent(request),
-        kind=SpanKind.SERVER,
-        start_time=start_ns,
-        attributes=_attributes(request),
-    )
-    if status is not None:
-        span.set_attribute("http.status_code", status)
-    return span
-
-
-# The instrumentation is a dependency of the framework packages; the core alone does without.
-
-
-@contained
-def _name(scope: Scope) -> str:
-    from opentelemetry.instrumentation import asgi
-
-    return asgi.get_default_span_details(dict(scope))[0]
-
-
-@contained
-def _parent(scope: Scope) -> Context:
-    from opentelemetry.instrumentation import asgi
-
-    return propagate.extract(dict(scope), getter=asgi.asgi_getter)
-
-
-@contained
-def _attributes(scope: Scope) -> dict[str, Any]:
-    from opentelemetry.instrumentation import asgi
-
-    found: dict[str, Any] = asgi.collect_request_attributes(scope)  # type: ignore[no-untyped-call]
-    return found
-
-
-def provider_configured() -> bool:
-    """Tell whether the process has a tracer provider, so that a span goes anywhere."""
-    provider = trace.get_tracer_provider()
-    return not isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
+    if own is not None:
+        own.end()

@@ -13,7 +13,8 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
-from .asgi import ClientStatus, no_client_status, provider_configured
+from .asgi import ClientStatus, no_client_status
+from .asgi_span import provider_configured
 from .chain import drop_frame
 from .failsafe import contained
 from .layers import Layer, LayerMap

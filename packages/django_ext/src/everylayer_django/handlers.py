@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import trace
 
-from everylayer import asgi, chain, wsgi
+from everylayer import asgi, asgi_span, chain, wsgi
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -166,7 +166,7 @@ def call_asgi(original: Original) -> Original:
         except BaseException as exc:
             # Refusing the lifespan protocol is how Django says that it has no use for it.
             if scope["type"] != "lifespan":
-                make_span = functools.partial(asgi.server_span, scope, start_ns)
+                make_span = functools.partial(asgi_span.server_span, scope, start_ns)
                 _outside(exc, make_span, start_ns, scope.get(asgi.SCOPE_KEY))
             drop_frame(exc)
             raise
@@ -281,4 +281,4 @@ def _unreadable(handler: Any, scope: Any, body_file: Any, response: HttpResponse
     ledger.status = response.status_code
     # The instrumentation reads the query string, and fails for the same reason.
     readable = {**scope, "query_string": b""}
-    ledger.close(None, lambda status: asgi.server_span(readable, ledger.start_ns, status))
+    ledger.close(None, lambda status: asgi_span.server_span(readable, ledger.start_ns, status))

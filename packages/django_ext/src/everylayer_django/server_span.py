@@ -13,7 +13,7 @@ from opentelemetry.instrumentation import wsgi as otel_wsgi
 from opentelemetry.trace import Span
 from opentelemetry.util.http import get_excluded_urls
 
-from everylayer import asgi, spans, wsgi
+from everylayer import asgi, asgi_span, spans, wsgi
 from everylayer.failsafe import contained
 
 from . import config
@@ -57,7 +57,7 @@ def begin(request: HttpRequest) -> OwnSpan | None:
     """Begin the server span of `request`, None where one is active or nobody would see it."""
     if (
         trace.get_current_span() is not trace.INVALID_SPAN
-        or not asgi.provider_configured()
+        or not asgi_span.provider_configured()
         or not config.current().server_span
     ):
         return None
@@ -77,7 +77,7 @@ def server_span(request: HttpRequest, start_ns: int, status: int | None) -> Span
     if _excluded(request):
         return None
     scope = getattr(request, "scope", None)
-    make: Any = wsgi.server_span if scope is None else asgi.server_span
+    make: Any = wsgi.server_span if scope is None else asgi_span.server_span
     span: Span | None = make(request.META if scope is None else scope, start_ns, status)
     if span is not None:
         _name(span, request)

@@ -1,0 +1,153 @@
+"""The server span of an ASGI request that nobody else begins one for.
+
+It is made and ended as opentelemetry-instrumentation-asgi makes and ends its own, with that
+package's functions, but without its spans for single messages; and no request, however malformed,
+can make it raise. That package is a dependency of the framework packages: the core does without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+
+from . import spans
+from .failsafe import contained
+from .ledger import Ledger
+from .text import clean
+
+if TYPE_CHECKING:
+    from .asgi import Message, Scope, Send
+
+
+class OwnSpan:
+    """A server span that everylayer began, and must end."""
+
+    __slots__ = ("_scope", "_send", "_span", "_token")
+
+    def __init__(self, span: Span, scope: Scope, send: Send, token: Any) -> None:
+        self._span = span
+        self._scope = scope
+        self._send = send
+        self._token = token
+
+    async def send(self, message: Message) -> None:
+        """Pass `message` on; the span ends with the last one of the response."""
+        kind = message.get("type")
+        if kind in ("http.response.start", "websocket.accept"):
+            self._answered(message.get("status"))
+        await self._send(message)
+        if kind == "websocket.close" or (
+            kind == "http.response.body" and not message.get("more_body")
+        ):
+            self.end()
+
+    @contained
+    def leave(self) -> None:
+        """Make the context what it was before the request."""
+        context.detach(self._token)
+
+    @contained
+    def end(self) -> None:
+        """End the span, unless that has been done."""
+        if not spans.ended(self._span):
+            self._span.end()
+
+    @contained
+    def _answered(self, status: int | None) -> None:
+        from opentelemetry.instrumentation import asgi
+
+        route = getattr(self._scope.get("route"), "path", None)
+        if isinstance(route, str):
+            route = clean(f"{self._scope.get('root_path', '')}{route}")
+            self._span.set_attribute("http.route", route)
+            self._span.update_name(f"{self._scope.get('method', 'HTTP')} {route}")
+        if status is not None:
+            asgi.set_status_code(self._span, status)  # type: ignore[no-untyped-call]
+
+
+def begin(scope: Scope, send: Send, ledger: Ledger) -> OwnSpan | None:
+    """Begin the server span of a request, None where a span is active or nobody would see one.
+
+    Args:
+        scope: the request's.
+        send: the next one outwards.
+        ledger: the request's; it is told of the span.
+    """
+    if trace.get_current_span() is not INVALID_SPAN or scope["type"] == "lifespan":
+        return None
+    return _begin(scope, send, ledger)
+
+
+@contained
+def _begin(scope: Scope, send: Send, ledger: Ledger) -> OwnSpan | None:
+    if not ledger.settings.server_span or not provider_configured():
+        return None
+    span = server_span(scope, ledger.start_ns, None)
+    if span is None:
+        return None
+    ledger.bind(span, inside=True)
+    token = context.attach(trace.set_span_in_context(span, request_context(scope)))
+    return OwnSpan(span, scope, send, token)
+
+
+def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
+    """Start the server span of a request after the fact, as the ASGI instrumentation would have.
+
+    Args:
+        scope: the request's; a lifespan scope gets a span of kind INTERNAL.
+        start_ns: when the request began, nanoseconds since the epoch.
+        status: of the response, None where there was none.
+
+    Returns:
+        A started span in the trace that the request's headers name; None without a provider.
+    """
+    if not provider_configured():
+        return None
+    tracer = trace.get_tracer("everylayer")
+    if scope["type"] == "lifespan":
+        return tracer.start_span("lifespan", start_time=start_ns)
+    # The instrumentation raises on a query that is no UTF-8.
+    query = scope.get("query_string", b"").decode("utf-8", "backslashreplace").encode()
+    request = {**scope, "query_string": query}
+    span = tracer.start_span(
+        clean(_name(request) or "HTTP"),
+        context=request_context(request),
+        kind=SpanKind.SERVER,
+        start_time=start_ns,
+        attributes=_attributes(request),
+    )
+    if status is not None:
+        span.set_attribute("http.status_code", status)
+    return span
+
+
+@contained
+def _name(scope: Scope) -> str:
+    from opentelemetry.instrumentation import asgi
+
+    return asgi.get_default_span_details(dict(scope))[0]
+
+
+@contained
+def request_context(scope: Scope) -> Context:
+    """Return the context that the request's headers carry."""
+    from opentelemetry.instrumentation import asgi
+
+    return propagate.extract(dict(scope), getter=asgi.asgi_getter)
+
+
+@contained
+def _attributes(scope: Scope) -> dict[str, Any]:
+    from opentelemetry.instrumentation import asgi
+
+    found: dict[str, Any] = asgi.collect_request_attributes(scope)  # type: ignore[no-untyped-call]
+    return found
+
+
+def provider_configured() -> bool:
+    """Tell whether the process has a tracer provider, so that a span goes anywhere."""
+    provider = trace.get_tracer_provider()
+    return not isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider))

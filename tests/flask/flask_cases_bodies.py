@@ -74,7 +74,7 @@ def call_on_close(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/close", "closing", closing)
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/close")
+@CASES.add(LATE, path="/close")
 def stream_close(app: Flask, fault: Fault) -> None:
     class Body:
         def __iter__(self) -> Iterator[bytes]:
@@ -86,7 +86,7 @@ def stream_close(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/close", "closing", lambda: flask.Response(Body()))
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/close", method="HEAD")
+@CASES.add(LATE, path="/close", method="HEAD")
 def close_of_head(app: Flask, fault: Fault) -> None:
     def closing() -> flask.Response:
         response = flask.Response(parts(fault))

@@ -203,7 +203,7 @@ def signal_got_request_exception(app: Flask, fault: Fault) -> None:
     receiver(app, fault, flask.got_request_exception)
 
 
-@CASES.add(VIEW)
+@CASES.add(replace(VIEW, also=(SECOND,)))
 def signal_request_finished_of_failed_view(app: Flask, fault: Fault) -> None:
     view_named_home(app, fault)
     second = Fault("second", lambda: ZeroDivisionError("second"), ZeroDivisionError, "second")

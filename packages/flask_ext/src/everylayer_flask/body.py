@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from everylayer.chain import drop_frame
 from everylayer.wsgi import Environ, is_file
+from werkzeug.wsgi import ClosingIterator
 
 if TYPE_CHECKING:
     from .request import Request
 
 
-def is_complete(body: Any, environ: Environ) -> bool:
-    """Tell whether nothing of the app's runs while `body` is sent, so that it stays as it is."""
+def is_foreign(body: Any, environ: Environ) -> bool:
+    """Tell whether `body` must stay the object that it is, and runs no code of the app's."""
     return body is None or isinstance(body, (list, tuple)) or is_file(body, environ)
+
+
+def streams(body: Any) -> bool:
+    """Tell whether `body` is a response of Flask's that is produced while it is sent."""
+    if type(body) is not ClosingIterator:
+        return isinstance(body, Body)
+    close = body._callbacks[-1] if body._callbacks else None
+    produced = getattr(getattr(close, "__self__", None), "response", None)
+    return produced is not None and not isinstance(produced, (list, tuple))
 
 
 class Body:
@@ -32,7 +42,7 @@ class Body:
         # Not `yield from`: that would close the body a second time when this is dropped.
         try:
             for chunk in self._body:
-                yield chunk  # noqa: UP028
+                yield chunk
         except GeneratorExit:
             raise
         except BaseException as exc:

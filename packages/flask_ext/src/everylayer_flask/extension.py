@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from flask import Flask
+
 from everylayer.failsafe import contained
 from everylayer.settings import ENV_PREFIX, resolve
 from everylayer.wsgi import WSGIApp
-from flask import Flask
 
 from . import patches, probes
 from .request import Entry, outermost

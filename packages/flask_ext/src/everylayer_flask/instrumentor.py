@@ -15,13 +15,14 @@ from collections.abc import Callable, Collection
 from os import environ
 from typing import Any
 
-from everylayer.failsafe import contained
-from everylayer.settings import Settings, SettingsError, resolve
 from flask.app import Flask
 from opentelemetry.instrumentation.environment_variables import (
     OTEL_PYTHON_DISABLED_INSTRUMENTATIONS,
 )
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from everylayer.failsafe import contained
+from everylayer.settings import Settings, SettingsError, resolve
 
 from . import patches
 from .extension import EveryLayer

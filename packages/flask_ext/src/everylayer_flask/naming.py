@@ -7,11 +7,12 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from blinker import Signal
-from everylayer.layers import Layer, codes_of, name_of
-from everylayer.settings import Settings
 from flask import Flask
 from flask.ctx import RequestContext
 from werkzeug.exceptions import HTTPException
+
+from everylayer.layers import Layer, codes_of, name_of
+from everylayer.settings import Settings
 
 from .rules import Place, Rules, frame_name, is_plumbing
 
@@ -55,7 +56,9 @@ def client_status(exc: BaseException) -> int | None:
     if not issubclass(type(exc), HTTPException):
         return None
     response = getattr(exc, "response", None)
-    code = getattr(exc if response is None else response, "code" if response is None else "status_code", None)
+    code = getattr(
+        exc if response is None else response, "code" if response is None else "status_code", None
+    )
     return code if isinstance(code, int) and code < 500 else None
 
 
@@ -115,4 +118,3 @@ def _functions(registry: Any) -> Iterator[Any]:
         yield from registry
     elif callable(registry):
         yield registry
-

@@ -6,7 +6,7 @@
 | `app.wsgi_app`: a property of that class | layers assigned later | what was assigned, on the app itself |
 | `layer.__class__` of each WSGI layer that is an object | an error that the layer outside it hides | the class it had |
 | attribute or closure cell that holds a layer that is a function | the same | the function |
-| `response.response` of a streamed response | an error that an outer layer hides while sending | ends with the response |
+| `app.logger`: a filter, from the first error on | what fails while Flask finishes an error's response | the filter taken off |
 
 Verified with Flask 2.3, 3.0 and 3.1 (Werkzeug 2.3 to 3.1).
 """
@@ -19,15 +19,17 @@ from collections.abc import Iterable
 from types import MethodType
 from typing import Any
 
+from flask import Flask
+
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
-from flask import Flask
 
 from . import probes, request, stock
+from .body import Body, streams
 from .naming import FlaskRules
-from .seams import STATE, seams_of
+from .seams import STATE, seams_of, unlisten
 
 _logger = logging.getLogger("everylayer.flask")
 
@@ -59,7 +61,6 @@ class Adoption(request.Entry):
         self._restore()
         bare = self._is_base(layer)
         self.chain = self._base if bare else layer
-        self.plain = bare
         if bare:
             self.rules.know(())
         else:
@@ -78,6 +79,7 @@ class Adoption(request.Entry):
         self.active = False
         self._restore()
         chain = self.chain
+        unlisten(self._app)
         self._app.__class__ = self._cls
         vars(self._app).pop(STATE, None)
         if chain is not self._base:
@@ -92,12 +94,11 @@ class Adoption(request.Entry):
         path = probes.path_to(outermost, self._is_base)
         places = [probes.Place(outermost, self._set_chain), *path[:-1]]
         self.rules.know(probes.layers_of(places))
-        self.plain = bool(path) and all(stock.is_stock(place.held) for place in places)
         self._undo += probes.put_around(places)
         if path:
             # Between stock and the app nobody hides an error.
             held, put = path[-1]
-            put(self._own if self.plain else self._base)
+            put(self._own if all(stock.is_stock(place.held) for place in places) else self._base)
             self._undo.append(functools.partial(put, held))
 
     def _set_chain(self, layer: Any) -> None:
@@ -131,7 +132,9 @@ class Adoption(request.Entry):
                 current.see(exc)
                 drop_frame(exc)
                 raise
-            current.complete = body
+            if streams(body):
+                current.streams = True
+                return Body(body, current, outermost=False)
             return body
 
         def alone(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

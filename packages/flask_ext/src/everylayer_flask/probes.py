@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
+from flask import Flask
+
 from everylayer.chain import drop_frame
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
-from flask import Flask
 
 from . import request, stock
 

@@ -6,10 +6,13 @@ Nothing but this record is made for a request that works; its ledger is opened b
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterable
+from time import time_ns
 from types import FrameType
 from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Span
 
 from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
@@ -18,12 +21,9 @@ from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
-from opentelemetry import context, trace
-from opentelemetry.trace import Span
-from werkzeug.wsgi import ClosingIterator
 
 from . import stock
-from .body import Body, is_complete
+from .body import Body, is_foreign, streams
 from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
@@ -33,22 +33,18 @@ class Request:
     """What is known of one request.
 
     Attributes:
-        complete: the body that Flask returned, below layers of the app's.
         environ: the innermost one that was seen: a layer may hand on a copy.
         inner: the rules of a Flask app inside the outermost one, or inside plain WSGI layers.
         route: the URL rule that matched, where a seam came to know it.
-        streams: the response is produced while it is sent.
-        lingers: closing it, or sending it, runs code of the app's.
+        streams: Flask's response is produced while it is sent, below layers of the app's.
         quiet: nothing to write: no error seen, no span started.
     """
 
     # Class attributes, so that a request that works sets as few as can be.
-    complete: Any = None
     inner: Rules | None = None
     route: str | None = None
     status: str | None = None
     streams = False
-    lingers = False
     quiet = True
     _ledger: Ledger | None = None
     _span: Span | None = None
@@ -56,7 +52,7 @@ class Request:
     def __init__(self, rules: Rules, environ: Environ, start_response: StartResponse) -> None:
         self.rules = rules
         self.environ = environ
-        self.start_ns = time.time_ns()
+        self.start_ns = time_ns()
         self._start_response = start_response
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
@@ -176,16 +172,14 @@ class Entry:
         rules: what its seams go by.
         run: what the outermost frame calls.
         stands_in: the frame is there in place of Flask's own.
-        plain: no layer of the app's stands around Flask.
     """
 
-    __slots__ = ("plain", "rules", "run", "stands_in")
+    __slots__ = ("rules", "run", "stands_in")
 
     def __init__(self, rules: Rules, run: WSGIApp, *, stands_in: bool = False) -> None:
         self.rules = rules
         self.run = run
         self.stands_in = stands_in
-        self.plain = False
 
 
 def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -211,16 +205,26 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
             request.environ.pop(KEY, None)
         if token is not None:
             context.detach(token)
-    # A response that is complete shows its span at once, whether or not somebody closes it.
-    if not request.quiet and request.status is not None and not request.streams:
-        request.settle()
-    if type(body) is ClosingIterator and not request.lingers:
-        # Flask put it together, and nothing can fail any more.
-        if entry.plain or body is request.complete:
+    try:
+        # A response that Flask put together: nothing of the app's runs any more. Anything else,
+        # other names in Werkzeug included, is looked at closely.
+        response = body._callbacks[-1].__self__  # type: ignore[attr-defined]
+        if type(response.response) is list and not response._on_close:
+            if not request.quiet:
+                request.settle()
             return body
-    elif is_complete(body, environ):
+    except (AttributeError, IndexError):
+        pass
+    return _watched(body, request, environ)
+
+
+def _watched(body: Any, request: Request, environ: Environ) -> Iterable[bytes]:
+    if is_foreign(body, environ):
         request.settle()
-        return body
+        return body  # type: ignore[no-any-return]
+    # A response that is there shows its span at once, whether or not somebody closes it.
+    if request.status is not None and not (request.streams or streams(body)):
+        request.settle()
     return Body(body, request)
 
 

@@ -6,18 +6,20 @@ Only `__call__`, `process_response` and the two teardowns stand on the way of a 
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from operator import attrgetter
+from sys import exc_info
 from types import FrameType, MethodType
 from typing import Any
 
 import flask
+
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
 from . import request, stock
-from .body import Body
 from .naming import client_status
 from .request import Request
 
@@ -39,6 +41,8 @@ class Choke:
     def __get__(self, app: Any, cls: Any = None) -> Any:
         if app is None:
             return self._own
+        if self._name == "handle_exception":
+            listen(app)
         return functools.partial(_choked, vars(app).get(self._name) or MethodType(self._own, app))
 
     def __set__(self, app: Any, value: Any) -> None:
@@ -74,7 +78,6 @@ def seams_of(cls: Any) -> dict[str, Any]:
         "wsgi_app": _WSGI_APP,
         "handle_user_exception": Choke(cls.handle_user_exception),
         "handle_exception": Choke(cls.handle_exception),
-        "process_response": _process_response(cls.process_response),
         "do_teardown_request": _do_teardown_request(cls.do_teardown_request),
     }
 
@@ -91,33 +94,14 @@ def _reset_wsgi_app(app: Any) -> None:
 _WSGI_APP = property(attrgetter(f"{STATE}.chain"), _set_wsgi_app, _reset_wsgi_app)
 
 
-def _process_response(own: Callable[..., Any]) -> Any:
-    @functools.wraps(own)
-    def process_response(app: Any, response: Any) -> Any:
-        try:
-            response = own(app, response)
-        except BaseException as exc:
-            if _session_is_open():
-                _show(exc)
-            drop_frame(exc)
-            raise
-        # A name of Werkzeug's own: without it, each response is looked at.
-        if getattr(response, "_on_close", True) or type(response.response) is not list:
-            _watch(response)
-        return response
-
-    return process_response
-
-
 def _do_teardown_request(own: Callable[..., Any]) -> Any:
     # Flask's own default, which stands for the exception in flight.
     (default,) = own.__defaults__ or (None,)
 
     @functools.wraps(own)
     def do_teardown_request(app: Any, exc: Any = default) -> None:
-        passing = sys.exc_info()[1] if exc is None or exc is default else exc
-        if passing is not None:
-            _show_on_its_way(passing, sys._getframe())
+        if exc is not None or exc_info()[1] is not None:
+            _show_on_its_way(exc_info()[1] if exc is None or exc is default else exc)
         try:
             own(app, exc)
         except BaseException as error:
@@ -160,28 +144,47 @@ def _show(exc: BaseException, status: int | None = None, *, answered: bool = Fal
 
 
 @contained
-def _show_on_its_way(exc: BaseException, frame: FrameType | None) -> None:
-    """Show what passes the `wsgi_app` around `frame` on its way out: stock ends its span next.
+def _show_on_its_way(exc: BaseException | None) -> None:
+    """Show what passes the `wsgi_app` around us on its way out: stock ends its span next.
 
     An exception that is being dealt with, or that some caller deals with, is none of that.
     """
-    tb = traceback_of(exc)
+    tb = None if exc is None else traceback_of(exc)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not flask.Flask.wsgi_app.__code__:
         frame = frame.f_back
-    if tb is not None and frame is not None and tb.tb_frame is frame:
+    if exc is not None and tb is not None and frame is not None and tb.tb_frame is frame:
         _show(exc)
 
 
+class Swallowed(logging.Filter):
+    """Sees what fails while Flask finishes an error's response: it logs that, and goes on."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if record.exc_info and record.funcName == "finalize_request":
+            _show_swallowed(record.exc_info[1])
+        return True
+
+
+_SWALLOWED = Swallowed()
+
+
 @contained
-def _watch(response: Any) -> None:
-    """Note that the response is more than what Flask put together; stand between it and a stream."""
-    current = _here()
-    if current is None:
-        return
-    current.lingers = True
-    body = getattr(response, "response", None)
-    if body is None or isinstance(body, (list, tuple, str, bytes, Body)):
-        return
-    current.streams = True
-    if not response.direct_passthrough:
-        response.response = Body(body, current, outermost=False)
+def listen(app: flask.Flask) -> None:
+    """Listen to what Flask logs about its own error handling, from the first error on."""
+    if _SWALLOWED not in app.logger.filters:
+        app.logger.addFilter(_SWALLOWED)
+
+
+@contained
+def unlisten(app: flask.Flask) -> None:
+    """Undo `listen`."""
+    if "logger" in vars(app):
+        app.logger.removeFilter(_SWALLOWED)
+
+
+@contained
+def _show_swallowed(exc: BaseException | None) -> None:
+    if exc is not None and _session_is_open():
+        _show(exc)

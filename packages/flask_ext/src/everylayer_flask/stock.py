@@ -6,13 +6,14 @@ import functools
 from types import FunctionType
 from typing import Any
 
-from everylayer.failsafe import contained
-from everylayer.wsgi import Environ
 from opentelemetry import context, propagate
 from opentelemetry.context import Context
 from opentelemetry.instrumentation import wsgi
 from opentelemetry.trace import Span
 from opentelemetry.util.http import ExcludeList, get_excluded_urls
+
+from everylayer.failsafe import contained
+from everylayer.wsgi import Environ
 
 # opentelemetry-instrumentation-flask keeps these to itself; the same names since 0.20.
 SPAN = "opentelemetry-flask.span_key"

@@ -175,7 +175,8 @@ def instructions(run: Run) -> Iterator[Block]:
                 )
     yield Text(
         f"Thousands of instructions a request, counted by {counting.TOOL}: whatever else runs, "
-        "they stay the same. They are not time: caches, branches and the garbage collector are left out."
+        "they stay the same. They are not time: caches, branches and the garbage collector are "
+        "left out."
     )
     yield Table(["", *(LABELS[arm] for arm in OURS), "everylayer / stock"], rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asgi_drive import Request
@@ -35,7 +35,7 @@ class Case:
     build: Build
     fault: Fault = PLAIN
     expected: Expected = ESCAPED
-    request: Request = Request()
+    request: Request = field(default_factory=Request)
     lasting: Expected | None = None
     but: tuple[tuple[str, Expected], ...] = ()
     skip: tuple[str, ...] = ()
@@ -49,8 +49,7 @@ class Case:
         if special is not None:
             return special
         if self.expected.late and not setup.ends_early:
-            lasting = self.lasting or replace(self.expected, late=False, server_status=None)
-            return lasting
+            return self.lasting or replace(self.expected, late=False, server_status=None)
         return self.expected
 
     def runs_under(self, setup: Setup) -> bool:

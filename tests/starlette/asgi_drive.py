@@ -110,7 +110,7 @@ class Client:
             yield {"type": "lifespan.shutdown"}
 
     def run(self) -> Run:
-        """Describe the conversation as the shared tests do: a body of every message for websockets."""
+        """Describe the conversation as the shared tests do; a websocket's body is its messages."""
         starts = [m for m in self.sent if m["type"] == "http.response.start"]
         if self.request.kind == "http":
             start = starts[0] if starts else {}

@@ -51,7 +51,7 @@ class Setup:
         return self.name
 
 
-BARE = Setup("bare", span=False, ends_early=False)
+BARE = Setup("bare", span=False)
 LAST = Setup("instrument_app_last", ("starlette",))
 FIRST = Setup("instrument_app_first", ("starlette",), innermost=True)
 CLASS = Setup("instrument", ("starlette",), innermost=True)

@@ -6,10 +6,11 @@ import functools
 from typing import Any
 
 import anyio
-from contract.actions import RAISE_BEFORE, Action, perform_async
-from contract.faults import PLAIN, Fault, fault_site
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
+
+from contract.actions import RAISE_BEFORE, Action, perform_async
+from contract.faults import PLAIN, Fault, fault_site
 
 
 class Calm:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, HTTPException, WebSocket
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse, StreamingResponse
+
 from asgi_cases import SILENT, case, escaped, handled, late
 from asgi_drive import Request
 from asgi_kit import Kit
@@ -23,9 +27,6 @@ from asgi_layers import (
 from cases_layers import DENIED, _authenticated
 from contract.actions import REFUSE, SWALLOW
 from contract.faults import PLAIN, Fault, Unclassified, fault_site
-from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, HTTPException, WebSocket
-from fastapi.exceptions import RequestValidationError
-from starlette.responses import JSONResponse, StreamingResponse
 
 # Annotations are resolved from this module's names.
 Int = int

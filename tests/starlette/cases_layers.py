@@ -5,6 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from starlette.authentication import AuthenticationBackend, AuthenticationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
 from asgi_cases import CASES, SILENT, Case, case, escaped, handled, late
 from asgi_drive import Request
 from asgi_kit import Kit
@@ -37,13 +45,6 @@ from contract.actions import (
     Action,
 )
 from contract.faults import FAULTS, Fault, fault_site
-from starlette.authentication import AuthenticationBackend, AuthenticationError
-from starlette.exceptions import HTTPException
-from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
 UNAUTHORIZED = Fault(
     "http_401", lambda: HTTPException(401, "who are you"), HTTPException, "401: who are you"

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Router
+
 from asgi_cases import CASES, SILENT, Case, case, escaped, handled, late
 from asgi_drive import Request
 from asgi_kit import Kit
@@ -24,10 +29,6 @@ from asgi_layers import (
 from cases_layers import CALM_ROUTES, FAILING_ROUTES
 from contract.actions import ACTIONS, RAISE_AFTER, REFUSE, SWALLOW, Action
 from contract.faults import FAULTS, PLAIN, Fault, fault_site
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
-from starlette.routing import Router
 
 
 async def end(scope: Any, receive: Any, send: Any) -> None:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask, BackgroundTasks
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
+
 from asgi_cases import FAILED_SILENTLY, SILENT, case, escaped, handled, late
 from asgi_drive import Request
 from asgi_kit import Kit
@@ -21,13 +29,6 @@ from asgi_layers import (
 from cases_layers import CALM_ROUTES, FAILING_ROUTES, GROUP, UNAUTHORIZED, calm_view, failing_view
 from contract.actions import SWALLOW
 from contract.faults import PLAIN, Fault, Unclassified, fault_site
-from starlette.applications import Starlette
-from starlette.background import BackgroundTask, BackgroundTasks
-from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
-from starlette.exceptions import HTTPException, WebSocketException
-from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 
 
 def _http(status: int) -> Fault:

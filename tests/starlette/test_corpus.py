@@ -6,20 +6,20 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+
 import cases_fastapi  # noqa: F401
 import cases_layers  # noqa: F401
 import cases_plain  # noqa: F401
 import cases_routes  # noqa: F401
-import pytest
+import everylayer_starlette
 from asgi_cases import CASES, Case
 from asgi_drive import converse
 from asgi_kit import POSITIONS, SETUPS, Kit, Setup
 from contract.expect import problems
 from contract.responses import Run, differences
 from contract.telemetry import Telemetry, server_spans, tree
-from opentelemetry.sdk.trace import ReadableSpan
-
-import everylayer_starlette
 from everylayer_starlette import patches
 
 ENTRY = everylayer_starlette.EveryLayerMiddleware

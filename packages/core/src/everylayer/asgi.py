@@ -83,18 +83,9 @@ class Seam:
         layers: names layers from tracebacks.
         layer: what to call the app itself where nothing better is known.
         client_status: status that the framework gives an exception.
-        starts_span: nothing inside starts a server span, so this does where none is active.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "app",
-        "client_status",
-        "layer",
-        "layers",
-        "settings",
-        "starts_span",
-    )
+    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
 
     def __init__(
         self,
@@ -103,12 +94,9 @@ class Seam:
         layers: LayerMap | None = None,
         layer: Layer | None = None,
         client_status: ClientStatus = no_client_status,
-        *,
-        starts_span: bool = False,
     ) -> None:
         self.app = app
         self.settings = settings
-        self.starts_span = starts_span
         self.layers = layers
         self.layer = layer
         self.client_status = client_status
@@ -128,7 +116,7 @@ class Seam:
         scope[SCOPE_KEY] = ledger
         escaped: BaseException | None = None
         out = watch_send(send, ledger, self.layer, self.client_status)
-        own = begin(scope, out, ledger) if self.starts_span else None
+        own = begin(scope, out, ledger, self.alone)
         try:
             await self.app(scope, receive, out if own is None else own.send)
         except BaseException as exc:
@@ -139,6 +127,10 @@ class Seam:
         finally:
             close(ledger, scope, escaped, own)
             del escaped
+
+    def alone(self) -> bool:
+        """Tell whether nothing inside starts a server span: a neutral seam cannot know."""
+        return False
 
 
 def see(

@@ -7,6 +7,8 @@ can make it raise. That package is a dependency of the framework packages: the c
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, propagate, trace
@@ -16,6 +18,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from . import spans
 from .failsafe import contained
 from .ledger import Ledger
+from .policy import is_departure
 from .text import clean
 
 if TYPE_CHECKING:
@@ -64,26 +67,29 @@ class OwnSpan:
             route = clean(f"{self._scope.get('root_path', '')}{route}")
             self._span.set_attribute("http.route", route)
             self._span.update_name(f"{self._scope.get('method', 'HTTP')} {route}")
-        if status is not None:
+        answered = sys.exc_info()[1]
+        # Nobody reads the 500 that answers a client's departure.
+        if status is not None and not (answered is not None and is_departure(answered)):
             asgi.set_status_code(self._span, status)  # type: ignore[no-untyped-call]
 
 
-def begin(scope: Scope, send: Send, ledger: Ledger) -> OwnSpan | None:
+def begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -> OwnSpan | None:
     """Begin the server span of a request, None where a span is active or nobody would see one.
 
     Args:
         scope: the request's.
         send: the next one outwards.
         ledger: the request's; it is told of the span.
+        alone: tells whether nothing inside starts a server span.
     """
     if trace.get_current_span() is not INVALID_SPAN or scope["type"] == "lifespan":
         return None
-    return _begin(scope, send, ledger)
+    return _begin(scope, send, ledger, alone)
 
 
 @contained
-def _begin(scope: Scope, send: Send, ledger: Ledger) -> OwnSpan | None:
-    if not ledger.settings.server_span or not provider_configured():
+def _begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -> OwnSpan | None:
+    if not ledger.settings.server_span or not provider_configured() or not alone():
         return None
     span = server_span(scope, ledger.start_ns, None)
     if span is None:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from .middleware import EveryLayerMiddleware
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .middleware import EveryLayerMiddleware
 
 __version__ = "0.1.0"
 
 __all__ = ["EveryLayerMiddleware", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Naming the middleware puts the seams in place; loading the instrumentor alone must not.
+    if name == "EveryLayerMiddleware":
+        from .middleware import EveryLayerMiddleware
+
+        return EveryLayerMiddleware
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

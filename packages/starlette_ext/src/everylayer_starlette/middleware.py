@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from everylayer.asgi import ASGIApp, Seam
 from everylayer.settings import resolve
@@ -30,13 +30,29 @@ class EveryLayerMiddleware(Seam):
     """
 
     _everylayer_entry = True
+    _claim: Claim
+    _ends: list[Any]
 
-    def __init__(self, app: ASGIApp, **settings: Any) -> None:
-        _check(app)
-        claim = Claim(resolve(settings))
-        super().__init__(app, claim.settings, claim.layers, client_status=client_status)
-        if claim.settings.enabled:
-            patches.adopt(probe_within(app, claim), claim.settings, claim.layers)
+    if TYPE_CHECKING:
+        # So that `add_middleware` accepts the class; older versions pass `app` by its name.
+        def __init__(self, app: ASGIApp, /, **settings: Any) -> None: ...
+
+    else:
+
+        def __init__(self, app: ASGIApp, **settings: Any) -> None:
+            _check(app)
+            self._claim = claim = Claim(resolve(settings))
+            self._ends = []
+            super().__init__(app, claim.settings, claim.layers, client_status=client_status)
+            if claim.settings.enabled:
+                self._ends = probe_within(app, claim)
+                patches.adopt(self._ends, claim.settings, claim.layers)
+
+    def alone(self) -> bool:
+        """Tell whether nothing inside starts a server span."""
+        return not self._claim.starts_inside and not any(
+            map(patches.starts_span_itself, self._ends)
+        )
 
 
 def _check(app: Any) -> None:
@@ -54,7 +70,8 @@ def _check(app: Any) -> None:
         )
     if remedy:
         raise TypeError(
-            f"everylayer_starlette.EveryLayerMiddleware needs an ASGI app, not {_shown(app)}: {remedy}"
+            "everylayer_starlette.EveryLayerMiddleware needs an ASGI app, "
+            f"not {_shown(app)}: {remedy}"
         )
 
 

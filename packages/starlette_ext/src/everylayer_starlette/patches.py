@@ -2,7 +2,7 @@
 
 | target | since | why | undone |
 |---|---|---|---|
-| `Starlette.add_middleware` | 0.37 | settings fail when they are given, not at the first request | `remove()` |
+| `Starlette.add_middleware` | 0.37 | bad settings fail when given, not at a request | `remove()` |
 | `build_middleware_stack` of Starlette and of each subclass that has its own (FastAPI) | 0.37 |
   Starlette itself builds the chain, with a probe before each layer | `remove()` |
 | `Starlette.__init_subclass__` | 0.37 | the same for a subclass defined later | `remove()` |
@@ -29,6 +29,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from everylayer.asgi import SCOPE_KEY, close, watch_send
+from everylayer.asgi_span import begin
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -54,6 +55,7 @@ _logger = logging.getLogger("everylayer")
 KEY = "_everylayer_claim"
 ENTRY = "_everylayer_entry"
 _PATCH = "_everylayer_original"
+_INSTRUMENTED = "_is_instrumented_by_opentelemetry"
 _UNCLAIMED = Claim(Settings(enabled=False))
 
 _claimed: WeakSet[Any] = WeakSet()
@@ -127,6 +129,7 @@ def look(app: Any) -> Claim:
         return known
     elif _everything is not None:
         claim = Claim(_everything)
+        _wrap_instance(app, claim)
     else:
         claim = _UNCLAIMED
     if not claim.settings.enabled:
@@ -169,18 +172,22 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             ledger.enter()
         scope[SCOPE_KEY] = ledger
         escaped: BaseException | None = None
+        out = watch_send(send, ledger, None, client_status)
+        own = (
+            begin(scope, out, ledger, lambda: not starts_span_itself(self)) if claim.binds else None
+        )
         try:
-            await original(self, scope, receive, watch_send(send, ledger, None, client_status))
+            await original(self, scope, receive, out if own is None else own.send)
         except BaseException as exc:
             see(exc, scope, claim)
             drop_frame(exc)
             escaped = exc
             raise
         finally:
-            if ledger.page is None:
+            if ledger.page is None and own is None:
                 ledger.close()
             else:
-                close(ledger, scope, escaped)
+                close(ledger, scope, escaped, own)
             del escaped
 
     OUTERMOST.add(__call__.__code__)
@@ -216,7 +223,7 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
 
 @contained
 def _show_failed_build(exc: BaseException, claim: Claim) -> None:
-    """Show an error that no seam can: FastAPI's own telemetry builds the chain before any is called."""
+    """Show an error that no seam can: FastAPI's telemetry builds the chain before any is called."""
     frame: FrameType | None = sys._getframe()
     scope = None
     while frame is not None:
@@ -254,23 +261,25 @@ def _adding(original: Callable[..., Any]) -> Callable[..., Any]:
     return add_middleware
 
 
-def _wrap_instance(app: Any) -> None:
+def _wrap_instance(app: Any, claim: Claim | None = None) -> None:
     own = app.__dict__.get("build_middleware_stack")
     if own is not None and not hasattr(own, _PATCH):
         wrapped = _building(lambda _app: own())
         build = functools.partial(wrapped, app)
         setattr(build, _PATCH, own)
         app.build_middleware_stack = build
+        if claim is not None:
+            claim.undo.append(lambda: setattr(app, "build_middleware_stack", own))
 
 
 def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
     """Return the app's own middleware with a probe around each, and without ours."""
     entries = [entry for entry in app.user_middleware if ENTRY not in vars(entry.cls)]
     within = any(starts_span(entry.cls) for entry in entries)
-    inside = getattr(app, "_is_instrumented_by_opentelemetry", False) and not within
+    inside = getattr(app, _INSTRUMENTED, False) and not within
     claim.binds = not (inside or within)
-    # An error that crosses the outermost layer meets `ServerErrorMiddleware`, and then our own call;
-    # only its debug page may fail for it without showing it.
+    # An error that crosses the outermost layer meets `ServerErrorMiddleware`, and then our own
+    # call; only its debug page may fail for it without showing it.
     outer = binding_probe if inside else probe if app.debug else unprobed
     makers = [outer, *map(_inside_of, entries)]
     made: list[Middleware] = []
@@ -278,6 +287,16 @@ def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
         claim.layers.add_layer(entry.cls, index)
         made += [Middleware(_prober(claim, index, makers[index])), entry]
     return [*made, Middleware(_prober(claim, None, makers[-1]))]
+
+
+def starts_span_itself(app: Any) -> bool:
+    """Tell whether `app` starts its server spans: by stock's layer, or by FastAPI's telemetry."""
+    native = getattr(app, "_native_telemetry", None)
+    return (
+        getattr(app, _INSTRUMENTED, False)
+        or any(starts_span(entry.cls) for entry in getattr(app, "user_middleware", ()))
+        or (native is not None and native.enabled())
+    )
 
 
 def _inside_of(entry: Middleware) -> Callable[[Any, Claim], Any]:

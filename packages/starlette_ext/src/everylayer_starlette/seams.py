@@ -1,4 +1,4 @@
-"""The seams of one app: a probe between two layers, its exception handlers, the response's start."""
+"""The seams of one app: a probe between two layers, and before its exception handlers."""
 
 from __future__ import annotations
 
@@ -31,10 +31,19 @@ class Claim:
         explicit: it holds the middleware; otherwise it is one of all apps of the process.
         binds: the request's span begins outside the app, so the app's own seam can see it.
         building: its chain is being built.
+        starts_inside: a layer found within it starts a server span.
         undo: takes back what was changed within the app, newest last.
     """
 
-    __slots__ = ("binds", "building", "explicit", "layers", "settings", "undo")
+    __slots__ = (
+        "binds",
+        "building",
+        "explicit",
+        "layers",
+        "settings",
+        "starts_inside",
+        "undo",
+    )
 
     def __init__(
         self, settings: Settings, *, explicit: bool = False, layers: AppLayers | None = None
@@ -44,6 +53,7 @@ class Claim:
         self.explicit = explicit
         self.binds = True
         self.building = False
+        self.starts_inside = False
         self.undo: list[Callable[[], None]] = []
 
 
@@ -110,7 +120,7 @@ def starts_span(cls: Any) -> bool:
 
 
 def watching_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
-    """Return a probe that watches responses too: right inside a layer that moves to another task."""
+    """Return a probe that watches responses too: inside a layer that moves to another task."""
 
     async def probed(scope: Scope, receive: Receive, send: Send) -> None:
         ledger = scope.get(SCOPE_KEY)

@@ -55,7 +55,10 @@ def probe_within(top: Any, claim: Claim) -> list[Any]:
         slots = [] if isinstance(layer, (Starlette, Router)) else list(_slots(layer))
         if slots:
             claim.layers.add_layer(layer, None)
-        make = binding_probe if starts_span(type(layer)) else probe
+        make = probe
+        if starts_span(type(layer)):
+            make = binding_probe
+            claim.starts_inside = True
         for slot in slots:
             slot.put(make(slot.app, claim))
             claim.undo.append(functools.partial(slot.put, slot.app))

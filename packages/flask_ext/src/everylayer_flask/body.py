@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from everylayer.chain import drop_frame
 from everylayer.wsgi import Environ, is_file
+from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
 if TYPE_CHECKING:
@@ -18,13 +19,34 @@ def is_foreign(body: Any, environ: Environ) -> bool:
     return body is None or isinstance(body, (list, tuple)) or is_file(body, environ)
 
 
+def _response(body: Any) -> Any:
+    """Return the response of Flask's whose body this is, None if it is another's."""
+    if type(body) is not ClosingIterator:
+        return None
+    # Names of Werkzeug's own: without them, each body is watched as if it were a layer's.
+    callbacks = getattr(body, "_callbacks", None)
+    owner = getattr(callbacks[-1], "__self__", None) if callbacks else None
+    return owner if isinstance(owner, Response) else None
+
+
 def streams(body: Any) -> bool:
     """Tell whether `body` is a response of Flask's that is produced while it is sent."""
-    if type(body) is not ClosingIterator:
+    response = _response(body)
+    if response is None:
         return isinstance(body, Body)
-    close = body._callbacks[-1] if body._callbacks else None
-    produced = getattr(getattr(close, "__self__", None), "response", None)
-    return produced is not None and not isinstance(produced, (list, tuple))
+    return not isinstance(response.response, (list, tuple))
+
+
+def is_complete(body: Any) -> bool:
+    """Tell whether `body` is a response of Flask's that runs no more code of the app's."""
+    response = _response(body)
+    return response is not None and not (streams(body) or getattr(response, "_on_close", True))
+
+
+def status_of(body: Any) -> str | None:
+    """Return the status line of a response of Flask's."""
+    response = _response(body)
+    return None if response is None else response.status
 
 
 class Body:

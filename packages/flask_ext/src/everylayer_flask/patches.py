@@ -61,10 +61,12 @@ class Adoption(request.Entry):
         self._restore()
         bare = self._is_base(layer)
         self.chain = self._base if bare else layer
+        self.plain = bare
         if bare:
             self.rules.know(())
         else:
             self._probe(layer)
+        self.plain = self.plain and not self.rules.starts_span
         if self.stands_in:
             self.run = self._own if bare else self.chain
 
@@ -94,11 +96,12 @@ class Adoption(request.Entry):
         path = probes.path_to(outermost, self._is_base)
         places = [probes.Place(outermost, self._set_chain), *path[:-1]]
         self.rules.know(probes.layers_of(places))
+        self.plain = bool(path) and all(stock.is_stock(place.held) for place in places)
         self._undo += probes.put_around(places)
         if path:
             # Between stock and the app nobody hides an error.
             held, put = path[-1]
-            put(self._own if all(stock.is_stock(place.held) for place in places) else self._base)
+            put(self._own if self.plain else self._base)
             self._undo.append(functools.partial(put, held))
 
     def _set_chain(self, layer: Any) -> None:
@@ -168,6 +171,7 @@ def adopt(app: Flask, settings: Settings) -> None:
     known = adoption_of(app)
     if known is not None:
         known.rules.settings = settings
+        known.wrap(known.chain)
         return
     try:
         made = _subclass(type(app))

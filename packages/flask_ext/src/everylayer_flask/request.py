@@ -23,7 +23,7 @@ from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
 
 from . import stock
-from .body import Body, is_foreign, streams
+from .body import Body, is_complete, is_foreign, status_of, streams
 from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
@@ -49,10 +49,12 @@ class Request:
     _ledger: Ledger | None = None
     _span: Span | None = None
 
-    def __init__(self, rules: Rules, environ: Environ, start_response: StartResponse) -> None:
+    def __init__(
+        self, rules: Rules, environ: Environ, start_response: StartResponse, start_ns: int
+    ) -> None:
         self.rules = rules
         self.environ = environ
-        self.start_ns = time_ns()
+        self.start_ns = start_ns
         self._start_response = start_response
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
@@ -128,12 +130,18 @@ class Request:
             span.end()
 
     @contained
+    def take_status(self, status: str | None) -> None:
+        """Take the status of the response, where nobody watched it start."""
+        self.status = status
+        if self._ledger is not None and status is not None:
+            self._ledger.responded(int(status[:3]))
+
+    @contained
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
         exc = exc_info[1] if exc_info else _answered() if status >= "5" else None
         if exc is not None:
             self.see(exc)
-        if self._ledger is not None:
-            self._ledger.responded(int(status[:3]))
+        self.take_status(status)
         if self._span is not None:
             stock.add_response(self._span, status, headers)
 
@@ -172,29 +180,67 @@ class Entry:
         rules: what its seams go by.
         run: what the outermost frame calls.
         stands_in: the frame is there in place of Flask's own.
+        plain: no layer of the app's stands around Flask, and the span is none of ours.
     """
 
-    __slots__ = ("rules", "run", "stands_in")
+    __slots__ = ("plain", "rules", "run", "stands_in")
 
     def __init__(self, rules: Rules, run: WSGIApp, *, stands_in: bool = False) -> None:
         self.rules = rules
         self.run = run
         self.stands_in = stands_in
+        self.plain = False
 
 
 def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Be the outermost frame of a request; within one, be a probe."""
     entry: Entry = self._everylayer
+    start_ns = time_ns()
+    if not entry.plain or KEY in environ:
+        try:
+            return _serve(entry, environ, start_response, start_ns)
+        except BaseException as exc:
+            if not entry.stands_in:
+                drop_frame(exc)
+            raise
+    # The first error puts its request here: see `around`.
+    failed: list[Request] = []
+    try:
+        body = entry.run(environ, start_response)
+    except BaseException as exc:
+        request = around()
+        if request is not None:
+            request.see(exc)
+            request.settle(exc)
+        if not entry.stands_in:
+            drop_frame(exc)
+        raise
+    try:
+        # A response that Flask put together: nothing of the app's runs any more. Anything else,
+        # other names in Werkzeug included, is looked at closely.
+        response = body._callbacks[-1].__self__  # type: ignore[attr-defined]
+        if not failed and type(response.response) is list and not response._on_close:
+            return body
+    except (AttributeError, IndexError):
+        pass
+    request = failed[0] if failed else Request(entry.rules, environ, start_response, start_ns)
+    request.take_status(status_of(body))
+    return _watched(body, request)
+
+
+def _serve(
+    entry: Entry, environ: Environ, start_response: StartResponse, start_ns: int
+) -> Iterable[bytes]:
+    """Serve a request through layers of the app's, any of which may hide an error."""
     if KEY in environ:
         return _within(entry, environ, start_response)
-    request = environ[KEY] = Request(entry.rules, environ, start_response)
+    request = environ[KEY] = Request(entry.rules, environ, start_response, start_ns)
     token = request.begin() if entry.rules.starts_span else None
     try:
         body = entry.run(environ, request.start)
     except BaseException as exc:
         request.see(exc)
-        if not entry.stands_in:
-            drop_frame(exc)
+        drop_frame(exc)
         request.settle(exc)
         raise
     finally:
@@ -205,27 +251,31 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
             request.environ.pop(KEY, None)
         if token is not None:
             context.detach(token)
-    try:
-        # A response that Flask put together: nothing of the app's runs any more. Anything else,
-        # other names in Werkzeug included, is looked at closely.
-        response = body._callbacks[-1].__self__  # type: ignore[attr-defined]
-        if type(response.response) is list and not response._on_close:
-            if not request.quiet:
-                request.settle()
-            return body
-    except (AttributeError, IndexError):
-        pass
-    return _watched(body, request, environ)
+    return _watched(body, request)
 
 
-def _watched(body: Any, request: Request, environ: Environ) -> Iterable[bytes]:
-    if is_foreign(body, environ):
-        request.settle()
-        return body  # type: ignore[no-any-return]
+def _watched(body: Any, request: Request) -> Iterable[bytes]:
+    """Return `body`, or what stands for it where code of the app's still runs."""
+    foreign = is_foreign(body, request.environ)
     # A response that is there shows its span at once, whether or not somebody closes it.
-    if request.status is not None and not (request.streams or streams(body)):
-        request.settle()
+    if foreign or (request.status is not None and not (request.streams or streams(body))):
+        if not request.quiet:
+            request.settle()
+        if foreign or is_complete(body):
+            return body  # type: ignore[no-any-return]
     return Body(body, request)
+
+
+def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Run an app within a request whose outermost frame is another's."""
+    request: Request = environ[KEY]
+    request.inner = entry.rules
+    try:
+        return entry.run(environ, start_response)
+    except BaseException as exc:
+        request.see(exc)
+        drop_frame(exc)
+        raise
 
 
 outermost = __call__
@@ -265,18 +315,27 @@ def around() -> Request | None:
     """Return the request that the current frame works for, by the frames around it."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is _OUTERMOST:
-            found = frame.f_locals.get("request")
-            return found if isinstance(found, Request) else None
-        if frame.f_code in _BODY_CODES:
-            body: Body = frame.f_locals["self"]
+        here = frame.f_locals if frame.f_code in _CODES else None
+        if here is None:
+            frame = frame.f_back
+        elif frame.f_code is _OUTERMOST:
+            failed: list[Request] = here["failed"]
+            if not failed:
+                about = here["environ"], here["start_response"], here["start_ns"]
+                failed.append(Request(here["entry"].rules, *about))
+            return failed[0]
+        elif frame.f_code is _SERVE:
+            found: Request | None = here.get("request")
+            return found
+        else:
+            body: Body = here["self"]
             return body.request
-        frame = frame.f_back
     return None
 
 
 _OUTERMOST = outermost.__code__
-_BODY_CODES = (Body.__iter__.__code__, Body.close.__code__)
+_SERVE = _serve.__code__
+_CODES = frozenset((_OUTERMOST, _SERVE, Body.__iter__.__code__, Body.close.__code__))
 
 
 def _answered() -> BaseException | None:
@@ -286,7 +345,7 @@ def _answered() -> BaseException | None:
     if tb is None:
         return None
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _OUTERMOST:
+    while frame is not None and frame.f_code is not _SERVE:
         if frame is tb.tb_frame:
             return exc
         frame = frame.f_back

@@ -2,36 +2,29 @@
 
 | target | why | undone by |
 |---|---|---|
-| `flask.Flask.__init__` | apps made later, by whatever name their class was imported | the function it was |
+| `flask.Flask.__init__` | apps made later, by whatever name | the function it was |
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import logging
 import weakref
-from collections.abc import Callable, Collection
-from os import environ
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from flask.app import Flask
-from opentelemetry.instrumentation.environment_variables import (
-    OTEL_PYTHON_DISABLED_INSTRUMENTATIONS,
-)
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from everylayer.failsafe import contained
-from everylayer.settings import Settings, SettingsError, resolve
+from everylayer.instrumentor import Instrumentor
+from everylayer.settings import resolve
 
 from . import patches
 from .extension import EveryLayer
 
-_NAME = "everylayer_flask"
-_logger = logging.getLogger("everylayer.flask")
+_adopted: weakref.WeakSet[Flask] = weakref.WeakSet()
 
 
-class EveryLayerFlaskInstrumentor(BaseInstrumentor):
+class EveryLayerFlaskInstrumentor(Instrumentor):
     """Puts the seams on every Flask app that is created from now on.
 
     Before or after stock's instrumentor, which puts a subclass in the place of `flask.Flask`:
@@ -39,59 +32,44 @@ class EveryLayerFlaskInstrumentor(BaseInstrumentor):
     """
 
     _original: Callable[..., None] | None = None
-    _adopted: weakref.WeakSet[Flask] = weakref.WeakSet()
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Return what must be installed."""
+        """Return the Flask versions that the seams fit."""
         return ("flask >= 2.3",)
 
-    def _instrument(self, **kwargs: Any) -> None:
-        names = {f.name for f in dataclasses.fields(Settings)}
-        settings = {name: value for name, value in kwargs.items() if name in names}
-        try:
-            resolve(settings)
-        except SettingsError as error:
-            if "raise_exception_on_conflict" not in kwargs:
-                raise
-            # Called by `opentelemetry-instrument`: raising would cost the app all of its telemetry.
-            _logger.error("everylayer stays off: %s", error)
-            return
-        adopted = self._adopted
-        original = Flask.__init__
+    def switch_on(self, settings: Mapping[str, Any]) -> None:
+        """Watch for apps."""
+        resolve(settings)
+        self._original = Flask.__init__
+        self._replace(_adopting(Flask.__init__, settings))
 
-        @functools.wraps(original)
-        def __init__(app: Flask, *args: Any, **about: Any) -> None:
-            original(app, *args, **about)
-            if _adopt(app, settings):
-                adopted.add(app)
-
-        self._original = original
-        Flask.__init__ = __init__  # type: ignore[method-assign]
-
-    def _uninstrument(self, **kwargs: Any) -> None:
+    def switch_off(self) -> None:
+        """Let go of the apps, and watch no more."""
         if self._original is not None:
-            Flask.__init__ = self._original  # type: ignore[method-assign]
+            self._replace(self._original)
             self._original = None
-        for app in list(self._adopted):
+        for app in list(_adopted):
             patches.release(app)
-        self._adopted.clear()
+        _adopted.clear()
+
+    def _replace(self, init: Callable[..., None]) -> None:
+        Flask.__init__ = init  # type: ignore[method-assign]
+
+
+def _adopting(original: Callable[..., None], settings: Mapping[str, Any]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def __init__(app: Flask, *args: Any, **about: Any) -> None:
+        original(app, *args, **about)
+        _adopt(app, settings)
+
+    return __init__
 
 
 @contained
-def _adopt(app: Flask, settings: dict[str, Any]) -> bool:
+def _adopt(app: Flask, settings: Mapping[str, Any]) -> None:
     EveryLayer(app, **settings)
-    return True
+    _adopted.add(app)
 
 
 def post_instrument() -> None:
-    """Make sure, after all instrumentors, that apps made from now on are covered."""
-    disabled = environ.get(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS, "").split(",")
-    if not {_NAME, "*"} & {name.strip() for name in disabled}:
-        _instrument_once()
-
-
-@contained
-def _instrument_once() -> None:
-    instrumentor = EveryLayerFlaskInstrumentor()
-    if not instrumentor.is_instrumented_by_opentelemetry:
-        instrumentor.instrument(raise_exception_on_conflict=False)
+    """Do nothing: the class that is patched is one that stock leaves in place."""

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+try:
+    import starlette as _starlette  # noqa: F401 - to say clearly what is missing
+except ModuleNotFoundError as _error:
+    raise ImportError(
+        "everylayer_starlette needs Starlette 0.37 or later, which is not installed: "
+        "pip install 'starlette>=0.37'"
+    ) from _error
+
 if TYPE_CHECKING:
     from .middleware import EveryLayerMiddleware
 

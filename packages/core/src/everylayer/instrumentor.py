@@ -1,0 +1,54 @@
+"""What the instrumentors of the framework packages share: settings, and manners at start-up."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from .settings import SettingsError
+
+_logger = logging.getLogger("everylayer")
+
+# What `opentelemetry-instrument` passes, and nothing else.
+_LOADERS = frozenset({"skip_dep_check", "raise_exception_on_conflict"})
+# What every instrumentor is given; the global providers are the ones that we use.
+_COMMON = frozenset({"tracer_provider", "meter_provider", "logger_provider"})
+
+
+class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Switches everylayer on for each app of the process; keyword arguments are settings.
+
+    Source: opentelemetry.instrumentation.instrumentor.BaseInstrumentor.
+    """
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Switch everylayer on; a second call does nothing.
+
+        Raises:
+            SettingsError: for a setting that cannot be used. Under `opentelemetry-instrument` it
+                is logged instead: raising would cost the app all of its telemetry.
+        """
+        try:
+            super().instrument(**kwargs)
+        except SettingsError as error:
+            if not kwargs or not kwargs.keys() <= _LOADERS:
+                raise
+            _logger.error("everylayer stays off: %s", error)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self.switch_on({name: value for name, value in kwargs.items() if name not in _COMMON})
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        self.switch_off()
+
+    @abstractmethod
+    def switch_on(self, settings: Mapping[str, Any]) -> None:
+        """Put the seams in place, for settings that are still to be checked."""
+
+    @abstractmethod
+    def switch_off(self) -> None:
+        """Leave no trace."""

@@ -1,0 +1,256 @@
+"""Without a line of code, and gone again without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fastapi
+import pytest
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+from contract.drive import run_asgi, scope
+from contract.faults import PLAIN, fault_site
+from contract.telemetry import Telemetry, error_events
+from everylayer.settings import SettingsError
+from everylayer_starlette import EveryLayerMiddleware, instrumentor, patches
+from everylayer_starlette.instrumentor import EveryLayerStarletteInstrumentor
+
+
+@pytest.fixture
+def subject() -> Iterator[EveryLayerStarletteInstrumentor]:
+    made = EveryLayerStarletteInstrumentor()
+    yield made
+    if made.is_instrumented_by_opentelemetry:
+        made.uninstrument()
+
+
+class Swallow:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except ValueError:
+            await PlainTextResponse("recovered")(scope, receive, send)
+
+
+class Broken:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            fault_site(PLAIN)
+        await self.app(scope, receive, send)
+
+
+def chain() -> list[Middleware]:
+    return [Middleware(Swallow), Middleware(Broken)]
+
+
+def recorded(telemetry: Telemetry, app: Any) -> int:
+    telemetry.clear()
+    assert run_asgi(app, scope("/")).status == 200
+    return len(error_events(telemetry.spans))
+
+
+def test_apps_made_before_and_after_are_covered(
+    subject: EveryLayerStarletteInstrumentor, telemetry: Telemetry
+) -> None:
+    before = Starlette(middleware=chain())
+    assert recorded(telemetry, before) == 0
+    subject.instrument(skip_dep_check=True)
+    after = Starlette(middleware=chain())
+    assert recorded(telemetry, after) == 1
+    subject.uninstrument()
+    assert recorded(telemetry, after) == 0
+    assert recorded(telemetry, before) == 0
+
+
+@pytest.mark.parametrize("stock_first", [True, False])
+@pytest.mark.parametrize("make", [Starlette, fastapi.FastAPI])
+def test_beside_stock_in_any_order(
+    subject: EveryLayerStarletteInstrumentor, telemetry: Telemetry, make: Any, stock_first: bool
+) -> None:
+    app = make(middleware=chain())
+    stock: Any = FastAPIInstrumentor if make is fastapi.FastAPI else StarletteInstrumentor
+    if stock_first:
+        stock.instrument_app(app)
+        subject.instrument(skip_dep_check=True)
+    else:
+        subject.instrument(skip_dep_check=True)
+        stock.instrument_app(app)
+    assert recorded(telemetry, app) == 1
+    stock.uninstrument_app(app)
+
+
+def test_an_app_that_holds_the_middleware_keeps_its_settings(
+    subject: EveryLayerStarletteInstrumentor, telemetry: Telemetry
+) -> None:
+    app = Starlette(middleware=chain())
+    app.add_middleware(EveryLayerMiddleware, ignored=["ValueError"])
+    subject.instrument(skip_dep_check=True)
+    assert recorded(telemetry, app) == 0
+    subject.uninstrument()
+    assert recorded(telemetry, app) == 0
+
+
+def test_keywords_are_settings(
+    subject: EveryLayerStarletteInstrumentor, telemetry: Telemetry
+) -> None:
+    subject.instrument(skip_dep_check=True, ignored=["ValueError"], tracer_provider=None)
+    assert recorded(telemetry, Starlette(middleware=chain())) == 0
+
+
+def test_an_unknown_keyword_is_refused(subject: EveryLayerStarletteInstrumentor) -> None:
+    with pytest.raises(SettingsError, match="max_events"):
+        subject.instrument(skip_dep_check=True, max_event=3)
+
+
+def test_a_bad_variable_is_refused(
+    subject: EveryLayerStarletteInstrumentor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERYLAYER_MAX_EVENTS", "many")
+    with pytest.raises(SettingsError, match="EVERYLAYER_MAX_EVENTS"):
+        subject.instrument()
+
+
+def test_a_bad_variable_stops_nothing_but_everylayer(
+    subject: EveryLayerStarletteInstrumentor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("EVERYLAYER_MAX_EVENTS", "many")
+    subject.instrument(skip_dep_check=True)
+    assert "EVERYLAYER_MAX_EVENTS" in caplog.text
+    assert patches._everything is None
+
+
+def test_the_post_hook_covers_what_stock_made_since(
+    subject: EveryLayerStarletteInstrumentor,
+) -> None:
+    subject.instrument(skip_dep_check=True)
+    instrumentor.post_instrument()
+    assert patches._everything is not None
+
+
+TRACE = """
+import json, sys
+from starlette.applications import Starlette
+import fastapi
+
+def attributes():
+    return {f"{cls.__name__}.{name}": id(value)
+            for cls in (Starlette, fastapi.FastAPI) for name, value in vars(cls).items()
+            if name != "__dict__"}
+
+before = attributes()
+from everylayer_starlette.instrumentor import EveryLayerStarletteInstrumentor
+subject = EveryLayerStarletteInstrumentor()
+subject.instrument(skip_dep_check=True)
+during = attributes()
+subject.uninstrument()
+after = attributes()
+print(json.dumps([during != before, after == before]))
+"""
+
+
+def test_uninstrument_leaves_no_trace() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRACE], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(done.stdout) == [True, True]
+
+
+APP = """
+import asyncio
+from opentelemetry import trace
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from contract.drive import run_asgi, scope
+from contract.faults import PLAIN, fault_site
+
+class Broken:
+    def __init__(self, app):
+        self.app = app
+    async def __call__(self, scope, receive, send):
+        try:
+            fault_site(PLAIN)
+        except ValueError:
+            await PlainTextResponse("no", 503)(scope, receive, send)
+
+class Quiet(Broken):
+    async def __call__(self, scope, receive, send):
+        try:
+            await self.app(scope, receive, send)
+        except ValueError:
+            await PlainTextResponse("recovered", 503)(scope, receive, send)
+
+class Raises(Broken):
+    async def __call__(self, scope, receive, send):
+        fault_site(PLAIN)
+
+app = Starlette(routes=[])
+app.add_middleware(Raises)
+app.add_middleware(Quiet)
+print("answered", run_asgi(app, scope("/")).status)
+trace.get_tracer("app").start_span("alive").end()
+trace.get_tracer_provider().force_flush()
+"""
+
+
+def without_code(folder: Path, **variables: str) -> str:
+    """Run an app that does not know of everylayer, under opentelemetry-instrument."""
+    (folder / "app.py").write_text(APP)
+    support = Path(__file__).parent.parent / "support"
+    command = Path(sys.executable).with_name("opentelemetry-instrument")
+    if not command.exists():
+        pytest.skip("opentelemetry-instrument is not installed")
+    path = os.pathsep.join([str(support), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [command, sys.executable, str(folder / "app.py")],
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "OTEL_TRACES_EXPORTER": "console",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "answered 503" in done.stdout, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_no_code_at_all(tmp_path: Path) -> None:
+    printed = without_code(tmp_path)
+    assert printed.count('"everylayer.layer.name": "Raises"') == 2  # the event's and the span's
+    assert printed.count('"kind": "SpanKind.SERVER"') == 1
+
+
+def test_it_can_be_disabled(tmp_path: Path) -> None:
+    printed = without_code(tmp_path, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="everylayer_starlette")
+    assert "everylayer.layer.name" not in printed
+
+
+def test_a_bad_variable_costs_no_telemetry(tmp_path: Path) -> None:
+    printed = without_code(tmp_path, EVERYLAYER_MAX_EVENTS="many")
+    assert "EVERYLAYER_MAX_EVENTS" in printed
+    assert '"name": "alive"' in printed

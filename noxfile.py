@@ -20,6 +20,8 @@ PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
+# A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--max-worker-restart=0"]
 
 
 def answers(command: str, version: str) -> bool:
@@ -88,7 +90,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     args = session.posargs
     if not args:
-        args = ["-n", "2", "--dist", "loadfile"]
+        args = list(PARALLEL)
         if session.python == NEWEST:
             args += ["--cov", "--cov-report=term"]
     session.run("python", "-m", "pytest", *args)
@@ -98,7 +100,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the suite against the oldest dependencies that the packages allow."""
     install(session, "test", LOWEST)
-    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2", "--dist", "loadfile"]))
+    session.run("python", "-m", "pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session(python=NEWEST)

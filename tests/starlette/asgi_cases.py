@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from typing import Any
+
+from packaging.version import Version
 
 from asgi_drive import Request
 from asgi_kit import BARE, OWN, Kit, Setup
@@ -28,6 +32,7 @@ class Case:
         lasting: the outcome where the server span outlives the app; same as `expected` by default.
         but: outcomes that differ, by name of the setup.
         skip: names of setups that cannot hold it.
+        since: a framework and the version from which on it behaves like this.
     """
 
     name: str
@@ -39,21 +44,23 @@ class Case:
     lasting: Expected | None = None
     but: tuple[tuple[str, Expected], ...] = ()
     skip: tuple[str, ...] = ()
+    since: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return self.name
 
     def outcome(self, setup: Setup) -> Expected:
         """Return what the trace must show under `setup`."""
-        special = dict(self.but).get(setup.name)
-        if special is not None:
-            return special
-        if self.expected.late and not setup.ends_early:
-            return self.lasting or replace(self.expected, late=False, server_status=None)
-        return self.expected
+        expected = dict(self.but).get(setup.name, self.expected)
+        if expected is self.expected and expected.late and not setup.ends_early:
+            expected = self.lasting or replace(expected, late=False, server_status=None)
+        # Before 3.11 a frame does not know the qualified name of its function.
+        return expected if sys.version_info >= (3, 11) else replace(expected, layer=None)
 
     def runs_under(self, setup: Setup) -> bool:
         """Tell whether `setup` is for this kind of app."""
+        if self.since is not None and Version(version(self.since[0])) < Version(self.since[1]):
+            return False
         return self.framework in setup.frameworks and setup.name not in self.skip
 
     def may_lack_server_span(self, setup: Setup) -> bool:

@@ -274,12 +274,20 @@ def http_exception_recovered(kit: Kit) -> Any:
     return kit.starlette(layers, routes=CALM_ROUTES)
 
 
+if sys.version_info >= (3, 11):
+    GROUPED = ("ValueError", "plain fault")
+else:
+    # anyio's groups are those of the backport, which the standard library cannot render.
+    from exceptiongroup import ExceptionGroup
+
+    GROUPED = ()
+
 GROUP = Fault(
     "group",
     lambda: ValueError("plain fault"),
-    ExceptionGroup if sys.version_info >= (3, 11) else Exception,
+    ExceptionGroup,
     "unhandled errors in a TaskGroup (1 sub-exception)",
-    shows=("ValueError", "plain fault"),
+    shows=GROUPED,
 )
 
 

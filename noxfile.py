@@ -18,6 +18,8 @@ nox.needs_version = ">=2025.5.1"
 ROOT = Path(__file__).parent
 PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+# What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
+ONCE = ["tests/packaging", "tests/examples", "tests/benchmarks"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.

@@ -22,7 +22,8 @@ from .spec import FRAMEWORKS, Batch, Framework, Spec
 
 PARTS = ("rates", "kinds", "logged", "growth", "instructions", "latency", "storm", "renderer")
 PICTURES = "benchmarks"
-SLOW_EXPORT_MS = 1000.0
+# With these nothing but requests and exports takes time: memory is not traced.
+FAST_EXPORT_MS, SLOW_EXPORT_MS = 1.0, 1000.0
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -45,8 +46,18 @@ def main(arguments: Sequence[str]) -> None:
     if options.report:
         run = Run.read(options.report)
     else:
-        run = measure(QUICK if options.quick else FULL, options, facts.gather(arguments))
+        run = measure(QUICK if options.quick else FULL, options, facts.gather(_told(options)))
     write(run, out)
+
+
+def _told(options: argparse.Namespace) -> list[str]:
+    """Return the arguments that decide what is measured: no paths."""
+    told = ["--quick"] if options.quick else []
+    for name, whole in (("only", PARTS), ("frameworks", FRAMEWORKS)):
+        chosen = getattr(options, name)
+        if tuple(chosen) != whole:
+            told += [f"--{name}", *chosen]
+    return told
 
 
 def write(run: Run, out: Path) -> None:
@@ -131,17 +142,17 @@ def _instructions(run: Run, plan: Plan, corpus: Path, frameworks: Sequence[Frame
 
 def _storms(plan: Plan, corpus: Path, frameworks: Sequence[Framework]) -> list[dict[str, Any]]:
     jobs = [(Spec(f, "everylayer"), plan.storm, 20) for f in frameworks]
-    # Stock takes several times as long; a tenth shows the same line.
-    jobs += [(Spec(f, "stock"), plan.storm // 10, 10) for f in frameworks]
-    slow = frameworks[-1]
-    jobs.append((Spec(slow, "everylayer", export_ms=SLOW_EXPORT_MS), plan.storm, 2))
+    # Stock takes several times as long; a twentieth shows the same line.
+    jobs += [(Spec(f, "stock"), plan.storm // 20, 10) for f in frameworks]
+    for export_ms in (FAST_EXPORT_MS, SLOW_EXPORT_MS):
+        jobs.append((Spec(frameworks[-1], "everylayer", export_ms=export_ms), plan.storm, 2))
 
     def storm(job: tuple[Spec, int, int]) -> dict[str, Any]:
         spec, requests, steps = job
         process = Process(spec, corpus)
         process.ready()
         try:
-            found = process.ask("storm", requests=requests, steps=steps)
+            found = process.ask("storm", requests=requests, steps=steps, traced=not spec.export_ms)
         finally:
             process.stop()
         names = {"framework": spec.framework, "arm": spec.arm, "export_ms": spec.export_ms}

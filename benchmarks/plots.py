@@ -86,7 +86,7 @@ def _save(figure: Any, file: Path) -> None:
     import matplotlib.pyplot as plt
 
     # Without the time of day and the version, so that equal numbers give equal files.
-    figure.savefig(file, dpi=110, metadata={"Software": None})
+    figure.savefig(file, dpi=110, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
 
 

@@ -19,7 +19,9 @@ HOW = (
     "that of all threads of the process, export included. Spans go through a `BatchSpanProcessor` "
     "to an exporter that drops them, sentry-sdk's envelopes to a transport that does: encoding and "
     "network are paid by no arm. sentry-sdk runs without OpenTelemetry and with the defaults of "
-    "its `init`. An error is raised through 20 functions, each different and each with its source."
+    "its `init`. An error is raised through 20 functions, each different and each with its "
+    "source. After the warm-up what exists is frozen out of the garbage collector, which then "
+    "works as usual."
 )
 LOGS = (
     "Logs of errors are made but not formatted, except in the section about logs: frameworks and "

@@ -68,9 +68,10 @@ class Worker:
         next(iter(self._clients.values())).run([path])
         return self.telemetry.taken()
 
-    def storm(self, requests: int, steps: int) -> dict[str, Any]:
+    def storm(self, requests: int, steps: int, traced: bool) -> dict[str, Any]:
         """Fail without a pause, and watch memory."""
-        return storm.run(next(iter(self._clients.values())), self.telemetry, requests, steps)
+        one = next(iter(self._clients.values()))
+        return storm.run(one, self.telemetry, requests, steps, traced=traced)
 
 
 def client(spec: Spec, layers: int) -> Client:

@@ -26,7 +26,7 @@ def build(arm: str, count: int) -> Flask:
     if arm in ("stock", "everylayer"):
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-        FlaskInstrumentor().instrument_app(app)
+        FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     _add_layers(app, count)
     _add_views(app)
     if arm == "everylayer":

@@ -50,9 +50,17 @@ def test_one_process_measures_several_numbers_of_layers(corpus: Path) -> None:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_storm_leaves_nothing_alive(framework: Framework, corpus: Path) -> None:
     with running(Spec(framework, "everylayer"), corpus) as process:
-        found = process.ask("storm", requests=20, steps=2)
+        found = process.ask("storm", requests=20, steps=2, traced=True)
     assert found["alive"] == {}
     assert (found["sent"], found["events"], len(found["kib"])) == (20, 20, 3)
+
+
+def test_a_slow_exporter_holds_up_no_request(corpus: Path) -> None:
+    with running(Spec("flask", "everylayer", export_ms=300.0), corpus) as process:
+        found = process.ask("storm", requests=20, steps=1, traced=False)
+    assert (found["kib"], found["alive"], found["spans"]) == ([], {}, 20)
+    # Three hundred warm-up spans and these twenty: one batch, which nobody waited for.
+    assert found["seconds"] < 0.3
 
 
 def test_a_leak_would_be_seen() -> None:

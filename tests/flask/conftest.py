@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from contract.telemetry import Telemetry, session
 
 sys.path.insert(0, str(Path(__file__).parent))

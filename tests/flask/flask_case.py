@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from flask import Flask
+
 from contract.expect import Expected
 from contract.faults import PLAIN, Fault
-from flask import Flask
 
 Build = Callable[[Flask, Fault], Any]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import flask
+from flask import Flask, abort, stream_with_context
+from werkzeug.exceptions import NotFound
+
 from contract.expect import ESCAPED, LATE, NOTHING
 from contract.faults import BASE, Fault, fault_site
-from flask import Flask, abort, stream_with_context
 from flask_case import CASES
 from flask_cases_hooks import view_named_home
 from flask_layers import FallsBack, Through
-from werkzeug.exceptions import NotFound
 
 
 def parts(fault: Fault, first: int = 1) -> Iterator[str]:
@@ -39,9 +39,7 @@ def stream_at_once(app: Flask, fault: Fault) -> None:
 
 @CASES.add(ESCAPED, with_stock=LATE, path="/stream")
 def stream_in_context(app: Flask, fault: Fault) -> None:
-    app.add_url_rule(
-        "/stream", "stream", lambda: flask.Response(stream_with_context(parts(fault)))
-    )
+    app.add_url_rule("/stream", "stream", lambda: flask.Response(stream_with_context(parts(fault))))
 
 
 @CASES.add(ESCAPED, with_stock=LATE, path="/stream", config={"TESTING": True})
@@ -174,4 +172,3 @@ def quiet_file(app: Flask, fault: Fault) -> None:
 @CASES.add(replace(NOTHING, status="ERROR"), path="/maintenance")
 def quiet_503(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/maintenance", "maintenance", lambda: ("later", 503))
-

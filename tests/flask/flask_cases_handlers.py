@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import flask
-from contract.expect import ESCAPED, HANDLED, LATE
-from contract.faults import BASE, PLAIN, Fault, fault_site, named
 from flask import Flask
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
-from flask_case import CASES
-from flask_cases_hooks import HOOK, VIEW, http, view_named_home
 from werkzeug.exceptions import BadGateway, Forbidden, HTTPException, InternalServerError, NotFound
 from werkzeug.routing import BaseConverter
+
+from contract.expect import ESCAPED, HANDLED, LATE
+from contract.faults import BASE, PLAIN, Fault, fault_site, named
+from flask_case import CASES
+from flask_cases_hooks import HOOK, VIEW, http, view_named_home
 
 SECOND = "ZeroDivisionError"
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import flask
 import flask.views
+from flask import Blueprint, Flask
+from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
+
 from contract.expect import ESCAPED, HANDLED, LATE
 from contract.faults import BASE, CALM, HOSTILE, Fault, fault_site, named
-from flask import Blueprint, Flask
 from flask_case import CASES
-from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 
 HOOK = replace(ESCAPED, kind="hook")
 VIEW = replace(ESCAPED, kind="view")
@@ -96,7 +97,10 @@ def view_then_after_request(app: Flask, fault: Fault) -> None:
     view_named_home(app, fault)
 
 
-@CASES.add(replace(VIEW, also=("ZeroDivisionError",)), with_stock=replace(VIEW, also=("ZeroDivisionError",)))
+@CASES.add(
+    replace(VIEW, also=("ZeroDivisionError",)),
+    with_stock=replace(VIEW, also=("ZeroDivisionError",)),
+)
 def view_then_teardown(app: Flask, fault: Fault) -> None:
     def stumble(error: BaseException | None) -> None:
         raise ZeroDivisionError("second")

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from flask import Flask
+
 from contract.expect import ESCAPED, HANDLED, LATE
 from contract.faults import BASE, CALM, HOSTILE, Fault, fault_site
-from flask import Flask
 from flask_case import CASES
 from flask_cases_hooks import VIEW, view_named_home
 from flask_layers import (

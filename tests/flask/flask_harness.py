@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import flask
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
 from contract import drive
 from contract.expect import problems
 from contract.responses import Run, differences
 from contract.telemetry import Telemetry, server_spans
 from flask_case import Case
-from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = (("Traceparent", f"00-{TRACE_ID}-b7ad6b7169203331-01"),)
@@ -102,7 +103,9 @@ def serve(case: Case, app: Any) -> Outcome:
     root.addHandler(logs)
     try:
         request = drive.environ(case.path, HEADERS, case.method)
-        run = drive.run_wsgi(app if case.hang_up is None else _hanging_up(app, case.hang_up), request)
+        run = drive.run_wsgi(
+            app if case.hang_up is None else _hanging_up(app, case.hang_up), request
+        )
     finally:
         root.removeHandler(logs)
     return Outcome(run, logs.kept)
@@ -160,5 +163,3 @@ def wrong(case: Case, telemetry: Telemetry, *, stock: bool, ours: bool = True) -
 def is_quiet(case: Case) -> bool:
     """Tell whether nothing is wrong with the request of `case`."""
     return not case.expected.event
-
-

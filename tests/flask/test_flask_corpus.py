@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextvars
 
+import pytest
+
 import flask_cases_bodies
 import flask_cases_handlers
 import flask_cases_hooks
 import flask_cases_layers
-import pytest
 from contract.telemetry import Telemetry, tree
 from flask_case import CASES, Case
 from flask_harness import ORDERS, OURS, assembled, bare, changes, is_quiet, serve, wrong

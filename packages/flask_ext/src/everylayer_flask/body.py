@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from everylayer.chain import drop_frame
-from everylayer.wsgi import Environ, is_file
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
+
+from everylayer.chain import drop_frame
+from everylayer.wsgi import Environ, is_file
 
 if TYPE_CHECKING:
     from .request import Request
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 def is_foreign(body: Any, environ: Environ) -> bool:
     """Tell whether `body` must stay the object that it is, and runs no code of the app's."""
     return body is None or isinstance(body, (list, tuple)) or is_file(body, environ)
+
+
+def watched(body: Any, request: Request, *, outermost: bool = True) -> Body:
+    """Return what stands for `body`."""
+    kind = SizedBody if hasattr(type(body), "__len__") else Body
+    return kind(body, request, outermost=outermost)
 
 
 def _response(body: Any) -> Any:
@@ -63,7 +70,7 @@ class Body:
     def __iter__(self) -> Iterator[bytes]:
         # Not `yield from`: that would close the body a second time when this is dropped.
         try:
-            for chunk in self._body:
+            for chunk in self._body:  # noqa: UP028
                 yield chunk
         except GeneratorExit:
             raise
@@ -95,7 +102,21 @@ class Body:
         if self._outermost and not self.request.quiet:
             self.request.settle()
 
+    def __del__(self) -> None:
+        # An outer layer that fails may drop the body unclosed.
+        if self._outermost and not self.request.quiet:
+            self.request.settle()
+
     def _failed(self, exc: BaseException, phase: str) -> None:
         self.request.see(exc, phase)
         if self._outermost:
             self.request.settle(exc)
+
+
+class SizedBody(Body):
+    """A body whose length tells the server whether the first chunk is the whole response."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type]

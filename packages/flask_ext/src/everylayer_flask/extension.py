@@ -47,6 +47,8 @@ class EveryLayer:
         app.extensions[NAME] = self
         if settings.enabled:
             patches.adopt(app, settings)
+        else:
+            patches.release(app)
 
 
 def _from_config(app: Flask) -> dict[str, Any]:

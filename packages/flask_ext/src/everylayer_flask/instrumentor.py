@@ -19,7 +19,7 @@ from everylayer.instrumentor import Instrumentor
 from everylayer.settings import resolve
 
 from . import patches
-from .extension import EveryLayer
+from .extension import NAME
 
 _adopted: weakref.WeakSet[Flask] = weakref.WeakSet()
 
@@ -49,7 +49,9 @@ class EveryLayerFlaskInstrumentor(Instrumentor):
             self._replace(self._original)
             self._original = None
         for app in list(_adopted):
-            patches.release(app)
+            # One that holds the line keeps what it asked for.
+            if NAME not in app.extensions:
+                patches.release(app)
         _adopted.clear()
 
     def _replace(self, init: Callable[..., None]) -> None:
@@ -67,8 +69,10 @@ def _adopting(original: Callable[..., None], settings: Mapping[str, Any]) -> Cal
 
 @contained
 def _adopt(app: Flask, settings: Mapping[str, Any]) -> None:
-    EveryLayer(app, **settings)
-    _adopted.add(app)
+    rules = resolve(settings)
+    if rules.enabled:
+        patches.adopt(app, rules)
+        _adopted.add(app)
 
 
 def post_instrument() -> None:

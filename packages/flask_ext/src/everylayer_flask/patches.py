@@ -2,13 +2,13 @@
 
 | target | why | undone by |
 |---|---|---|
-| `app.__class__`: a subclass of its class | the outermost frame, and the choke points of its error handling | the class it had |
-| `app.wsgi_app`: a property of that class | layers assigned later | what was assigned, on the app itself |
-| `layer.__class__` of each WSGI layer that is an object | an error that the layer outside it hides | the class it had |
-| attribute or closure cell that holds a layer that is a function | the same | the function |
-| `app.logger`: a filter, from the first error on | what fails while Flask finishes an error's response | the filter taken off |
+| `app.__class__`: a subclass of it | outermost frame, error handling | the class it had |
+| `app.wsgi_app`: a property there | layers assigned later | what was assigned |
+| `layer.__class__` of WSGI layers | errors that outer layers hide | the class it had |
+| where a layer that is a function is held | the same | the function |
+| `app.logger`: a filter, from the first error on | what fails in an error's response | taken off |
 
-Verified with Flask 2.3, 3.0 and 3.1 (Werkzeug 2.3 to 3.1).
+Tried with Flask 2.3, 3.0 and 3.1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from everylayer.settings import Settings
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
 
 from . import probes, request, stock
-from .body import Body, streams
+from .body import streams, watched
 from .naming import FlaskRules
 from .seams import STATE, seams_of, unlisten
 
@@ -85,7 +85,7 @@ class Adoption(request.Entry):
         self._app.__class__ = self._cls
         vars(self._app).pop(STATE, None)
         if chain is not self._base:
-            self._app.wsgi_app = chain  # type: ignore[method-assign]
+            vars(self._app)["wsgi_app"] = chain
 
     def _restore(self) -> None:
         while self._undo:
@@ -135,9 +135,15 @@ class Adoption(request.Entry):
                 current.see(exc)
                 drop_frame(exc)
                 raise
+            try:
+                # As in `request`: the names are Werkzeug's own.
+                if type(body._callbacks[-1].__self__.response) is list:  # type: ignore[attr-defined]
+                    return body
+            except (AttributeError, IndexError):
+                pass
             if streams(body):
                 current.streams = True
-                return Body(body, current, outermost=False)
+                return watched(body, current, outermost=False)
             return body
 
         def alone(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -175,7 +181,7 @@ def adopt(app: Flask, settings: Settings) -> None:
         return
     try:
         made = _subclass(type(app))
-    except Exception as error:
+    except (AttributeError, TypeError) as error:
         _logger.warning(
             "everylayer does not fit the Flask app %r (%s: %s). Errors that it handles by itself "
             "are not recorded; wrap it in everylayer_flask.EveryLayerMiddleware for the others.",

@@ -71,7 +71,7 @@ def _stay(layer: Any) -> None:
 
 def _filled(cell: Any) -> bool:
     try:
-        cell.cell_contents
+        _ = cell.cell_contents
     except ValueError:
         return False
     return True
@@ -128,7 +128,7 @@ def _extensible(cls: type) -> bool:
     }
 
 
-def _probed_class(cls: Any) -> type:
+def _probed_class(cls: Any) -> Any:
     namespace = {
         "__slots__": (),
         "__module__": cls.__module__,

@@ -23,7 +23,7 @@ from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
 
 from . import stock
-from .body import Body, is_complete, is_foreign, status_of, streams
+from .body import Body, is_complete, is_foreign, status_of, streams, watched
 from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
@@ -48,6 +48,7 @@ class Request:
     quiet = True
     _ledger: Ledger | None = None
     _span: Span | None = None
+    _token: Any = None
 
     def __init__(
         self, rules: Rules, environ: Environ, start_response: StartResponse, start_ns: int
@@ -105,16 +106,28 @@ class Request:
         return of_body(tb) if phase in ("stream", "close") else None, phase
 
     @contained
-    def begin(self) -> Any:
-        """Start the server span where nobody else will; return what `context.detach` takes."""
+    def begin(self) -> None:
+        """Start the server span where nobody else will."""
         if trace.get_current_span().get_span_context().is_valid or stock.excluded(self.environ):
-            return None
+            return
         span = server_span(self.environ, self.start_ns, None)
         if span is None:
-            return None
+            return
         self._span = span
         self.quiet = False
-        return context.attach(trace.set_span_in_context(span, stock.extract(self.environ)))
+        self._token = context.attach(trace.set_span_in_context(span, stock.extract(self.environ)))
+
+    def leave(self, environ: Environ) -> None:
+        """Let go of the environ: the app has returned.
+
+        The two would keep each other, and all that the environ holds, for the garbage collector.
+        """
+        environ.pop(KEY, None)
+        if self.environ is not environ:
+            self.environ.pop(KEY, None)
+        if self._token is not None:
+            context.detach(self._token)
+            self._token = None
 
     def settle(self, escaped: BaseException | None = None) -> None:
         """Take the outcome: nothing that follows changes the response."""
@@ -195,75 +208,60 @@ class Entry:
 def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Be the outermost frame of a request; within one, be a probe."""
     entry: Entry = self._everylayer
+    if KEY in environ:
+        return _within(entry, environ, start_response)
     start_ns = time_ns()
-    if not entry.plain or KEY in environ:
-        try:
-            return _serve(entry, environ, start_response, start_ns)
-        except BaseException as exc:
-            if not entry.stands_in:
-                drop_frame(exc)
-            raise
-    # The first error puts its request here: see `around`.
+    start = start_response
+    request: Request | None = None
+    # Where nothing can hide an error, only an error makes the request: see `around`.
     failed: list[Request] = []
+    if not entry.plain:
+        request = environ[KEY] = Request(entry.rules, environ, start_response, start_ns)
+        start = request.start
+        if entry.rules.starts_span:
+            request.begin()
     try:
-        body = entry.run(environ, start_response)
+        body = entry.run(environ, start)
     except BaseException as exc:
-        request = around()
-        if request is not None:
-            request.see(exc)
-            request.settle(exc)
+        _escaped(exc)
         if not entry.stands_in:
             drop_frame(exc)
         raise
+    finally:
+        if request is not None:
+            request.leave(environ)
     try:
         # A response that Flask put together: nothing of the app's runs any more. Anything else,
         # other names in Werkzeug included, is looked at closely.
         response = body._callbacks[-1].__self__  # type: ignore[attr-defined]
-        if not failed and type(response.response) is list and not response._on_close:
+        quiet = not failed if request is None else request.quiet
+        if quiet and type(response.response) is list and not response._on_close:
             return body
     except (AttributeError, IndexError):
         pass
-    request = failed[0] if failed else Request(entry.rules, environ, start_response, start_ns)
-    request.take_status(status_of(body))
-    return _watched(body, request)
+    if request is None:
+        args = (entry.rules, environ, start_response, start_ns)
+        request = failed[0] if failed else Request(*args)
+        request.take_status(status_of(body))
+    return _passed_on(body, request)
 
 
-def _serve(
-    entry: Entry, environ: Environ, start_response: StartResponse, start_ns: int
-) -> Iterable[bytes]:
-    """Serve a request through layers of the app's, any of which may hide an error."""
-    if KEY in environ:
-        return _within(entry, environ, start_response)
-    request = environ[KEY] = Request(entry.rules, environ, start_response, start_ns)
-    token = request.begin() if entry.rules.starts_span else None
-    try:
-        body = entry.run(environ, request.start)
-    except BaseException as exc:
+def _escaped(exc: BaseException) -> None:
+    request = around()
+    if request is not None:
         request.see(exc)
-        drop_frame(exc)
         request.settle(exc)
-        raise
-    finally:
-        # Left there, the two would keep each other, and all that the environ holds, for the
-        # garbage collector.
-        environ.pop(KEY, None)
-        if request.environ is not environ:
-            request.environ.pop(KEY, None)
-        if token is not None:
-            context.detach(token)
-    return _watched(body, request)
 
 
-def _watched(body: Any, request: Request) -> Iterable[bytes]:
+def _passed_on(body: Any, request: Request) -> Iterable[bytes]:
     """Return `body`, or what stands for it where code of the app's still runs."""
     foreign = is_foreign(body, request.environ)
     # A response that is there shows its span at once, whether or not somebody closes it.
     if foreign or (request.status is not None and not (request.streams or streams(body))):
-        if not request.quiet:
-            request.settle()
+        request.settle()
         if foreign or is_complete(body):
             return body  # type: ignore[no-any-return]
-    return Body(body, request)
+    return watched(body, request)
 
 
 def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -279,19 +277,6 @@ def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> It
 
 
 outermost = __call__
-
-
-def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Run an app within a request whose outermost frame is another's."""
-    request: Request = environ[KEY]
-    request.inner = entry.rules
-    try:
-        return entry.run(environ, start_response)
-    except BaseException as exc:
-        request.see(exc)
-        if not entry.stands_in:
-            drop_frame(exc)
-        raise
 
 
 def of(environ: Environ) -> Request | None:
@@ -314,28 +299,26 @@ def show(exc: BaseException, environ: Environ) -> None:
 def around() -> Request | None:
     """Return the request that the current frame works for, by the frames around it."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        here = frame.f_locals if frame.f_code in _CODES else None
-        if here is None:
-            frame = frame.f_back
-        elif frame.f_code is _OUTERMOST:
-            failed: list[Request] = here["failed"]
-            if not failed:
-                about = here["environ"], here["start_response"], here["start_ns"]
-                failed.append(Request(here["entry"].rules, *about))
-            return failed[0]
-        elif frame.f_code is _SERVE:
-            found: Request | None = here.get("request")
-            return found
-        else:
-            body: Body = here["self"]
-            return body.request
-    return None
+    while frame is not None and frame.f_code not in _CODES:
+        frame = frame.f_back
+    if frame is None:
+        return None
+    here = frame.f_locals
+    if frame.f_code is not _OUTERMOST:
+        body: Body = here["self"]
+        return body.request
+    request: Request | None = here["request"]
+    if request is not None:
+        return request
+    failed: list[Request] = here["failed"]
+    if not failed:
+        about = here["environ"], here["start_response"], here["start_ns"]
+        failed.append(Request(here["entry"].rules, *about))
+    return failed[0]
 
 
 _OUTERMOST = outermost.__code__
-_SERVE = _serve.__code__
-_CODES = frozenset((_OUTERMOST, _SERVE, Body.__iter__.__code__, Body.close.__code__))
+_CODES = frozenset((_OUTERMOST, Body.__iter__.__code__, Body.close.__code__))
 
 
 def _answered() -> BaseException | None:
@@ -345,7 +328,7 @@ def _answered() -> BaseException | None:
     if tb is None:
         return None
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _SERVE:
+    while frame is not None and frame.f_code is not _OUTERMOST:
         if frame is tb.tb_frame:
             return exc
         frame = frame.f_back

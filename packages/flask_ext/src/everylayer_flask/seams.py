@@ -118,7 +118,8 @@ def _session_is_open() -> bool:
 
     Where opening it failed, Flask tries to save none at all, and logs that this fails too.
     """
-    about = vars(flask.globals.request_ctx._get_current_object())
+    proxy: Any = flask.globals.request_ctx
+    about = vars(proxy._get_current_object())
     return about.get("_session", about.get("session")) is not None
 
 

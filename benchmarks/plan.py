@@ -30,12 +30,12 @@ class Plan:
     batch: int = 100
     failing: int = 20
     warm: int = 60
-    rounds: int = 9
+    rounds: int = 7
     happy_rounds: int = 40
-    kind_rounds: int = 24
+    kind_rounds: int = 16
     growth_rounds: int = 12
     all_counts: bool = True
-    slices: int = 4
+    slices: int = 3
     slice_seconds: float = 0.4
     storm: int = 10_000
     instructions: int = 40

@@ -119,7 +119,7 @@ def _release(app: Any, claim: Claim) -> None:
 def look(app: Any) -> Claim:
     """Return whether and how `app` is covered, and remember it."""
     known: Claim | None = app.__dict__.get(KEY)
-    given = next((e.kwargs for e in app.user_middleware if ENTRY in vars(e.cls)), None)
+    given = next((e.kwargs for e in app.user_middleware if _is_ours(e.cls)), None)
     if given is not None:
         settings = resolve(given)
         if known is not None and known.explicit and known.settings == settings:
@@ -198,10 +198,13 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def build_middleware_stack(self: Any) -> Any:
         claim = look(self)
-        ours = claim is not _UNCLAIMED and not claim.building
         entries = self.user_middleware
+        shaped = None
+        if claim is not _UNCLAIMED and not claim.building:
+            shaped = _interleaved(self, claim)
+        ours = shaped is not None
         if ours:
-            self.user_middleware = _interleaved(self, claim)
+            self.user_middleware = shaped
             claim.building = True
         try:
             built = original(self)
@@ -248,7 +251,7 @@ def _look_inside(app: Any, built: Any, claim: Claim) -> None:
 def _adding(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def add_middleware(self: Any, middleware_class: Any, *args: Any, **kwargs: Any) -> None:
-        if ENTRY in getattr(middleware_class, "__dict__", ()):
+        if _is_ours(middleware_class):
             if args:
                 raise TypeError(
                     f"{middleware_class.__name__} takes settings by name, not {args!r:.100}; "
@@ -272,9 +275,10 @@ def _wrap_instance(app: Any, claim: Claim | None = None) -> None:
             claim.undo.append(lambda: setattr(app, "build_middleware_stack", own))
 
 
+@contained
 def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
     """Return the app's own middleware with a probe around each, and without ours."""
-    entries = [entry for entry in app.user_middleware if ENTRY not in vars(entry.cls)]
+    entries = [entry for entry in app.user_middleware if not _is_ours(entry.cls)]
     within = any(starts_span(entry.cls) for entry in entries)
     inside = getattr(app, _INSTRUMENTED, False) and not within
     claim.binds = not (inside or within)
@@ -306,15 +310,24 @@ def _inside_of(entry: Middleware) -> Callable[[Any, Claim], Any]:
     return watching_probe if tasks else probe
 
 
+def _is_ours(cls: Any) -> bool:
+    return ENTRY in getattr(cls, "__dict__", ())
+
+
 def _prober(claim: Claim, index: int | None, make: Callable[[Any, Claim], Any]) -> Any:
     def insert(app: Any) -> Any:
-        if index is None:
-            show_handlers(app, claim)
-        else:
-            claim.layers.add_layer(app, index)
+        _note(app, claim, index)
         return make(app, claim)
 
     return insert
+
+
+@contained
+def _note(made: Any, claim: Claim, index: int | None) -> None:
+    if index is None:
+        show_handlers(made, claim)
+    else:
+        claim.layers.add_layer(made, index)
 
 
 _WRAPPERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from starlette.applications import Starlette
 from starlette.routing import Router
 
+from everylayer.failsafe import contained
+
 from .seams import Claim, binding_probe, probe, starts_span
 
-_MAX_DEPTH = 64
+_MAX_LAYERS = 64
 _APP = ("scope", "receive", "send")
 
 
@@ -47,12 +49,10 @@ def probe_routes(router: Any, claim: Claim) -> list[Any]:
 def probe_within(top: Any, claim: Claim) -> list[Any]:
     """Put a probe before each layer inside `top`; return the innermost apps."""
     ends: list[Any] = []
-    layers = [top]
-    for _ in range(_MAX_DEPTH):
-        if not layers:
-            break
+    layers, seen = [top], {id(top)}
+    while layers and len(seen) < _MAX_LAYERS:
         layer = layers.pop()
-        slots = [] if isinstance(layer, (Starlette, Router)) else list(_slots(layer))
+        slots = [] if isinstance(layer, (Starlette, Router)) else _slots_of(layer) or []
         if slots:
             claim.layers.add_layer(layer, None)
         make = probe
@@ -60,12 +60,25 @@ def probe_within(top: Any, claim: Claim) -> list[Any]:
             make = binding_probe
             claim.starts_inside = True
         for slot in slots:
-            slot.put(make(slot.app, claim))
-            claim.undo.append(functools.partial(slot.put, slot.app))
-            layers.append(slot.app)
+            if id(slot.app) not in seen:
+                seen.add(id(slot.app))
+                _cover(slot, make, claim)
+                layers.append(slot.app)
         if not slots:
             ends.append(layer)
     return ends
+
+
+@contained
+def _cover(slot: Slot, make: Callable[[Any, Claim], Any], claim: Claim) -> None:
+    # A frozen layer refuses: what is inside it is then seen from further out.
+    slot.put(make(slot.app, claim))
+    claim.undo.append(functools.partial(slot.put, slot.app))
+
+
+@contained
+def _slots_of(layer: Any) -> list[Slot]:
+    return list(_slots(layer))
 
 
 def _slots(layer: Any) -> Iterator[Slot]:

@@ -1,0 +1,163 @@
+"""Patches: put in place once, taken back whole, and never the app's problem."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import fastapi
+import pytest
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from asgi_drive import Request, converse
+from asgi_kit import Kit
+from asgi_layers import AnswersLater, Calm, Raiser
+from cases_layers import CALM_ROUTES
+from cases_plain import end, failing_end
+from contract.expect import ESCAPED, HANDLED, check
+from contract.faults import PLAIN
+from contract.telemetry import Telemetry
+from everylayer.failsafe import own_failures
+from everylayer_starlette import EveryLayerMiddleware, patches
+
+OK = Request()
+PATCHED = ("__call__", "add_middleware", "build_middleware_stack")
+
+
+@pytest.fixture
+def unpatched() -> Iterator[None]:
+    patches.remove()
+    yield
+    patches.install()
+
+
+def state() -> list[Any]:
+    return [vars(cls).get(name) for cls in (Starlette, fastapi.FastAPI) for name in PATCHED]
+
+
+def test_removed_whole_and_put_back_once(unpatched: None) -> None:
+    before = state()
+    assert "__init_subclass__" not in vars(Starlette)
+    patches.install()
+    first = state()
+    patches.install()
+    assert state() == first
+    assert first != before
+    patches.remove()
+    assert state() == before
+    assert "__init_subclass__" not in vars(Starlette)
+
+
+def test_a_subclass_made_later_is_patched_and_let_go(unpatched: None) -> None:
+    patches.install()
+
+    class Late(Starlette):
+        def build_middleware_stack(self) -> Any:
+            return super().build_middleware_stack()
+
+    patched = Late.build_middleware_stack
+    patches.remove()
+    assert Late.build_middleware_stack is not patched
+
+
+def test_a_starlette_that_is_unknown_is_said_once_and_covered_from_within(
+    unpatched: None, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    added = Starlette.add_middleware
+    del Starlette.add_middleware
+    try:
+        with caplog.at_level(logging.WARNING, "everylayer"):
+            patches.install()
+        app = Starlette(
+            routes=CALM_ROUTES,
+            middleware=[
+                Middleware(EveryLayerMiddleware),
+                Middleware(AnswersLater, status=200),
+                Middleware(Raiser),
+            ],
+        )
+        assert converse(app, OK).status == 200
+    finally:
+        Starlette.add_middleware = added  # type: ignore[method-assign]
+    assert [record.message for record in caplog.records if "version of Starlette" in record.message]
+    check(telemetry.spans, PLAIN, HANDLED)
+
+
+def test_stock_that_came_before_the_patches(unpatched: None, telemetry: Telemetry) -> None:
+    with Kit().active() as kit:
+        app = fastapi.FastAPI(**kit.telemetry())
+        app.get("/")(calm)
+        FastAPIInstrumentor.instrument_app(app)
+        patches.install()
+        app.add_middleware(Raiser)
+        app.add_middleware(AnswersLater, status=200)
+        app.add_middleware(EveryLayerMiddleware)
+        assert converse(app, OK).status == 200
+    check(telemetry.spans, PLAIN, HANDLED)
+
+
+async def calm() -> Any:
+    return {}
+
+
+class Slotted:
+    """A factory without attributes of its own, which makes a layer that cannot be changed."""
+
+    __slots__ = ()
+
+    def __call__(self, app: Any) -> Any:
+        return Frozen(app)
+
+
+class Frozen(Calm):
+    def __init__(self, app: Any) -> None:
+        object.__setattr__(self, "app", app)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("frozen")
+
+
+def test_layers_that_refuse_to_be_looked_at(telemetry: Telemetry) -> None:
+    app = Starlette(routes=CALM_ROUTES)
+    app.add_middleware(Raiser)
+    app.add_middleware(Slotted())
+    app.add_middleware(functools.partial(Calm))
+    app.add_middleware(EveryLayerMiddleware)
+    assert converse(app, OK).status == 500
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_a_frozen_chain_works_and_is_seen_from_further_out(telemetry: Telemetry) -> None:
+    assert converse(EveryLayerMiddleware(Frozen(end)), OK).status == 200
+    telemetry.clear()
+    converse(EveryLayerMiddleware(Frozen(failing_end)), OK)
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_a_chain_that_bites_its_tail(telemetry: Telemetry) -> None:
+    inner = Calm(failing_end)
+    outer = Calm(inner)
+    inner.parent = outer  # type: ignore[attr-defined]
+    converse(EveryLayerMiddleware(outer), OK)
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_a_bug_of_ours_at_build_time_is_no_bug_of_the_app(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("ours")
+
+    for name in ("show_handlers", "_inside_of"):
+        before = sum(own_failures().values())
+        with monkeypatch.context() as patch:
+            patch.setattr(patches, name, broken)
+            app = Starlette(routes=CALM_ROUTES)
+            app.add_middleware(Calm)
+            app.add_middleware(EveryLayerMiddleware)
+            assert converse(app, OK).status == 200
+        assert sum(own_failures().values()) > before

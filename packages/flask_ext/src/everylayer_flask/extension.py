@@ -11,7 +11,7 @@ from everylayer.failsafe import contained
 from everylayer.settings import ENV_PREFIX, resolve
 from everylayer.wsgi import WSGIApp
 
-from . import patches, probes
+from . import patches, probes, walk
 from .request import Entry, outermost
 from .rules import Rules
 
@@ -85,8 +85,8 @@ class EveryLayerMiddleware:
         if isinstance(app, Flask):
             EveryLayer(app, **settings)
             return
-        path = probes.path_to(app, lambda held: isinstance(held, Flask))
-        places = [probes.Place(app, self._replace), *path[:-1]]
+        path = walk.path_to(app, lambda held: isinstance(held, Flask))
+        places = [walk.Place(app, self._replace), *path[:-1]]
         self._everylayer.rules.know(probes.layers_of(places))
         if path:
             probes.put_around(places)

@@ -26,7 +26,7 @@ from everylayer.failsafe import contained
 from everylayer.settings import Settings
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
 
-from . import probes, request, stock
+from . import probes, request, stock, walk
 from .body import streams, watched
 from .naming import FlaskRules
 from .seams import STATE, seams_of, unlisten
@@ -93,14 +93,15 @@ class Adoption(request.Entry):
 
     @contained
     def _probe(self, outermost: Any) -> None:
-        path = probes.path_to(outermost, self._is_base)
-        places = [probes.Place(outermost, self._set_chain), *path[:-1]]
+        path = walk.path_to(outermost, self._is_base)
+        places = [walk.Place(outermost, self._set_chain), *path[:-1]]
         self.rules.know(probes.layers_of(places))
         self.plain = bool(path) and all(stock.is_stock(place.held) for place in places)
-        self._undo += probes.put_around(places)
+        # What leaves the outermost layer leaves the app, unless its own `__call__` catches it.
+        self._undo += probes.put_around(places[1:] if self.stands_in else places)
         if path:
             # Between stock and the app nobody hides an error.
-            held, put = path[-1]
+            held, put, *_ = path[-1]
             put(self._own if self.plain else self._base)
             self._undo.append(functools.partial(put, held))
 

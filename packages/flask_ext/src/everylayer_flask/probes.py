@@ -1,89 +1,25 @@
-"""The WSGI layers inside `app.wsgi_app`: found along what they hold, each shown what crosses it."""
+"""What shows an error that leaves one WSGI layer, should the layer outside it hide that error."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
+import dis
 import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType, MethodType
-from typing import Any, NamedTuple
-
-from flask import Flask
+from types import CodeType, FunctionType
+from typing import Any
 
 from everylayer.chain import drop_frame
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
 
 from . import request, stock
+from .rules import codes_within
+from .walk import Place
 
 _PROBED = "_everylayer_probed"
-_MAX_OBJECTS = 500
 Undo = Callable[[], object]
-
-
-class Place(NamedTuple):
-    """What a layer holds, and how to make it hold something else."""
-
-    held: Any
-    put: Callable[[Any], object]
-
-
-def path_to(outermost: Any, is_base: Callable[[Any], bool]) -> list[Place]:
-    """Return the way from `outermost` to the app's own function, which comes last; [] if none.
-
-    Only what leads to the app is a layer of it, and nothing else is ever touched.
-    """
-    seen: set[int] = set()
-    trail: list[Place] = []
-
-    def leads(layer: Any) -> bool:
-        if id(layer) in seen or len(seen) >= _MAX_OBJECTS:
-            return False
-        seen.add(id(layer))
-        for place in _held(layer):
-            trail.append(place)
-            if is_base(place.held) or (not isinstance(place.held, Flask) and leads(place.held)):
-                return True
-            trail.pop()
-        return False
-
-    return trail if leads(outermost) else []
-
-
-def _held(layer: Any) -> Iterator[Place]:
-    """Yield the callables that `layer` holds: attributes, closure cells, a partial's arguments."""
-    if isinstance(layer, functools.partial):
-        found = ((arg, _stay) for arg in (layer.func, *layer.args))
-    elif isinstance(layer, FunctionType):
-        cells = (cell for cell in layer.__closure__ or () if _filled(cell))
-        found = ((c.cell_contents, functools.partial(setattr, c, "cell_contents")) for c in cells)
-    else:
-        owner = layer.__self__ if isinstance(layer, MethodType) else layer
-        found = ((v, functools.partial(setattr, owner, name)) for name, v in _attributes(owner))
-    for held, put in found:
-        if callable(held) and not isinstance(held, type):
-            yield Place(held, put)
-
-
-def _stay(layer: Any) -> None:
-    """Leave what cannot be replaced where it is."""
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
-
-
-def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
-    yield from list(getattr(owner, "__dict__", {}).items())
-    for cls in type(owner).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if not name.startswith("__") and hasattr(owner, name):
-                yield name, getattr(owner, name)
 
 
 def put_around(places: Iterable[Place]) -> list[Undo]:
@@ -93,7 +29,7 @@ def put_around(places: Iterable[Place]) -> list[Undo]:
     for place in places:
         # What a probe that an earlier assignment made holds has its probe.
         inside, probed = probed, _PROBED in getattr(place.held, "__dict__", ())
-        if not inside and not probed:
+        if not inside and not probed and not _must_pass(place):
             undo += _put_around(place)
     return undo
 
@@ -119,6 +55,49 @@ def _put_around(place: Place) -> Iterator[Undo]:
             return
     place.put(_probe(layer))
     yield functools.partial(place.put, layer)
+
+
+def _must_pass(place: Place) -> bool:
+    """Tell whether what the holder holds cannot fail unseen: the holder has no means to hide it.
+
+    That is so where its `__call__`, and nothing else of its class, calls it, outside of any `try`
+    or `with`. It spares most layers a frame.
+    """
+    if not place.name:
+        return False
+    cls = type(place.holder)
+    mine = getattr(cls.__call__, "__code__", None)
+    for code in _codes(cls):
+        calls = [step for step in dis.get_instructions(code) if _loads(step, place.name)]
+        if calls and (code is not mine or _catches(code) or not all(map(_is_call, calls))):
+            return False
+    return mine is not None and place.name in mine.co_names
+
+
+def _codes(cls: type) -> Iterator[CodeType]:
+    """Yield the code of all methods of `cls`."""
+    for base in cls.__mro__[:-1]:
+        for member in vars(base).values():
+            function = getattr(member, "__func__", member)
+            if isinstance(function, FunctionType):
+                yield from codes_within(function.__code__)
+
+
+def _loads(step: dis.Instruction, name: str) -> bool:
+    return step.argval == name and step.opname in ("LOAD_ATTR", "LOAD_METHOD")
+
+
+def _is_call(step: dis.Instruction) -> bool:
+    """Tell whether the attribute is loaded to be called, and for nothing else."""
+    if sys.version_info < (3, 12):
+        return step.opname == "LOAD_METHOD"
+    return bool((step.arg or 0) & 1)
+
+
+def _catches(code: CodeType) -> bool:
+    if sys.version_info >= (3, 11):
+        return bool(code.co_exceptiontable)
+    return any(step.opname.startswith("SETUP_") for step in dis.get_instructions(code))
 
 
 def _extensible(cls: type) -> bool:

@@ -61,8 +61,10 @@ class Rules(LayerMap):
             if stock.is_stock(layer):
                 continue
             named = Layer(name_of(layer), "middleware", index)
-            for code in _all_codes(layer):
-                known.setdefault(code, named)
+            # A layer's own `start_response`, say, is the layer.
+            for outer in codes_of(layer):
+                for code in codes_within(outer):
+                    known.setdefault(code, named)
             index += 1
         self.known = known
 
@@ -99,10 +101,9 @@ def frame_name(frame: FrameType) -> str:
     return ".".join(name.split(".<locals>.")[-2:])
 
 
-def _all_codes(layer: Any) -> Iterator[CodeType]:
-    """Yield the code of a layer and of the functions inside it: its `start_response`, say."""
-    pending = list(codes_of(layer))
-    while pending:
-        code = pending.pop()
-        yield code
-        pending += [const for const in code.co_consts if isinstance(const, CodeType)]
+def codes_within(code: CodeType) -> Iterator[CodeType]:
+    """Yield a function's code and that of the functions inside it."""
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from codes_within(const)

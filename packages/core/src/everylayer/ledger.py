@@ -176,6 +176,8 @@ class Ledger:
         """Take a sighting of `exc`; `everylayer.observer.observe` is the door for seams."""
         if not self.settings.enabled or issubclass(type(exc), GeneratorExit):
             return
+        if layer is None and handled is None and not explicit and self._known(exc, tb):
+            return
         self._find_span()
         replaced: Sighting | None = None  # freed after the lock: its frames may hold anything
         with _lock:
@@ -202,6 +204,21 @@ class Ledger:
             guard.shield(exc)
         if not self._open and guard is None:
             self.flush()
+
+    def knows(self, exc: BaseException) -> bool:
+        """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""
+        return self.page is not None and self.page.find(exc) is not None
+
+    def _known(self, exc: BaseException, tb: TracebackType | None) -> bool:
+        """Take a known exception at one more seam, the common case: only its traceback is new."""
+        sighting = self.page.find(exc) if self.page is not None else None
+        if sighting is None or not spans.is_server(self.span):
+            return False
+        guard = spans.guard_of(self.span)
+        if guard is None or guard.ledger is not self:
+            return False
+        sighting.grow(tb or chain.traceback_of(exc))
+        return True
 
     @contained
     def flush(self) -> None:

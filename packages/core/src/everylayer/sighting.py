@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from .layers import Layer, LayerMap
+from .layers import Layer, LayerMap, from_traceback
+
+# Frames between two seams: further down a comparison of both ends is cheaper.
+_NEAR = 12
 
 
 class Sighting:
@@ -15,7 +18,8 @@ class Sighting:
     Attributes:
         exc: the exception itself; dropped with the sighting.
         tb: the longest traceback that any seam saw.
-        layer: where it began, None while no seam could tell.
+        layer: where it began, None while nobody has asked the traceback.
+        layers: names it from the traceback, if the framework's package has a map.
         phase: what that layer was doing.
         time_ns: when the first seam saw it, nanoseconds since the epoch.
         client_status: the 3xx or 4xx status that the framework gives this exception.
@@ -39,6 +43,7 @@ class Sighting:
         "handled",
         "late",
         "layer",
+        "layers",
         "left",
         "phase",
         "tb",
@@ -51,6 +56,7 @@ class Sighting:
         self.tb = tb
         self.time_ns = time_ns
         self.layer: Layer | None = None
+        self.layers: LayerMap | None = None
         self.phase = ""
         self.client_status: int | None = None
         self.handled: bool | None = None
@@ -71,13 +77,42 @@ class Sighting:
         layers: LayerMap | None,
     ) -> None:
         """Take what another seam knows: the longer traceback, and whatever was missing."""
-        if _longer(tb, self.tb):
-            self.tb = tb
-        if self.layer is None:
-            self.layer = layer or (layers.locate(self.tb) if layers is not None else None)
-            self.phase = phase or self.phase
+        if layers is not None:
+            self.layers = layers
+        if layer is not None and self.layer is None:
+            # What the first seam could have told from its traceback goes before a later name.
+            self.layer = self._located() or layer
+        self.phase = self.phase or phase
         if self.client_status is None:
             self.client_status = client_status
+        self.grow(tb)
+
+    def grow(self, tb: TracebackType | None) -> None:
+        """Take `tb` if it is longer, as it is at each seam further out."""
+        known = self.tb
+        if tb is known or tb is None:
+            return
+        # A seam takes its own frame out of the traceback that it passes on.
+        following = known.tb_next if known is not None else None
+        head: TracebackType | None = tb
+        for _ in range(_NEAR):
+            if head is None:
+                break
+            if head is known or head is following:
+                self.tb = tb
+                return
+            head = head.tb_next
+        if _longer(tb, known):
+            self.tb = tb
+
+    def where(self) -> Layer:
+        """Return the layer that it began in, as far as anything tells."""
+        if self.layer is None:
+            self.layer = self._located() or from_traceback(self.tb)
+        return self.layer
+
+    def _located(self) -> Layer | None:
+        return self.layers.locate(self.tb) if self.layers is not None else None
 
 
 def _longer(one: TracebackType | None, other: TracebackType | None) -> bool:

@@ -8,7 +8,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, settings, spans
 from .failsafe import contained
-from .layers import Layer, from_traceback
+from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .settings import Settings
@@ -119,13 +119,9 @@ def worth_a_span(page: Page | None, rules: Settings, response_status: int | None
     """Tell whether anything on `page` would be reported: a plain 404 makes no span."""
     return page is not None and any(
         sighting.explicit
-        or _judge(sighting, _layer_of(sighting), rules, response_status) is not Verdict.IGNORE
+        or _judge(sighting, sighting.where(), rules, response_status) is not Verdict.IGNORE
         for sighting in page.seen
     )
-
-
-def _layer_of(sighting: Sighting) -> Layer:
-    return sighting.layer or from_traceback(sighting.tb)
 
 
 def _judge(
@@ -146,7 +142,7 @@ def _judge(
 def _entry(
     sighting: Sighting, page: Page, rules: Settings, response_status: int | None
 ) -> _Entry | None:
-    layer = _layer_of(sighting)
+    layer = sighting.where()
     verdict = _judge(sighting, layer, rules, response_status)
     if verdict is Verdict.IGNORE and not sighting.explicit:
         return None

@@ -63,8 +63,12 @@ def see(
 ) -> None:
     """Show `exc` to the request's ledger, else to that of the current span."""
     ledger = scope.get(SCOPE_KEY) or _ledger_below()
-    layer = None if ledger is not None else claim.layers.locate(traceback_of(exc))
-    observe(exc, layer, phase, ledger=ledger, client_status=client_status(exc))
+    if ledger is None:
+        layer = claim.layers.locate(traceback_of(exc))
+        observe(exc, layer, phase, client_status=client_status(exc))
+    else:
+        status = None if ledger.knows(exc) else client_status(exc)
+        observe(exc, None, phase, ledger=ledger, client_status=status)
 
 
 def _ledger_below() -> Ledger | None:

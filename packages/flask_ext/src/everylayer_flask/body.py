@@ -37,17 +37,24 @@ def _response(body: Any) -> Any:
 
 
 def streams(body: Any) -> bool:
-    """Tell whether `body` is a response of Flask's that is produced while it is sent."""
+    """Tell whether `body` is a response of Flask's that is produced while it is sent.
+
+    Flask's own error pages are no lists either, but their length is known.
+    """
     response = _response(body)
     if response is None:
         return isinstance(body, Body)
-    return not isinstance(response.response, (list, tuple))
+    return not _is_whole(response) and "Content-Length" not in response.headers
 
 
 def is_complete(body: Any) -> bool:
     """Tell whether `body` is a response of Flask's that runs no more code of the app's."""
     response = _response(body)
-    return response is not None and not (streams(body) or getattr(response, "_on_close", True))
+    return response is not None and _is_whole(response) and not getattr(response, "_on_close", True)
+
+
+def _is_whole(response: Response) -> bool:
+    return isinstance(response.response, (list, tuple))
 
 
 def status_of(body: Any) -> str | None:

@@ -82,15 +82,20 @@ class EveryLayerMiddleware:
 
     @contained
     def _look_inside(self, app: WSGIApp, settings: dict[str, Any]) -> None:
+        rules = self._everylayer.rules
+        place = walk.Place(app, self._replace)
         if isinstance(app, Flask):
-            EveryLayer(app, **settings)
-            return
-        path = walk.path_to(app, lambda held: isinstance(held, Flask))
-        places = [walk.Place(app, self._replace), *path[:-1]]
-        self._everylayer.rules.know(probes.layers_of(places))
-        if path:
-            probes.put_around(places)
-            EveryLayer(path[-1].held, **settings)
+            path = [place]
+        else:
+            path = [place, *walk.path_to(app, lambda held: isinstance(held, Flask))]
+            layers = path[:-1] if len(path) > 1 else path
+            rules.know(probes.layers_of(layers))
+            probes.put_around(layers[1:])
+        inside = path[-1].held
+        if isinstance(inside, Flask):
+            EveryLayer(inside, **settings)
+            adoption = patches.adoption_of(inside)
+            rules.inside = adoption.rules if adoption is not None else None
 
     def _replace(self, app: WSGIApp) -> None:
         self._everylayer.run = app

@@ -108,7 +108,7 @@ class Request:
     @contained
     def begin(self) -> None:
         """Start the server span where nobody else will."""
-        if trace.get_current_span().get_span_context().is_valid or stock.excluded(self.environ):
+        if not self.rules.wants_span() or stock.excluded(self.environ):
             return
         span = server_span(self.environ, self.start_ns, None)
         if span is None:
@@ -146,16 +146,19 @@ class Request:
     def take_status(self, status: str | None) -> None:
         """Take the status of the response, where nobody watched it start."""
         self.status = status
-        if self._ledger is not None and status is not None:
-            self._ledger.responded(int(status[:3]))
+        code = _code(status)
+        if self._ledger is not None and code is not None:
+            self._ledger.responded(code)
 
     @contained
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
-        exc = exc_info[1] if exc_info else _answered() if status >= "5" else None
-        if exc is not None:
-            self.see(exc)
+        code = _code(status)
+        if exc_info or (code is not None and code >= 500):
+            exc = exc_info[1] if exc_info else _answered()
+            if exc is not None:
+                self.see(exc)
         self.take_status(status)
-        if self._span is not None:
+        if self._span is not None and code is not None:
             stock.add_response(self._span, status, headers)
 
     def _open(self) -> Ledger:
@@ -167,8 +170,9 @@ class Request:
             current = trace.get_current_span()
             began = getattr(current, "start_time", None) or 0
             ledger.bind(current, inside=began >= self.start_ns)
-        if self.status is not None:
-            ledger.responded(int(self.status[:3]))
+        code = _code(self.status)
+        if code is not None:
+            ledger.responded(code)
         self._ledger = ledger
         self.quiet = False
         return ledger
@@ -319,6 +323,12 @@ def around() -> Request | None:
 
 _OUTERMOST = outermost.__code__
 _CODES = frozenset((_OUTERMOST, Body.__iter__.__code__, Body.close.__code__))
+
+
+def _code(status: Any) -> int | None:
+    """Return the number in a status line, None for what is no status line."""
+    number = status[:3] if isinstance(status, str) else ""
+    return int(number) if number.isdecimal() and len(number) == 3 else None
 
 
 def _answered() -> BaseException | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from opentelemetry import trace
+
 from everylayer.layers import Layer, LayerMap, codes_of, name_of
 from everylayer.settings import Settings
 
@@ -29,15 +31,23 @@ class Rules(LayerMap):
         settings: the rules in force.
         known: the app's WSGI layers, by the code of their functions.
         starts_span: a server span is wanted, and none of the layers starts one.
+        inside: the rules of the Flask app below plain WSGI layers.
     """
 
-    __slots__ = ("known", "settings", "starts_span")
+    __slots__ = ("inside", "known", "settings", "starts_span")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
         self.known: dict[CodeType, Layer] = {}
+        self.inside: Rules | None = None
         self.starts_span = settings.server_span and settings.enabled
+
+    def wants_span(self) -> bool:
+        """Tell whether the request that comes in has no span, and will get none but ours."""
+        if self.inside is not None and not self.inside.starts_span:
+            return False
+        return self.starts_span and not trace.get_current_span().get_span_context().is_valid
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         return self.place(tb, "")[0]

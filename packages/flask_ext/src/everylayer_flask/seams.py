@@ -18,6 +18,7 @@ import flask
 
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
+from everylayer.observer import observe
 
 from . import request, stock
 from .naming import client_status
@@ -100,6 +101,8 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
 
     @functools.wraps(own)
     def do_teardown_request(app: Any, exc: Any = default) -> None:
+        if app._everylayer.rules.starts_span:
+            _note_route()
         if exc is not None or exc_info()[1] is not None:
             _show_on_its_way(exc_info()[1] if exc is None or exc is default else exc)
         try:
@@ -130,15 +133,30 @@ def _here() -> Request | None:
 
 
 @contained
+def _note_route() -> None:
+    """Keep what a span of our own is named after."""
+    current = _here()
+    if current is not None:
+        _take_route(current)
+
+
+def _take_route(current: Request) -> None:
+    rule = flask.request.url_rule if flask.has_request_context() else None
+    if rule is not None:
+        current.route = rule.rule
+
+
+@contained
 def _show(exc: BaseException, status: int | None = None, *, answered: bool = False) -> None:
     """Show `exc` to the request; Flask has `answered` it with its own `status`."""
     current = _here()
     if current is None:
+        # A context that a test, or a job, has pushed by itself.
+        observe(exc, client_status=status)
         return
     if flask.has_request_context():
-        rule = flask.request.url_rule
         current.environ = flask.request.environ
-        current.route = rule.rule if rule is not None else None
+    _take_route(current)
     # What fails after a 404 is not its doing.
     if not (answered and current.ignores(exc, status)):
         current.see(exc, client_status=status)

@@ -50,15 +50,14 @@ def extract(environ: Environ) -> Context:
 
 
 @functools.cache
-def _excluded_urls() -> ExcludeList:
+def excluded_urls() -> ExcludeList:
+    """Return the patterns of URLs that get no span."""
     return get_excluded_urls("FLASK")
 
 
 def excluded(environ: Environ) -> bool:
     """Tell whether `OTEL_PYTHON_FLASK_EXCLUDED_URLS` leaves this request without a span."""
-    urls = _excluded_urls()
-    # Parsing an empty list of patterns gives one that matches nothing.
-    return urls.url_disabled(_url(environ))
+    return excluded_urls().url_disabled(_url(environ))
 
 
 def _url(environ: Environ) -> str:

@@ -1,0 +1,323 @@
+"""Putting the seams on and taking them off: what stays of them, and what a user can get wrong."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import pytest
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+from contract import drive
+from contract.expect import ESCAPED, LATE, check
+from contract.faults import PLAIN, fault_site
+from contract.telemetry import Telemetry, error_events, server_span
+from everylayer import SettingsError, configure, settings
+from everylayer_flask import EveryLayer, EveryLayerMiddleware, patches
+from flask_layers import (
+    DropsBody,
+    RaisesAfter,
+    RaisesBefore,
+    RecoversLater,
+    SlottedThrough,
+    Through,
+    closure_layer,
+)
+
+
+@pytest.fixture
+def app() -> flask.Flask:
+    made = flask.Flask("shop")
+    made.add_url_rule("/", "home", lambda: fault_site(PLAIN))
+    made.add_url_rule("/ok", "ok", lambda: "ok")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _forget_settings() -> Iterator[None]:
+    yield
+    settings.reset()
+
+
+def serve(app: Any, path: str = "/") -> Any:
+    return drive.run_wsgi(app, drive.environ(path))
+
+
+def test_init_app(app: flask.Flask, telemetry: Telemetry) -> None:
+    extension = EveryLayer()
+    extension.init_app(app)
+    assert app.extensions["everylayer"] is extension
+    assert serve(app).status == 500
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_one_extension_for_two_apps(telemetry: Telemetry) -> None:
+    extension = EveryLayer()
+    for name in ("one", "two"):
+        app = flask.Flask(name)
+        extension.init_app(app)
+        app.before_request(lambda: fault_site(PLAIN))
+        telemetry.clear()
+        serve(app)
+        check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_the_app_stays_what_it_was(app: flask.Flask) -> None:
+    cls = type(app)
+    EveryLayer(app)
+    EveryLayer(app)
+    assert isinstance(app, cls)
+    assert type(app).__name__ == "Flask"
+    assert type(app).__qualname__ == cls.__qualname__
+    assert type(app).__module__ == cls.__module__
+    assert type(app).__mro__[1] is cls
+    assert app.handle_exception.func is not None  # type: ignore[attr-defined]
+    assert type(app).handle_exception is cls.handle_exception
+    assert copy.copy(app).name == "shop"
+
+
+def test_a_subclass_keeps_its_ways(telemetry: Telemetry) -> None:
+    seen = []
+
+    class Shop(flask.Flask):
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            seen.append("call")
+            return super().__call__(environ, start_response)
+
+        def wsgi_app(self, environ: Any, start_response: Any) -> Any:
+            seen.append("wsgi_app")
+            return super().wsgi_app(environ, start_response)
+
+        def handle_user_exception(self, e: Exception) -> Any:
+            seen.append("handle_user_exception")
+            return super().handle_user_exception(e)
+
+    app = Shop("shop")
+    app.before_request(lambda: fault_site(PLAIN))
+    EveryLayer(app)
+    assert type(app).__name__ == "Shop"
+    serve(app)
+    assert seen == ["call", "wsgi_app", "handle_user_exception"]
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_layers_stay_the_objects_that_they_are(app: flask.Flask) -> None:
+    inner = SlottedThrough(app.wsgi_app)
+    middle = Through(inner)
+    app.wsgi_app = middle
+    EveryLayer(app)
+    outer = Through(app.wsgi_app)
+    app.wsgi_app = outer
+    assert app.wsgi_app is outer
+    assert outer.app is middle
+    assert middle.app is inner
+    assert isinstance(inner, SlottedThrough)
+    assert type(inner).__name__ == "SlottedThrough"
+    assert serve(app, "/ok").body == b"ok"
+
+
+def test_nothing_is_left_after_release(app: flask.Flask, telemetry: Telemetry) -> None:
+    before = dict(vars(app))
+    cls, own = type(app), app.wsgi_app
+    EveryLayer(app)
+    serve(app)
+    patches.release(app)
+    patches.release(app)
+    assert type(app) is cls
+    assert app.wsgi_app == own
+    app.extensions.pop("everylayer")
+    assert {k: v for k, v in vars(app).items() if k not in ("logger", "_got_first_request")} == {
+        k: v for k, v in before.items() if k not in ("logger", "_got_first_request")
+    }
+    assert app.logger.filters == []
+    telemetry.clear()
+    assert serve(app).status == 500
+    assert telemetry.spans == ()
+
+
+def test_layers_are_put_back_too(app: flask.Flask, telemetry: Telemetry) -> None:
+    own = app.wsgi_app
+    inner = Through(own)
+    function = closure_layer(inner, PLAIN)
+    outer = RecoversLater(function, "200 OK")
+    app.wsgi_app = outer
+    EveryLayer(app)
+    assert outer.app is not function
+    patches.release(app)
+    assert app.wsgi_app is outer
+    assert outer.app is function
+    assert inner.app == own
+    assert [type(layer) for layer in (outer, inner)] == [RecoversLater, Through]
+    assert serve(app).status == 200
+    assert telemetry.spans == ()
+
+
+def test_a_layer_given_the_app_before_release_still_works(app: flask.Flask) -> None:
+    EveryLayer(app)
+    outer = Through(app.wsgi_app)
+    patches.release(app)
+    assert serve(outer, "/ok").body == b"ok"
+
+
+def test_taking_layers_off(app: flask.Flask) -> None:
+    EveryLayer(app)
+    bare = app.wsgi_app
+    app.wsgi_app = Through(app.wsgi_app)
+    del app.wsgi_app
+    assert app.wsgi_app is bare
+    with pytest.raises(AttributeError):
+        del app.wsgi_app
+    with pytest.raises(AttributeError):
+        del app.handle_exception
+    app.handle_exception = lambda error: "mine"  # type: ignore[method-assign]
+    del app.handle_exception
+    assert serve(app).status == 500
+
+
+def test_stock_may_come_and_go_in_any_order(app: flask.Flask, telemetry: Telemetry) -> None:
+    stock = FlaskInstrumentor()
+    EveryLayer(app)
+    stock.instrument_app(app)
+    serve(app)
+    check(telemetry.spans, PLAIN, ESCAPED)
+    telemetry.clear()
+    app._got_first_request = False
+    stock.uninstrument_app(app)
+    serve(app)
+    check(telemetry.spans, PLAIN, ESCAPED)
+    assert server_span(telemetry.spans).instrumentation_scope.name == "everylayer"  # type: ignore[union-attr]
+    telemetry.clear()
+    app._got_first_request = False
+    stock.instrument_app(app)
+    patches.release(app)
+    stock.uninstrument_app(app)
+    serve(app)
+    assert telemetry.spans == ()
+
+
+def test_layers_around_the_app_object(app: flask.Flask, telemetry: Telemetry) -> None:
+    for layer, expected in ((RaisesBefore, ESCAPED), (RaisesAfter, LATE), (DropsBody, LATE)):
+        telemetry.clear()
+        other = flask.Flask("other")
+        other.add_url_rule("/", "home", lambda: "fine")
+        FlaskInstrumentor().instrument_app(other)
+        served = EveryLayerMiddleware(Through(layer(other, PLAIN)))
+        assert serve(served).raised is not None
+        check(telemetry.spans, PLAIN, expected)
+
+
+def test_a_view_below_layers_around_the_app_object(app: flask.Flask, telemetry: Telemetry) -> None:
+    serve(EveryLayerMiddleware(Through(app)))
+    check(telemetry.spans, PLAIN, ESCAPED)
+    (event,) = error_events(telemetry.spans)
+    assert (event.event.attributes or {})["everylayer.layer.kind"] == "view"
+
+
+def test_plain_wsgi(telemetry: Telemetry) -> None:
+    def plain(environ: Any, start_response: Any) -> Any:
+        fault_site(PLAIN)
+
+    serve(EveryLayerMiddleware(Through(plain)))
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_the_middleware_around_an_app_that_has_the_extension(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    EveryLayer(app)
+    serve(EveryLayerMiddleware(app))
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_an_app_function_served_without_its_app(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app)
+    serve(Through(app.wsgi_app))
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("shop", "builtins.str"),
+        (42, "builtins.int"),
+        (flask.Flask, "create the app first"),
+        (lambda environ, start_response: [], "EveryLayerMiddleware"),
+        (dict, "class builtins.dict"),
+    ],
+)
+def test_what_is_no_flask_app(given: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=r"EveryLayer works on a Flask app") as caught:
+        EveryLayer(given)
+    assert words in str(caught.value)
+
+
+def test_init_app_without_an_app() -> None:
+    with pytest.raises(TypeError, match="it got None"):
+        EveryLayer().init_app(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a callable"):
+        EveryLayerMiddleware(None)  # type: ignore[arg-type]
+
+
+def test_a_bad_setting_is_named_at_start_up(app: flask.Flask) -> None:
+    with pytest.raises(SettingsError, match=r"max_evnets.*max_events"):
+        EveryLayer(app, max_evnets=3)
+    with pytest.raises(SettingsError, match="max_events"):
+        EveryLayer(max_events="three")
+    app.config["EVERYLAYER_MAX_EVENTS"] = 0
+    with pytest.raises(SettingsError, match="max_events"):
+        EveryLayer(app)
+    assert type(app) is flask.Flask
+
+
+def test_arguments_over_config_over_configure_over_environment(
+    app: flask.Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_force() -> Any:
+        found = patches.adoption_of(app)
+        assert found is not None
+        return found.rules.settings
+
+    monkeypatch.setenv("EVERYLAYER_MAX_EVENTS", "2")
+    EveryLayer(app)
+    assert in_force().max_events == 2
+    configure(max_events=3)
+    EveryLayer(app)
+    assert in_force().max_events == 3
+    app.config["EVERYLAYER_MAX_EVENTS"] = 4
+    EveryLayer(app)
+    assert in_force().max_events == 4
+    EveryLayer(app, max_events=5)
+    assert in_force().max_events == 5
+
+
+def test_switched_off(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app)
+    EveryLayer(app, enabled=False)
+    assert type(app) is flask.Flask
+    served = EveryLayerMiddleware(app, enabled=False)
+    assert serve(served).status == 500
+    assert telemetry.spans == ()
+
+
+def test_a_class_that_does_not_fit_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Closed(flask.Flask):
+        def __init_subclass__(cls) -> None:
+            raise TypeError("no subclasses, please")
+
+    app = Closed("shop")
+    with caplog.at_level(logging.WARNING):
+        EveryLayer(app)
+    assert type(app) is Closed
+    (record,) = caplog.records
+    assert "'shop'" in record.getMessage()
+    assert "no subclasses, please" in record.getMessage()
+    assert "EveryLayerMiddleware" in record.getMessage()
+
+
+def test_ignored_and_expected_errors(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app, ignored=["builtins.ValueError", "ValueError"])
+    serve(app)
+    assert error_events(telemetry.spans) == []

@@ -6,7 +6,7 @@ from asgi_cases import CASES
 from asgi_drive import converse
 from asgi_kit import AROUND, BARE, INSIDE, SETUPS, Kit
 from contract.telemetry import Telemetry
-from test_corpus import found
+from test_starlette_corpus import found
 
 
 def test_stock_instrumentation_loses_most(telemetry: Telemetry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 import fastapi
@@ -21,6 +22,8 @@ from contract.drive import run_asgi, scope
 from contract.telemetry import Telemetry, late_spans, server_span, tree
 from everylayer_starlette import EveryLayerMiddleware
 
+# Older versions do not tell which route was taken.
+ROUTE_IS_KNOWN = 'scope["route"]' in inspect.getsource(starlette.routing)
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -59,9 +62,10 @@ def app(**settings: Any) -> Starlette:
 def test_a_clean_request_has_one_and_its_own_spans_are_children(telemetry: Telemetry) -> None:
     run_asgi(app(), scope("/items/7", [("traceparent", PARENT)]))
     span = server_span(telemetry.spans)
-    assert span.name == "GET /items/{item}"
     assert span.attributes is not None
-    assert span.attributes["http.route"] == "/items/{item}"
+    if ROUTE_IS_KNOWN:
+        assert span.name == "GET /items/{item}"
+        assert span.attributes["http.route"] == "/items/{item}"
     assert span.attributes["http.status_code"] == 200
     assert format(span.context.trace_id, "032x") == PARENT[3:35]
     assert span.status.status_code is StatusCode.UNSET
@@ -70,6 +74,7 @@ def test_a_clean_request_has_one_and_its_own_spans_are_children(telemetry: Telem
     assert work.parent.span_id == span.context.span_id
 
 
+@pytest.mark.skipif(not ROUTE_IS_KNOWN, reason="this Starlette does not tell the route")
 def test_a_mounted_route_is_named_with_its_mount(telemetry: Telemetry) -> None:
     run_asgi(app(), scope("/inner/items/7"))
     assert server_span(telemetry.spans).name == "GET /inner/items/{item}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import fastapi
 import pytest
+import starlette.routing
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import StatusCode

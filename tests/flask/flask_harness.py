@@ -159,7 +159,7 @@ def wrong(case: Case, telemetry: Telemetry, *, stock: bool, ours: bool = True) -
         return [f"unwanted span {span.name}" for span in spans]
     found = problems(spans, case.fault, expected, ours=ours)
     if found and stock and case.either:
-        found = problems(spans, case.fault, replace(expected, late=True), ours=ours)
+        found = problems(spans, case.fault, replace(expected, late=not expected.late), ours=ours)
     if case.fault.hostile:
         # It breaks what Flask does with it too, and those errors are there to be seen.
         found = [problem for problem in found if not problem.startswith("other events")]

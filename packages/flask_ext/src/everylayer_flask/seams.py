@@ -103,8 +103,10 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
     def do_teardown_request(app: Any, exc: Any = default) -> None:
         if app._everylayer.rules.starts_span:
             _note_route()
-        if exc is not None or exc_info()[1] is not None:
-            _show_on_its_way(exc_info()[1] if exc is None or exc is default else exc)
+        if exc is not None and exc is not default:
+            _show(exc)
+        elif exc_info()[1] is not None:
+            _show_on_its_way(exc_info()[1])
         try:
             own(app, exc)
         except BaseException as error:

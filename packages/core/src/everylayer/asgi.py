@@ -6,10 +6,10 @@ Source: asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from .asgi_span import OwnSpan, begin, server_span
+from .asgi_types import ASGIApp, Message, Receive, Scope, Send
 from .chain import drop_frame, traceback_of
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -17,11 +17,6 @@ from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 ClientStatus = Callable[[BaseException], "int | None"]
 
 SCOPE_KEY = "everylayer"

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from . import spans
+from .asgi_types import Message, Scope, Send
 from .failsafe import contained
 from .ledger import Ledger
 from .policy import is_departure
 from .text import clean
-
-if TYPE_CHECKING:
-    from .asgi import Message, Scope, Send
 
 
 class OwnSpan:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def is_foreign(body: Any, environ: Environ) -> bool:
     """Tell whether `body` must stay the object that it is, and runs no code of the app's."""
-    return body is None or isinstance(body, (list, tuple)) or is_file(body, environ)
+    return body is None or issubclass(type(body), (list, tuple)) or is_file(body, environ)
 
 
 def watched(body: Any, request: Request, *, outermost: bool = True) -> Body:

@@ -13,6 +13,7 @@ from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
+from werkzeug.wsgi import ClosingIterator
 
 from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
@@ -129,6 +130,7 @@ class Request:
             context.detach(self._token)
             self._token = None
 
+    @contained
     def settle(self, escaped: BaseException | None = None) -> None:
         """Take the outcome: nothing that follows changes the response."""
         span = None if spans.ended(self._span) else self._span
@@ -234,22 +236,25 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
     finally:
         if request is not None:
             request.leave(environ)
-    try:
-        # A response that Flask put together: nothing of the app's runs any more. Anything else,
+    if type(body) is ClosingIterator:
+        # A response that Flask put together, and nothing of the app's runs any more? Anything else,
         # other names in Werkzeug included, is looked at closely.
-        response = body._callbacks[-1].__self__  # type: ignore[attr-defined]
-        quiet = not failed if request is None else request.quiet
-        if quiet and type(response.response) is list and not response._on_close:
-            return body
-    except (AttributeError, IndexError):
-        pass
+        try:
+            response = body._callbacks[-1].__self__  # type: ignore[attr-defined]
+            quiet = not failed if request is None else request.quiet
+            if quiet and type(response.response) is list and not response._on_close:
+                return body
+        except (AttributeError, IndexError):
+            pass
     if request is None:
         args = (entry.rules, environ, start_response, start_ns)
         request = failed[0] if failed else Request(*args)
         request.take_status(status_of(body))
-    return _passed_on(body, request)
+    stand_in = _stand_in(body, request)
+    return body if stand_in is None else stand_in
 
 
+@contained
 def _escaped(exc: BaseException) -> None:
     request = around()
     if request is not None:
@@ -257,14 +262,15 @@ def _escaped(exc: BaseException) -> None:
         request.settle(exc)
 
 
-def _passed_on(body: Any, request: Request) -> Iterable[bytes]:
-    """Return `body`, or what stands for it where code of the app's still runs."""
+@contained
+def _stand_in(body: Any, request: Request) -> Body | None:
+    """Return what stands for `body`, None where no code of the app's runs any more."""
     foreign = is_foreign(body, request.environ)
     # A response that is there shows its span at once, whether or not somebody closes it.
     if foreign or (request.status is not None and not (request.streams or streams(body))):
         request.settle()
         if foreign or is_complete(body):
-            return body  # type: ignore[no-any-return]
+            return None
     return watched(body, request)
 
 
@@ -293,6 +299,7 @@ def of(environ: Environ) -> Request | None:
     return request if isinstance(request, Request) else around()
 
 
+@contained
 def show(exc: BaseException, environ: Environ) -> None:
     """Show `exc` to the request that `environ` belongs to, if there is one."""
     request = of(environ)

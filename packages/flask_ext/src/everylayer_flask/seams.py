@@ -42,9 +42,8 @@ class Choke:
     def __get__(self, app: Any, cls: Any = None) -> Any:
         if app is None:
             return self._own
-        if self._name == "handle_exception":
-            listen(app)
-        return functools.partial(_choked, vars(app).get(self._name) or MethodType(self._own, app))
+        method = vars(app).get(self._name) or MethodType(self._own, app)
+        return functools.partial(_choked, app, method)
 
     def __set__(self, app: Any, value: Any) -> None:
         vars(app)[self._name] = value
@@ -54,14 +53,13 @@ class Choke:
             raise AttributeError(self._name)
 
 
-def _choked(method: Callable[..., Any], *args: Any) -> Any:
-    # The exception comes last in every version of Flask.
-    exc = args[-1]
+def _choked(app: flask.Flask, method: Callable[..., Any], exc: Any) -> Any:
+    _listen(app)
     status = client_status(exc)
     if status is None:
         _show(exc)
     try:
-        answer = method(*args)
+        answer = method(exc)
     except BaseException as error:
         if status is not None:
             _show(exc, status)
@@ -192,17 +190,16 @@ _SWALLOWED = Swallowed()
 
 
 @contained
-def listen(app: flask.Flask) -> None:
+def _listen(app: flask.Flask) -> None:
     """Listen to what Flask logs about its own error handling, from the first error on."""
-    if _SWALLOWED not in app.logger.filters:
-        app.logger.addFilter(_SWALLOWED)
+    # The logger that `app.logger` is, or will be: asking the app for it would set it up.
+    logging.getLogger(app.name).addFilter(_SWALLOWED)
 
 
 @contained
 def unlisten(app: flask.Flask) -> None:
-    """Undo `listen`."""
-    if "logger" in vars(app):
-        app.logger.removeFilter(_SWALLOWED)
+    """Undo that."""
+    logging.getLogger(app.name).removeFilter(_SWALLOWED)
 
 
 @contained

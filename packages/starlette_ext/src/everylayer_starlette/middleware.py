@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from everylayer.asgi import ASGIApp, Seam
+from everylayer.asgi import Seam
+from everylayer.asgi_types import ASGIApp
 from everylayer.settings import resolve
 
 from . import patches

@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette._utils import is_async_callable
 
-from everylayer.asgi import SCOPE_KEY, ASGIApp, Receive, Scope, Seam, Send, watch_send
+from everylayer.asgi import SCOPE_KEY, Seam, watch_send
+from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger

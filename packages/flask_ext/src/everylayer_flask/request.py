@@ -229,9 +229,7 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
     try:
         body = entry.run(environ, start)
     except BaseException as exc:
-        _escaped(exc)
-        if not entry.stands_in:
-            drop_frame(exc)
+        _escaped(exc, entry)
         raise
     finally:
         if request is not None:
@@ -255,11 +253,13 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
 
 
 @contained
-def _escaped(exc: BaseException) -> None:
+def _escaped(exc: BaseException, entry: Entry) -> None:
     request = around()
     if request is not None:
         request.see(exc)
         request.settle(exc)
+    if not entry.stands_in:
+        drop_frame(exc)
 
 
 @contained

@@ -81,7 +81,9 @@ class Request:
         span = self.environ.get(stock.SPAN)
         if span is not None:
             ledger.bind(span, inside=True)
-        layer, phase = self._place(exc, phase)
+        # Most errors pass several seams; the first one has found out where they come from.
+        known = any(seen is exc for seen in ledger.exceptions())
+        layer, phase = (None, "") if known else self._place(exc, phase)
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
 
     def ignores(self, exc: BaseException, status: int | None) -> bool:

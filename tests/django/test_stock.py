@@ -10,7 +10,6 @@ from contract.telemetry import Telemetry
 from djangoapp.cases import CASES, Case
 from djangoapp.serve import run
 
-
 # An exception that lies about its class breaks stock, asgiref's threads and the test runner alike.
 TRIED = [case for case in CASES if not case.fault.hostile]
 

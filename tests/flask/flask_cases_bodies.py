@@ -16,6 +16,9 @@ from flask_case import CASES
 from flask_cases_hooks import view_named_home
 from flask_layers import FallsBack, Through
 
+STREAM = replace(ESCAPED, layer="parts", kind="view", phase="stream")
+LATE_STREAM = replace(STREAM, late=True)
+
 
 def parts(fault: Fault, first: int = 1) -> Iterator[str]:
     """Yield text, then raise."""
@@ -24,7 +27,7 @@ def parts(fault: Fault, first: int = 1) -> Iterator[str]:
     fault_site(fault)
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/stream")
+@CASES.add(STREAM, with_stock=LATE_STREAM, path="/stream")
 def stream(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/stream", "stream", lambda: parts(fault, 2))
 
@@ -32,23 +35,23 @@ def stream(app: Flask, fault: Fault) -> None:
 CASES.vary(BASE, of="stream")
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/stream")
+@CASES.add(STREAM, with_stock=LATE_STREAM, path="/stream")
 def stream_at_once(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/stream", "stream", lambda: parts(fault, 0))
 
 
 # Before Flask 3.1, the context of such a stream, and so stock's span, lives as long as it.
-@CASES.add(ESCAPED, with_stock=LATE, either=True, path="/stream")
+@CASES.add(STREAM, with_stock=LATE_STREAM, either=True, path="/stream")
 def stream_in_context(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/stream", "stream", lambda: flask.Response(stream_with_context(parts(fault))))
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/stream", config={"TESTING": True})
+@CASES.add(STREAM, with_stock=LATE_STREAM, path="/stream", config={"TESTING": True})
 def stream_testing(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/stream", "stream", lambda: parts(fault))
 
 
-@CASES.add(ESCAPED, with_stock=LATE, path="/stream")
+@CASES.add(STREAM, with_stock=LATE_STREAM, path="/stream")
 def stream_under_layers(app: Flask, fault: Fault) -> None:
     app.add_url_rule("/stream", "stream", lambda: parts(fault))
     app.wsgi_app = Through(Through(app.wsgi_app))
@@ -63,7 +66,7 @@ def stream_template(app: Flask, fault: Fault) -> None:
     )
 
 
-@CASES.add(LATE, path="/close")
+@CASES.add(replace(LATE, kind="hook", phase="close"), path="/close")
 def call_on_close(app: Flask, fault: Fault) -> None:
     def closing() -> flask.Response:
         response = flask.Response("fine")

@@ -106,7 +106,7 @@ class Request:
             found = (None, phase) if rules is None else rules.place(tb, phase)
             if found[0] is not None:
                 return found
-        return of_body(tb) if phase in ("stream", "close") else None, phase
+        return of_body(tb, phase) if phase in ("stream", "close") else None, phase
 
     @contained
     def begin(self) -> None:

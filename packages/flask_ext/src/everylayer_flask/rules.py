@@ -79,14 +79,17 @@ class Rules(LayerMap):
         self.known = known
 
 
-def of_body(tb: TracebackType | None) -> Layer | None:
-    """Name what produces, or closes, a response body: the outermost function of the app's."""
+def of_body(tb: TracebackType | None, phase: str) -> Layer | None:
+    """Name what produces, or closes, a response body: the outermost function of the app's.
+
+    Below Flask or Werkzeug it is a view's, or what was to be called on close.
+    """
     kind = "middleware"
     while tb is not None:
         if not is_plumbing(tb.tb_frame):
             return Layer(frame_name(tb.tb_frame), kind)
-        if module_of(tb.tb_frame) == "werkzeug":
-            kind = "hook"
+        if module_of(tb.tb_frame) in ("flask", "werkzeug"):
+            kind = "hook" if phase == "close" else "view"
         tb = tb.tb_next
     return None
 

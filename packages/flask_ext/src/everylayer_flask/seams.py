@@ -102,7 +102,8 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
         if app._everylayer.rules.starts_span:
             _note_route()
         if exc is not None and exc is not default:
-            _show(exc)
+            # Of this request, or of a stream that outlives it and keeps its context.
+            _show(exc, phase="stream")
         elif exc_info()[1] is not None:
             _show_on_its_way(exc_info()[1])
         try:
@@ -147,7 +148,9 @@ def _take_route(current: Request) -> None:
 
 
 @contained
-def _show(exc: BaseException, status: int | None = None, *, answered: bool = False) -> None:
+def _show(
+    exc: BaseException, status: int | None = None, *, phase: str = "call", answered: bool = False
+) -> None:
     """Show `exc` to the request; Flask has `answered` it with its own `status`."""
     current = _here()
     if current is None:
@@ -159,7 +162,7 @@ def _show(exc: BaseException, status: int | None = None, *, answered: bool = Fal
     _take_route(current)
     # What fails after a 404 is not its doing.
     if not (answered and current.ignores(exc, status)):
-        current.see(exc, client_status=status)
+        current.see(exc, phase, client_status=status)
 
 
 @contained

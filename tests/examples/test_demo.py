@@ -27,6 +27,8 @@ def start(examples: Path, mark: str, *shops: str) -> subprocess.Popen[str]:
         text=True,
         # As a shell does: Ctrl-C reaches this group.
         start_new_session=True,
+        # A shell that started the suite in the background may ignore SIGINT, and so would it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import get_current
 from opentelemetry.trace import StatusCode
 
 import everylayer
@@ -73,7 +74,7 @@ def test_a_clean_request_still_knows_its_span_when_an_error_comes_later(
 ) -> None:
     ledger = Ledger(everylayer.Settings())
     with tracer.start_as_current_span("GET /", kind=trace.SpanKind.SERVER):
-        ledger.enter()
+        ledger.around = get_current()
         ledger.responded(200)
         ledger.close()
     observe(caught(ValueError("x")), GATE, ledger=ledger)

@@ -5,12 +5,14 @@ Source: asgi.readthedocs.io/en/latest/specs/www.html
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
+from time import time_ns
+
+from opentelemetry.context import get_current
 
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .chain import drop_frame, traceback_of
+from .chain import drop_frame, in_flight, traceback_of
 from .failsafe import contained
 from .layers import Layer, LayerMap
 from .ledger import Ledger
@@ -106,22 +108,18 @@ class Seam:
                 drop_frame(exc)
                 raise
             return
-        ledger = Ledger(self.settings, self.layers)
-        ledger.enter()
+        ledger = Exchange(self.settings, self.layers, send, self.client_status, self.layer)
+        ledger.around = get_current()
         scope[SCOPE_KEY] = ledger
-        escaped: BaseException | None = None
-        out = watch_send(send, ledger, self.layer, self.client_status)
-        own = begin(scope, out, ledger, self.alone)
+        own = begin(scope, ledger.send, ledger, self.alone)
         try:
-            await self.app(scope, receive, out if own is None else own.send)
+            await self.app(scope, receive, ledger.send if own is None else own.send)
         except BaseException as exc:
             see(exc, scope, self.layer, self.client_status)
             drop_frame(exc)
-            escaped = exc
+            close(ledger, scope, exc, own)
             raise
-        finally:
-            close(ledger, scope, escaped, own)
-            del escaped
+        close(ledger, scope, None, own)
 
     def alone(self) -> bool:
         """Tell whether nothing inside starts a server span: a neutral seam cannot know."""
@@ -145,66 +143,94 @@ def see(
     )
 
 
-def watch_send(
-    send: Send,
-    ledger: Ledger,
-    layer: Layer | None = None,
-    client_status: ClientStatus = no_client_status,
-    *,
-    outermost: bool = True,
-) -> Send:
-    """Return `send`, which tells `ledger` of the response's start and of what it hides.
+class Exchange(Ledger):
+    """The ledger of an ASGI request, whose `send` sees the response on its way out.
+
+    One object, made for each request, for what would else be two.
 
     Args:
-        send: the server's, or the outer layer's.
-        ledger: the request's.
-        layer: who gets the blame where the traceback names nobody.
+        settings: the rules in force.
+        layers: names layers from tracebacks.
+        send: the server's.
         client_status: status that the framework gives an exception.
-        outermost: what passes here is the final response.
+        layer: who gets the blame where the traceback names nobody.
     """
-    return _Watch(send, ledger, layer, client_status, outermost).passed
-
-
-class _Watch:
-    """One response on its way out. A bound method costs a third of a closure, once a request."""
-
-    __slots__ = ("before", "client_status", "layer", "ledger", "outermost", "send")
 
     def __init__(
         self,
+        settings: Settings,
+        layers: LayerMap | None,
         send: Send,
-        ledger: Ledger,
-        layer: Layer | None,
         client_status: ClientStatus,
-        outermost: bool,
+        layer: Layer | None,
     ) -> None:
-        self.send = send
-        self.ledger = ledger
-        self.layer = layer
-        self.client_status = client_status
-        self.outermost = outermost
-        self.before = sys.exc_info()[1]
+        # As `Ledger` does it: its call would cost as much as all of this.
+        self.settings = settings
+        self.layers = layers
+        self.start_ns = time_ns()
+        self._send = send
+        self._client_status = client_status
+        self._layer = layer
+        # What the caller handles is alive until the request is over: its id tells it apart.
+        before = in_flight()
+        self._before = None if before is None else id(before)
 
     # No coroutine of its own: half the cost, and no frame in what the server raises.
-    def passed(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass `message` on; the response's first one tells its status, and what that hides."""
         try:
-            implied = _STATUSES.get(message["type"])
+            starts = message["type"] in _STATUSES
         except (KeyError, TypeError):
-            implied = None  # The server will refuse it, in its own words.
-        if implied is not None:
-            status = message.get("status")
-            self._started(status if isinstance(status, int) else implied)
-        return self.send(message)
+            starts = False  # The server will refuse it, in its own words.
+        if starts:
+            self._starting(message)
+        return self._send(message)
 
-    def _started(self, status: int) -> None:
-        ledger = self.ledger
-        exc = sys.exc_info()[1]
-        if exc is not None and exc is not self.before:
-            _see_hidden(exc, status, ledger, self.layer, self.client_status)
-            if self.outermost and ledger.status is None and status < 500:
-                ledger.answered(exc, status)
-        if self.outermost and ledger.status is None:
-            ledger.responded(status)
+    def _starting(self, message: Message) -> None:
+        status = _status_in(message)
+        exc = in_flight()
+        if exc is not None and id(exc) != self._before:
+            _see_hidden(exc, status, self, self._layer, self._client_status)
+            if self.status is None and status < 500:
+                self.answered(exc, status)
+        if self.status is None:
+            self.status = status
+            if self.page is not None:
+                self.responded(status)
+
+
+def watch_send(send: Send, ledger: Ledger, client_status: ClientStatus) -> Send:
+    """Return `send`, which shows `ledger` what the start of a response hides.
+
+    Args:
+        send: the next one outwards, past which the response may still change.
+        ledger: the request's.
+        client_status: status that the framework gives an exception.
+    """
+    handled = in_flight()
+    before = None if handled is None else id(handled)
+    del handled
+
+    def watched(message: Message) -> Awaitable[None]:
+        exc = in_flight()
+        if exc is not None and id(exc) != before:
+            _see_behind(exc, message, ledger, client_status)
+        return send(message)
+
+    return watched
+
+
+@contained
+def _see_behind(
+    exc: BaseException, message: Message, ledger: Ledger, client_status: ClientStatus
+) -> None:
+    if message.get("type") in _STATUSES:
+        _see_hidden(exc, _status_in(message), ledger, None, client_status)
+
+
+def _status_in(message: Message) -> int:
+    status = message.get("status")
+    return status if isinstance(status, int) else _STATUSES[message["type"]]
 
 
 @contained

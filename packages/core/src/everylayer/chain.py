@@ -18,8 +18,13 @@ _set_traceback: Any = BaseException.__dict__["__traceback__"].__set__
 if sys.version_info >= (3, 11):
     _group: tuple[type[BaseException], ...] = (BaseExceptionGroup,)
     _members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
+    in_flight = sys.exception
 else:
     _group = ()
+
+    def in_flight() -> BaseException | None:
+        """Return the exception that is being handled."""
+        return sys.exc_info()[1]
 
     def _members(exc: BaseException) -> tuple[BaseException, ...]:
         return ()

@@ -105,20 +105,23 @@ class LayerMap:
     __slots__ = ("_by_code",)
 
     def __init__(self) -> None:
-        self._by_code: dict[CodeType, Layer] = {}
+        # By identity, which holding the code keeps: hashing one walks through its bytecode.
+        self._by_code: dict[int, tuple[CodeType, Layer]] = {}
 
     def add(self, layer: Layer, codes: Iterable[CodeType]) -> None:
         """Make frames of `codes` count as `layer`; the outermost layer keeps a shared code."""
         for code in codes:
-            self._by_code.setdefault(code, layer)
+            self._by_code.setdefault(id(code), (code, layer))
+
+    def layer_of(self, code: CodeType) -> Layer | None:
+        """Return the layer whose frames run `code`."""
+        found = self._by_code.get(id(code))
+        return found[1] if found is not None else None
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         """Return the innermost known layer that `tb` passes through, None if there is none."""
         found = None
-        by_code = self._by_code
         while tb is not None:
-            layer = by_code.get(tb.tb_frame.f_code)
-            if layer is not None:
-                found = layer
+            found = self.layer_of(tb.tb_frame.f_code) or found
             tb = tb.tb_next
         return found

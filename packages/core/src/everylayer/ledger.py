@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from time import time_ns
 from types import TracebackType
 from typing import Any
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
@@ -54,32 +54,30 @@ class Ledger:
         span: the span of the request, None while there is none.
         status: the status of the response that went out, None before it started.
         start_ns: when the request began, nanoseconds since the epoch.
+        around: the context in which the request came, for its span to be found if need be.
+        within: the same right inside the layer that starts the request's span.
     """
 
-    __slots__ = (
-        "_entry",
-        "_inside",
-        "_open",
-        "layers",
-        "page",
-        "settings",
-        "span",
-        "start_ns",
-        "status",
-    )
+    # Defaults of the class, and no slots: one is made for each request, most of which set none.
+    span: Span | None = None
+    status: int | None = None
+    page: writer.Page | None = None
+    # The seams set these, rather than call a method: it is done for each request. Not a copy of
+    # all context variables: one of those may hold the request, which holds this ledger.
+    around: Context | None = None
+    within: Context | None = None
+    _open = True
+    _inside = False
+    _bound = False
 
     def __init__(
-        self, settings: Settings, layers: LayerMap | None = None, *, surrounded: bool = True
+        self, settings: Settings, layers: LayerMap | None = None, surrounded: bool = True
     ) -> None:
         self.settings = settings
         self.layers = layers
-        self.span: Span | None = None
-        self.status: int | None = None
-        self.start_ns = time.time_ns()
-        self.page: writer.Page | None = None
-        self._open = surrounded
-        self._inside = False
-        self._entry: tuple[Context, bool] | None = None
+        self.start_ns = time_ns()
+        if not surrounded:
+            self._open = False
 
     @property
     def running(self) -> bool:
@@ -117,15 +115,6 @@ class Ledger:
             return
         self.span = span
         self._inside = inside
-
-    def enter(self, *, inside: bool = False) -> None:
-        """Remember the current span as `bind` does, but look it up only if something fails.
-
-        Args:
-            inside: as for `bind`.
-        """
-        # Not a copy of the whole context: that may hold the request, which holds this ledger.
-        self._entry = (context.get_current(), inside)
 
     def responded(self, status: int) -> None:
         """Take the status of the response that the outermost seam lets out."""
@@ -171,12 +160,12 @@ class Ledger:
         handled: bool | None = None,
         explicit: bool = False,
         attributes: Mapping[str, Any] | None = None,
-        time_ns: int | None = None,
+        at_ns: int | None = None,
     ) -> None:
         """Take a sighting of `exc`; `everylayer.observer.observe` is the door for seams."""
         if not self.settings.enabled or issubclass(type(exc), GeneratorExit):
             return
-        if layer is None and handled is None and not explicit and self._known(exc, tb):
+        if layer is None and handled is None and not explicit and self.again(exc, tb):
             return
         self._find_span()
         replaced: Sighting | None = None  # freed after the lock: its frames may hold anything
@@ -189,7 +178,7 @@ class Ledger:
             sighting = self.page.find(exc)
             first = sighting is None
             if sighting is None:
-                sighting = Sighting(exc, tb or chain.traceback_of(exc), time_ns or time.time_ns())
+                sighting = Sighting(exc, tb or chain.traceback_of(exc), at_ns or time_ns())
                 sighting.after_start = self.status is not None
                 sighting.late = spans.ended(self.span) or self._held_and_answered(guard)
                 replaced = self.page.add(sighting, self.settings.max_events)
@@ -200,22 +189,26 @@ class Ledger:
             if handled is not None:
                 sighting.handled = handled
         del replaced
+        # What an outer seam may still find is another span, or that this one is another ledger's.
+        self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
         if first and guard is not None and not text.is_printable(exc):
             guard.shield(exc)
         if not self._open and guard is None:
             self.flush()
 
-    def knows(self, exc: BaseException) -> bool:
-        """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""
-        return self.page is not None and self.page.find(exc) is not None
+    def again(self, exc: BaseException, tb: TracebackType | None = None) -> bool:
+        """Take a known exception at one more seam: nothing but its traceback can be new.
 
-    def _known(self, exc: BaseException, tb: TracebackType | None) -> bool:
-        """Take a known exception at one more seam, the common case: only its traceback is new."""
-        sighting = self.page.find(exc) if self.page is not None else None
-        if sighting is None or not spans.is_server(self.span):
+        Nearly all sightings are of this kind: a seam may call this before `observe`.
+
+        Returns:
+            Whether it is known, so that the seam has nothing to add.
+        """
+        if not self._bound:
             return False
-        guard = spans.guard_of(self.span)
-        if guard is None or guard.ledger is not self:
+        page = self.page
+        sighting = page.find(exc) if page is not None else None
+        if sighting is None:
             return False
         sighting.grow(tb or chain.traceback_of(exc))
         return True
@@ -252,9 +245,11 @@ class Ledger:
             guard.ledger.status = self.status
 
     def _look_up_entry(self) -> None:
-        if self._entry is not None:
-            (entry, inside), self._entry = self._entry, None
-            self.bind(trace.get_current_span(entry), inside=inside)
+        inside = self.within is not None
+        found = self.within or self.around
+        if found is not None:
+            self.within = self.around = None
+            self.bind(trace.get_current_span(found), inside=inside)
 
     def _find_span(self) -> None:
         self._look_up_entry()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ _LAYER_KINDS = frozenset({"middleware", "hook"})
 _MAX_MEMBERS = 1000
 # Read through `type`: a metaclass may do as it likes with attribute access.
 _mro: Any = type.__dict__["__mro__"].__get__
+_name: Any = type.__dict__["__name__"].__get__
 
 
 def is_departure(exc: BaseException) -> bool:
@@ -59,7 +61,16 @@ def is_departure(exc: BaseException) -> bool:
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:
     """Tell whether the class of `exc`, or one it derives from, has one of these dotted names."""
-    return bool(names) and any(class_name(cls) in names for cls in _mro(type(exc)))
+    if not names:
+        return False
+    bare = _bare(names)
+    # The full name is dear, and nearly never needed.
+    return any(_name(cls) in bare and class_name(cls) in names for cls in _mro(type(exc)))
+
+
+@functools.lru_cache(maxsize=64)
+def _bare(names: frozenset[str] | tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.rpartition(".")[2] for name in names)
 
 
 def judge(

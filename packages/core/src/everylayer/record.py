@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from . import chain, stacktrace, text
 from .layers import Layer
 from .settings import Settings
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """One link of the chain: `relation` is `cause`, `context` or `member`."""
 
     relation: str
@@ -19,8 +18,7 @@ class Cause:
     message: str
 
 
-@dataclass(frozen=True)
-class ErrorRecord:
+class ErrorRecord(NamedTuple):
     """One error of one request; every string is valid UTF-8 within its budget.
 
     Attributes:

@@ -174,7 +174,7 @@ class SpanGuard:
         escaped: bool = False,
     ) -> None:
         by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
-        self.ledger.see(exception, explicit=not by_stock, attributes=attributes, time_ns=timestamp)
+        self.ledger.see(exception, explicit=not by_stock, attributes=attributes, at_ns=timestamp)
 
     def _set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         by_stock = _by_opentelemetry(sys._getframe(1).f_globals)

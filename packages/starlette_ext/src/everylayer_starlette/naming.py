@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -41,6 +42,9 @@ _CALLS = {
     ("starlette.middleware.errors", "__call__"): "handler",
 }
 _APP = ("scope", "receive", "send")
+# What else a frame may be: a layer's own, and one of the app's.
+_LAYER, _APPS = "middleware", "app's"
+_MAX_PARTS = 4096
 # Part of every app: what passes them began elsewhere.
 _CORE_MIDDLEWARE = (".errors", ".exceptions", ".opentelemetry")
 
@@ -60,11 +64,12 @@ def client_status(exc: BaseException) -> int | None:
 class AppLayers(LayerMap):
     """Knows the app's own middleware by its code; views, dependencies and the rest by who calls."""
 
-    __slots__ = ("_by_owner",)
+    __slots__ = ("_by_owner", "_parts")
 
     def __init__(self) -> None:
         super().__init__()
         self._by_owner: dict[int, Layer] = {}
+        self._parts: dict[int, tuple[Callable[[], CodeType | None], str, str]] = {}
 
     def add_layer(self, made: Any, index: int | None) -> None:
         """Know `made`, a class, an instance or a function, as layer number `index`."""
@@ -74,33 +79,52 @@ class AppLayers(LayerMap):
         self._by_owner[id(made)] = layer
         # Chains are built from the inside: of layers that share code the outermost is named, and
         # the closure that a factory made rather than the factory.
-        self._by_code.update(dict.fromkeys(_codes(made), layer))
+        self._by_code.update({id(code): (code, layer) for code in _codes(made)})
+        self._parts.clear()
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         """Return the innermost layer that `tb` passes through."""
-        found: Layer | None = None
-        role: str | None = None
+        parts = self._parts
+        named: FrameType | None = None
+        framework = kind = role = ""
         while tb is not None:
             frame = tb.tb_frame
             tb = tb.tb_next
-            module = str(frame.f_globals.get("__name__", ""))
-            called = _CALLS.get((module, frame.f_code.co_name))
-            known = self._by_code.get(frame.f_code)
-            if known is not None or _is_layer(frame, module):
-                # Classes may share a method, and one class may stand in the chain twice.
-                found = self._by_owner.get(id(_owner(frame)), known) or Layer(
-                    _name(frame), _kind(frame)
-                )
-                role = None
-            elif called is not None and (called != "exit" or found in _FASTAPI):
-                role = "hook" if called == "exit" else called
-                found = Layer(module, "framework")
-            elif role is not None and module.partition(".")[0] not in _MACHINERY:
-                found, role = Layer(_name(frame), role), None
-        return found
+            code = frame.f_code
+            part = parts.get(id(code))
+            if part is None or part[0]() is not code:
+                part = self._learn(frame)
+            what = part[1]
+            if what == _LAYER:
+                named, kind, role = frame, what, ""
+            elif what == _APPS:
+                if role:
+                    named, kind, role = frame, role, ""
+            elif what and (what != "exit" or (named is None and framework == "fastapi.routing")):
+                named, framework = None, part[2]
+                role = "hook" if what == "exit" else what
+        if named is None:
+            return Layer(framework, "framework") if framework else None
+        if kind != _LAYER:
+            return Layer(_name(named), kind)
+        # Classes may share a method, and one class may stand in the chain twice.
+        owned = self._by_owner.get(id(_owner(named)))
+        return owned or self.layer_of(named.f_code) or Layer(_name(named), _kind(named))
 
-
-_FASTAPI = (Layer("fastapi.routing", "framework"),)
+    def _learn(self, frame: FrameType) -> tuple[Callable[[], CodeType | None], str, str]:
+        """Tell what a frame of this code is, and remember it; an address may come back."""
+        module, code = str(frame.f_globals.get("__name__", "")), frame.f_code
+        if self.layer_of(code) is not None or _is_layer(frame, module):
+            what = _LAYER
+        elif (module, code.co_name) in _CALLS:
+            what = _CALLS[module, code.co_name]
+        else:
+            what = "" if module.partition(".")[0] in _MACHINERY else _APPS
+        part = (weakref.ref(code), what, module)
+        if len(self._parts) >= _MAX_PARTS:
+            self._parts.clear()
+        self._parts[id(code)] = part
+        return part
 
 
 def _is_layer(frame: FrameType, module: str) -> bool:

@@ -24,11 +24,12 @@ from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
+from opentelemetry.context import get_current
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from everylayer.asgi import SCOPE_KEY, close, watch_send
+from everylayer.asgi import SCOPE_KEY, Exchange, close
 from everylayer.asgi_span import begin
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
@@ -37,6 +38,7 @@ from everylayer.observer import observe
 from everylayer.settings import Settings, resolve
 
 from .naming import client_status
+from .passing import passes_on
 from .seams import (
     OUTERMOST,
     Claim,
@@ -167,28 +169,23 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
                 drop_frame(exc)
                 raise
             return
-        ledger = Ledger(claim.settings, claim.layers)
-        if claim.binds:
-            ledger.enter()
+        ledger = Exchange(claim.settings, claim.layers, send, client_status, None)
         scope[SCOPE_KEY] = ledger
-        escaped: BaseException | None = None
-        out = watch_send(send, ledger, None, client_status)
-        own = (
-            begin(scope, out, ledger, lambda: not starts_span_itself(self)) if claim.binds else None
-        )
+        own = None
+        if claim.binds:
+            ledger.around = get_current()
+            own = begin(scope, ledger.send, ledger, lambda: not starts_span_itself(self))
         try:
-            await original(self, scope, receive, out if own is None else own.send)
+            await original(self, scope, receive, ledger.send if own is None else own.send)
         except BaseException as exc:
             see(exc, scope, claim)
             drop_frame(exc)
-            escaped = exc
+            close(ledger, scope, exc, own)
             raise
-        finally:
-            if ledger.page is None and own is None:
-                ledger.close()
-            else:
-                close(ledger, scope, escaped, own)
-            del escaped
+        if ledger.page is None and own is None:
+            ledger.close()
+        else:
+            close(ledger, scope, None, own)
 
     OUTERMOST.add(__call__.__code__)
     return functools.wraps(original)(__call__)
@@ -306,8 +303,9 @@ def starts_span_itself(app: Any) -> bool:
 def _inside_of(entry: Middleware) -> Callable[[Any, Claim], Any]:
     if starts_span(entry.cls):
         return binding_probe
-    tasks = isinstance(entry.cls, type) and issubclass(entry.cls, BaseHTTPMiddleware)
-    return watching_probe if tasks else probe
+    if isinstance(entry.cls, type) and issubclass(entry.cls, BaseHTTPMiddleware):
+        return watching_probe
+    return unprobed if passes_on(entry.cls) else probe
 
 
 def _is_ours(cls: Any) -> bool:

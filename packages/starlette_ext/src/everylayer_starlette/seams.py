@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableMapping
 from types import CodeType
 from typing import Any
 
+from opentelemetry.context import get_current
 from starlette._utils import is_async_callable
 
 from everylayer.asgi import SCOPE_KEY, Seam, watch_send
@@ -67,9 +68,8 @@ def see(
     if ledger is None:
         layer = claim.layers.locate(traceback_of(exc))
         observe(exc, layer, phase, client_status=client_status(exc))
-    else:
-        status = None if ledger.knows(exc) else client_status(exc)
-        observe(exc, None, phase, ledger=ledger, client_status=status)
+    elif not ledger.again(exc):
+        observe(exc, None, phase, ledger=ledger, client_status=client_status(exc))
 
 
 def _ledger_below() -> Ledger | None:
@@ -108,7 +108,7 @@ def binding_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     async def probed(scope: Scope, receive: Receive, send: Send) -> None:
         ledger = scope.get(SCOPE_KEY)
         if ledger is not None:
-            ledger.enter(inside=True)
+            ledger.within = get_current()
         try:
             await app(scope, receive, send)
         except BaseException as exc:
@@ -130,7 +130,7 @@ def watching_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     async def probed(scope: Scope, receive: Receive, send: Send) -> None:
         ledger = scope.get(SCOPE_KEY)
         if ledger is not None:
-            send = watch_send(send, ledger, client_status=client_status, outermost=False)
+            send = watch_send(send, ledger, client_status)
         try:
             await app(scope, receive, send)
         except BaseException as exc:

@@ -35,7 +35,7 @@ class FrameCache:
     """What was rendered before.
 
     Attributes:
-        by_code: (address of the code object, instruction) -> frame.
+        by_code: place -> frame; see `spot_of`.
         by_source: position -> source and text, for code objects that are made anew each time,
             as those of templates are.
     """
@@ -44,7 +44,7 @@ class FrameCache:
 
     def __init__(self, size: int = 16384) -> None:
         """Hold at most twice `size` frames; usual ones take half a kilobyte each."""
-        self.by_code: Generations[tuple[int, int], Rendered] = Generations(size)
+        self.by_code: Generations[int, Rendered] = Generations(size)
         self.by_source: Generations[tuple[object, ...], tuple[str, str]] = Generations(size // 8)
 
     def clear(self) -> None:
@@ -89,9 +89,25 @@ def render(
         entry = (_guard(code), text, _place(frame.filename, frame.lineno, frame.name))
         rendered.append(entry)
         if _is_pure(tb, frame):
-            spot = (id(code), tb.tb_lasti if HAS_COLUMNS else tb.tb_lineno)
-            keep(spot, entry, 1 + len(text) // _UNIT)
+            keep(spot_of(tb), entry, 1 + len(text) // _UNIT)
     return rendered
+
+
+if HAS_COLUMNS:
+
+    def spot_of(tb: TracebackType) -> int:
+        """Return a number for code and instruction, which nothing else has that is alive.
+
+        From 3.11 on the instructions are part of the code object, so this is an address within
+        it; elsewhere two may meet, and the guard tells them apart.
+        """
+        return id(tb.tb_frame.f_code) + tb.tb_lasti
+
+else:
+
+    def spot_of(tb: TracebackType) -> int:
+        """Return a number for code and line; the guard tells apart those that share it."""
+        return id(tb.tb_frame.f_code) + (tb.tb_lineno or 0)
 
 
 def _joined(tbs: list[TracebackType]) -> TracebackType | None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
-from .frames import HAS_COLUMNS, FrameCache, Rendered, bare, render
+from .frames import HAS_COLUMNS, FrameCache, Rendered, bare, render, spot_of
 
 # As `traceback` folds: so many equal places in a row are shown, the rest is counted.
 _SHOWN = 3
@@ -37,7 +37,7 @@ def _known(tb: TracebackType | None, frames: FrameCache) -> list[str] | None:
     try:
         while tb is not None:
             code = tb.tb_frame.f_code
-            ref, text, place = young[id(code), tb.tb_lasti]
+            ref, text, place = young[id(code) + tb.tb_lasti]
             if ref() is not code or place == last:
                 return None
             add(text)
@@ -60,7 +60,7 @@ def _all(
     left = sys.maxsize if limit is None else limit
     while tb is not None and left > 0:
         code = tb.tb_frame.f_code
-        spot = (id(code), tb.tb_lasti if HAS_COLUMNS else tb.tb_lineno)
+        spot = spot_of(tb)
         rendered = young(spot) or older(spot)
         if rendered is not None and rendered[0]() is code:
             shown.append(rendered)

@@ -29,5 +29,6 @@ def fail(span: Span, record: ErrorRecord, max_description_chars: int) -> None:
     """Mark `span` as failed by `record`."""
     description = text.shorten(record.description, max_description_chars)
     type(span).set_status(span, Status(StatusCode.ERROR, description))
-    span.set_attribute(attributes.ERROR_TYPE, record.type)
-    span.set_attribute(attributes.LAYER_NAME, record.layer.name)
+    span.set_attributes(
+        {attributes.ERROR_TYPE: record.type, attributes.LAYER_NAME: record.layer.name}
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +106,29 @@ def test_a_subclass_keeps_its_ways(telemetry: Telemetry) -> None:
     check(telemetry.spans, PLAIN, ESCAPED)
 
 
+def test_an_app_goes_when_its_last_user_lets_go() -> None:
+    made = flask.Flask("short lived")
+    EveryLayer(made)
+    gone = weakref.ref(made)
+    gc.disable()
+    try:
+        del made
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_layer_keeps_its_app(telemetry: Telemetry) -> None:
+    def create() -> Any:
+        made = flask.Flask("factory")
+        EveryLayer(made)
+        made.before_request(lambda: fault_site(PLAIN))
+        return Through(made.wsgi_app)
+
+    serve(create())
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
 def test_layers_stay_the_objects_that_they_are(app: flask.Flask) -> None:
     inner = SlottedThrough(app.wsgi_app)
     middle = Through(inner)
@@ -164,10 +189,11 @@ def test_a_layer_given_the_app_before_release_still_works(app: flask.Flask) -> N
 
 def test_taking_layers_off(app: flask.Flask) -> None:
     EveryLayer(app)
-    bare = app.wsgi_app
-    app.wsgi_app = Through(app.wsgi_app)
+    layer = Through(app.wsgi_app)
+    app.wsgi_app = layer
+    assert app.wsgi_app is layer
     del app.wsgi_app
-    assert app.wsgi_app is bare
+    assert app.wsgi_app is not layer
     with pytest.raises(AttributeError):
         del app.wsgi_app
     with pytest.raises(AttributeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -69,7 +70,7 @@ class FlaskRules(Rules):
 
     def __init__(self, settings: Settings, app: Flask) -> None:
         super().__init__(settings)
-        self._app = app
+        self._app = weakref.ref(app)
 
     def place(self, tb: TracebackType | None, phase: str) -> Place:
         found: Place = (None, phase)
@@ -101,7 +102,7 @@ class FlaskRules(Rules):
 
     def _registered(self, code: CodeType, registry: str) -> Any:
         """Return the function of `registry` whose frame runs `code`."""
-        for function in _functions(getattr(self._app, registry, ())):
+        for function in _functions(getattr(self._app(), registry, ())):
             if getattr(getattr(function, "__func__", function), "__code__", None) is code:
                 return function
             if not hasattr(function, "__code__") and code in codes_of(function):

@@ -5,6 +5,7 @@ Nothing but this record is made for a request that works; its ledger is opened b
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from time import time_ns
@@ -199,16 +200,20 @@ class Entry:
 
     Attributes:
         rules: what its seams go by.
-        run: what the outermost frame calls.
+        run: what the outermost frame calls; None: `own`, with the app itself.
+        own: a function of the app's class.
         stands_in: the frame is there in place of Flask's own.
         plain: no layer of the app's stands around Flask, and the span is none of ours.
     """
 
-    __slots__ = ("plain", "rules", "run", "stands_in")
+    __slots__ = ("own", "plain", "rules", "run", "stands_in")
 
-    def __init__(self, rules: Rules, run: WSGIApp, *, stands_in: bool = False) -> None:
+    def __init__(
+        self, rules: Rules, run: WSGIApp | None = None, *, own: Any = None, stands_in: bool = False
+    ) -> None:
         self.rules = rules
         self.run = run
+        self.own = own
         self.stands_in = stands_in
         self.plain = False
 
@@ -217,7 +222,7 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
     """Be the outermost frame of a request; within one, be a probe."""
     entry: Entry = self._everylayer
     if KEY in environ:
-        return _within(entry, environ, start_response)
+        return _within(self, environ, start_response)
     start_ns = time_ns()
     start = start_response
     request: Request | None = None
@@ -229,7 +234,8 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
         if entry.rules.starts_span:
             request.begin()
     try:
-        body = entry.run(environ, start)
+        run = entry.run
+        body = entry.own(self, environ, start) if run is None else run(environ, start)
     except BaseException as exc:
         _escaped(exc, entry)
         raise
@@ -276,12 +282,14 @@ def _stand_in(body: Any, request: Request) -> Body | None:
     return watched(body, request)
 
 
-def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _within(app: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Run an app within a request whose outermost frame is another's."""
+    entry: Entry = app._everylayer
     request: Request = environ[KEY]
     request.inner = entry.rules
     try:
-        return entry.run(environ, start_response)
+        run = entry.run or functools.partial(entry.own, app)
+        return run(environ, start_response)
     except BaseException as exc:
         request.see(exc)
         drop_frame(exc)

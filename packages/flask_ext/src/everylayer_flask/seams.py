@@ -9,7 +9,6 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
-from operator import attrgetter
 from sys import exc_info
 from types import FrameType, MethodType
 from typing import Any
@@ -81,16 +80,19 @@ def seams_of(cls: Any) -> dict[str, Any]:
     }
 
 
+def _wsgi_app(app: Any) -> Any:
+    return vars(app)[STATE].outermost_layer(app)
+
+
 def _set_wsgi_app(app: Any, layer: Any) -> None:
-    vars(app)[STATE].wrap(layer)
+    vars(app)[STATE].wrap(app, layer)
 
 
 def _reset_wsgi_app(app: Any) -> None:
-    vars(app)[STATE].unwrap()
+    vars(app)[STATE].unwrap(app)
 
 
-# A getter in C: Flask reads this on each request.
-_WSGI_APP = property(attrgetter(f"{STATE}.chain"), _set_wsgi_app, _reset_wsgi_app)
+_WSGI_APP = property(_wsgi_app, _set_wsgi_app, _reset_wsgi_app)
 
 
 def _do_teardown_request(own: Callable[..., Any]) -> Any:

@@ -8,8 +8,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from blinker import Signal
-from flask import Flask
-from flask.ctx import RequestContext
+from flask import Flask, ctx
 from werkzeug.exceptions import HTTPException
 
 from everylayer.layers import Layer, codes_of, name_of
@@ -18,6 +17,9 @@ from everylayer.settings import Settings
 from .rules import Place, Rules, frame_name, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
+
+# Flask 3.2 makes one class of the two contexts, and warns of the old name.
+_Context: Any = vars(ctx).get("RequestContext", ctx.AppContext)
 
 # What Flask's functions call: kind of layer, phase, and where such functions are registered.
 _Step = tuple[str, str, str]
@@ -43,8 +45,8 @@ _STEPS: dict[CodeType, _Step] = {
     Flask.handle_user_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
     Flask.handle_http_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
     Flask.handle_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    RequestContext.push.__code__: ("hook", "session", ""),
-    RequestContext.match_request.__code__: ("route", "match", ""),
+    _Context.push.__code__: ("hook", "session", ""),
+    _Context.match_request.__code__: ("route", "match", ""),
 }
 _BEFORE = _STEPS[Flask.preprocess_request.__code__]
 _PREPROCESSOR = ("hook", "url_value_preprocessor", "url_value_preprocessors")

@@ -52,13 +52,15 @@ class Choke:
             raise AttributeError(self._name)
 
 
-def _choked(app: flask.Flask, method: Callable[..., Any], exc: Any) -> Any:
+def _choked(app: flask.Flask, method: Callable[..., Any], *args: Any) -> Any:
+    # The exception comes last in every version of Flask.
+    exc = args[-1]
     _listen(app)
     status = client_status(exc)
     if status is None:
         _show(exc)
     try:
-        answer = method(exc)
+        answer = method(*args)
     except BaseException as error:
         if status is not None:
             _show(exc, status)
@@ -96,7 +98,7 @@ _WSGI_APP = property(_wsgi_app, _set_wsgi_app, _reset_wsgi_app)
 
 
 def _do_teardown_request(own: Callable[..., Any]) -> Any:
-    # Flask's own default, which stands for the exception in flight.
+    # Flask's own default stands for the exception in flight.
     (default,) = own.__defaults__ or (None,)
 
     @functools.wraps(own)
@@ -119,13 +121,19 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
     return do_teardown_request
 
 
+def _context() -> Any:
+    """Return the object behind Flask's proxies."""
+    # Flask 3.2 makes one object of the two contexts, and warns of the old name.
+    proxy: Any = vars(flask.globals).get("request_ctx", flask.globals.app_ctx)
+    return proxy._get_current_object()
+
+
 def _session_is_open() -> bool:
     """Tell whether there is a session to save.
 
     Where opening it failed, Flask tries to save none at all, and logs that this fails too.
     """
-    proxy: Any = flask.globals.request_ctx
-    about = vars(proxy._get_current_object())
+    about = vars(_context())
     return about.get("_session", about.get("session")) is not None
 
 

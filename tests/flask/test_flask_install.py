@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import logging
 import weakref
@@ -142,6 +143,44 @@ def test_layers_stay_the_objects_that_they_are(app: flask.Flask) -> None:
     assert isinstance(inner, SlottedThrough)
     assert type(inner).__name__ == "SlottedThrough"
     assert serve(app, "/ok").body == b"ok"
+
+
+def test_a_layer_that_looks_like_ours_stays(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app)
+    for _ in range(2):
+        inner = app.wsgi_app
+        passed = []
+
+        @functools.wraps(inner)
+        def layer(
+            environ: Any, start_response: Any, inner: Any = inner, passed: Any = passed
+        ) -> Any:
+            passed.append(environ["PATH_INFO"])
+            return inner(environ, start_response)
+
+        app.wsgi_app = layer  # type: ignore[method-assign]
+        assert app.wsgi_app is layer
+        assert serve(app, "/ok").body == b"ok"
+        assert passed == ["/ok"]
+
+
+def test_a_function_around_an_app_of_its_own_kind_is_put_back(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    class Shop(flask.Flask):
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            return super().__call__(environ, start_response)
+
+    made = Shop("shop")
+    made.add_url_rule("/", "home", lambda: fault_site(PLAIN))
+    function = closure_layer(made.wsgi_app, PLAIN)
+    made.wsgi_app = function  # type: ignore[method-assign]
+    EveryLayer(made)
+    EveryLayer(made, max_events=4)
+    serve(made)
+    check(telemetry.spans, PLAIN, ESCAPED)
+    patches.release(made)
+    assert made.wsgi_app is function
 
 
 def test_nothing_is_left_after_release(app: flask.Flask, telemetry: Telemetry) -> None:

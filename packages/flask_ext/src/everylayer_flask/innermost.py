@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import ClosingIterator
@@ -60,7 +60,12 @@ def innermost(adoption: Adoption, own: MethodType) -> WSGIApp:
 
 def made_from(layer: Any) -> Any:
     """Return the bound function that `layer` was made from, None if it was not made here."""
-    return getattr(layer, "__dict__", {}).get(_OWN)
+    # By its code: `functools.wraps` gives an app's own layer the attributes of ours.
+    made_here = type(layer) is FunctionType and layer.__code__ is _CODE
+    return vars(layer)[_OWN] if made_here else None
+
+
+(_CODE,) = (const for const in innermost.__code__.co_consts if isinstance(const, CodeType))
 
 
 def _alone(

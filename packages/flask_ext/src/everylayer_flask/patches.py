@@ -73,6 +73,7 @@ class Adoption(request.Entry):
 
     def rewrap(self, app: Flask) -> None:
         """Look at the layers again."""
+        self._restore()  # First: the outermost may be a probe of ours.
         self.wrap(app, self._chain)
 
     def unwrap(self, app: Flask) -> None:

@@ -294,3 +294,30 @@ def test_a_walk_that_finds_nothing_changes_nothing(telemetry: Telemetry) -> None
     assert type(layer) is Elsewhere
     drive.run_wsgi(app, drive.environ())
     check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_views_below_the_same_decorator_keep_their_names(telemetry: Telemetry) -> None:
+    app = shop()
+    EveryLayer(app)
+
+    def checked(view: Callable[[], str]) -> Callable[[], str]:
+        @functools.wraps(view)
+        def check_and_run() -> str:
+            return view()
+
+        return check_and_run
+
+    def first_view() -> str:
+        fault_site(PLAIN)
+
+    def second_view() -> str:
+        fault_site(PLAIN)
+
+    app.add_url_rule("/first", view_func=checked(first_view))
+    app.add_url_rule("/second", view_func=checked(second_view))
+    for path in ("/second", "/first", "/second"):
+        telemetry.clear()
+        drive.run_wsgi(app, drive.environ(path))
+        (event,) = error_events(telemetry.spans)
+        name = str((event.event.attributes or {})["everylayer.layer.name"])
+        assert name.endswith(f"{path[1:]}_view")

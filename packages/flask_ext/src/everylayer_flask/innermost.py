@@ -51,6 +51,7 @@ def innermost(adoption: Adoption, own: MethodType) -> WSGIApp:
             if streams(body):
                 current.streams = True
                 return watched(body, current, outermost=False)
+            current.body = body
         return body  # type: ignore[no-any-return]
 
     wsgi_app.__doc__ = own.__doc__

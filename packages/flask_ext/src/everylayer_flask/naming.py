@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from types import CodeType, FrameType, TracebackType
+from collections.abc import Iterable, Iterator
+from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
 from blinker import Signal
@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from everylayer.layers import Layer, codes_of, name_of
 from everylayer.settings import Settings
 
+from .active import flask_request
 from .rules import Place, Rules, frame_name, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
@@ -23,34 +24,39 @@ _Context: Any = vars(ctx).get("RequestContext", ctx.AppContext)
 
 # What Flask's functions call: kind of layer, phase, and where such functions are registered.
 _Step = tuple[str, str, str]
-_STEPS: dict[CodeType, _Step] = {
-    Flask.wsgi_app.__code__: ("app", "call", ""),
-    Flask.full_dispatch_request.__code__: ("app", "dispatch", ""),
-    Flask.finalize_request.__code__: ("app", "finalize", ""),
-    Flask.dispatch_request.__code__: ("view", "view", "view_functions"),
-    Flask.preprocess_request.__code__: ("hook", "before_request", "before_request_funcs"),
-    Flask.process_response.__code__: ("hook", "after_request", "after_request_funcs"),
-    Flask.do_teardown_request.__code__: ("hook", "teardown_request", "teardown_request_funcs"),
-    Flask.do_teardown_appcontext.__code__: (
-        "hook",
-        "teardown_appcontext",
-        "teardown_appcontext_funcs",
-    ),
-    Flask.inject_url_defaults.__code__: ("hook", "url_defaults", "url_default_functions"),
-    Flask.update_template_context.__code__: (
-        "hook",
-        "context_processor",
-        "template_context_processors",
-    ),
-    Flask.handle_user_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    Flask.handle_http_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    Flask.handle_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    _Context.push.__code__: ("hook", "session", ""),
-    _Context.match_request.__code__: ("route", "match", ""),
-}
-_BEFORE = _STEPS[Flask.preprocess_request.__code__]
+_VIEW = ("view", "view", "view_functions")
+_BEFORE = ("hook", "before_request", "before_request_funcs")
 _PREPROCESSOR = ("hook", "url_value_preprocessor", "url_value_preprocessors")
 _SIGNAL = ("hook", "signal", "")
+_HANDLER = ("handler", "errorhandler", "error_handler_spec")
+_STEPS: tuple[tuple[Any, _Step], ...] = (
+    (Flask.wsgi_app, ("app", "call", "")),
+    (Flask.full_dispatch_request, ("app", "dispatch", "")),
+    (Flask.finalize_request, ("app", "finalize", "")),
+    (Flask.dispatch_request, _VIEW),
+    (Flask.preprocess_request, _BEFORE),
+    (Flask.process_response, ("hook", "after_request", "after_request_funcs")),
+    (Flask.do_teardown_request, ("hook", "teardown_request", "teardown_request_funcs")),
+    (Flask.do_teardown_appcontext, ("hook", "teardown_appcontext", "teardown_appcontext_funcs")),
+    (Flask.inject_url_defaults, ("hook", "url_defaults", "url_default_functions")),
+    (
+        Flask.update_template_context,
+        ("hook", "context_processor", "template_context_processors"),
+    ),
+    (Flask.handle_user_exception, _HANDLER),
+    (Flask.handle_http_exception, _HANDLER),
+    (Flask.handle_exception, _HANDLER),
+    (_Context.push, ("hook", "session", "")),
+    (_Context.match_request, ("route", "match", "")),
+)
+
+# A frame that says what comes next: the layer that runs, and its step if it is Flask itself. A
+# signal has none of its own. Keyed as `rules.Known`.
+_Mark = tuple[CodeType, "Layer | None", "_Step | None"]
+_MARKS: dict[int, _Mark] = {
+    id(function.__code__): (function.__code__, _FLASK, step) for function, step in _STEPS
+}
+_MARKS[id(Signal.send.__code__)] = (Signal.send.__code__, None, None)
 
 
 def client_status(exc: BaseException) -> int | None:
@@ -68,48 +74,84 @@ def client_status(exc: BaseException) -> int | None:
 class FlaskRules(Rules):
     """The rules of a Flask app, which also know its hooks, handlers and views."""
 
-    __slots__ = ("_app",)
+    __slots__ = ("_app", "_marks", "_named_layers")
 
     def __init__(self, settings: Settings, app: Flask) -> None:
         super().__init__(settings)
         self._app = weakref.ref(app)
+        self._marks = _MARKS
+        self._named_layers: weakref.WeakKeyDictionary[FunctionType, Layer] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def know(self, layers: Iterable[Any]) -> None:
+        super().know(layers)
+        known = {key: (code, layer, None) for key, (code, layer) in self.known.items()}
+        self._marks = {**_MARKS, **known}
 
     def place(self, tb: TracebackType | None, phase: str) -> Place:
         found: Place = (None, phase)
         step: _Step | None = None
+        marks = self._marks
         while tb is not None:
             frame, tb = tb.tb_frame, tb.tb_next
-            code = frame.f_code
-            if code in self.known:
-                found, step = (self.known[code], phase), None
-            elif code in _STEPS:
-                step = _STEPS[code]
-                found = (_FLASK, step[1])
-            elif step is not None and code is Signal.send.__code__:
+            mark = marks.get(id(frame.f_code))
+            if mark is None:
+                if step is not None and not is_plumbing(frame):
+                    found, step = self._named(frame, step), None
+            elif mark[1] is not None:
+                step = mark[2]
+                found = (mark[1], phase if step is None else step[1])
+            elif step is not None:
                 step = _SIGNAL
-            elif step is not None and not is_plumbing(frame):
-                found, step = self._named(frame, step), None
         return found
 
     def _named(self, frame: FrameType, step: _Step) -> Place:
-        function = self._registered(frame.f_code, step[2])
+        function = self._view(frame.f_code) if step is _VIEW else None
+        if function is None:
+            function = self._registered(frame.f_code, step[2])
         if function is None and step is _BEFORE:
             function = self._registered(frame.f_code, _PREPROCESSOR[2])
             step = step if function is None else _PREPROCESSOR
         kind, phase, registry = step
-        if function is None and registry == "after_request_funcs":
+        if function is not None:
+            return self._layer(function, kind), phase
+        if registry == "after_request_funcs":
             # The other thing that runs there.
             phase = "session"
-        return Layer(frame_name(frame) if function is None else name_of(function), kind), phase
+        return Layer(frame_name(frame), kind), phase
+
+    def _layer(self, function: Any, kind: str) -> Layer:
+        if type(function) is not FunctionType:
+            return Layer(name_of(function), kind)
+        known = self._named_layers.get(function)
+        if known is None or known.kind != kind:
+            known = self._named_layers[function] = Layer(name_of(function), kind)
+        return known
+
+    def _view(self, code: CodeType) -> Any:
+        """Return the view that was asked for, if it runs `code`.
+
+        Views that share a decorator share the code of their outermost frame, too.
+        """
+        asked, app = flask_request(), self._app()
+        if asked is None or app is None:
+            return None
+        view = app.view_functions.get(asked.endpoint or "")
+        return view if _runs(view, code) else None
 
     def _registered(self, code: CodeType, registry: str) -> Any:
         """Return the function of `registry` whose frame runs `code`."""
         for function in _functions(getattr(self._app(), registry, ())):
-            if getattr(getattr(function, "__func__", function), "__code__", None) is code:
-                return function
-            if not hasattr(function, "__code__") and code in codes_of(function):
+            if _runs(function, code):
                 return function
         return None
+
+
+def _runs(function: Any, code: CodeType) -> bool:
+    if getattr(getattr(function, "__func__", function), "__code__", None) is code:
+        return True
+    return not hasattr(function, "__code__") and code in codes_of(function)
 
 
 def _functions(registry: Any) -> Iterator[Any]:

@@ -40,9 +40,10 @@ class Adoption(request.Entry):
 
     Attributes:
         active: the seams are on the app.
+        logger: the app's, once it is listened to.
     """
 
-    __slots__ = ("_app", "_chain", "_cls", "_undo", "active")
+    __slots__ = ("_app", "_chain", "_cls", "_undo", "active", "logger")
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         cls = type(app)
@@ -54,6 +55,7 @@ class Adoption(request.Entry):
         self._chain: WSGIApp | None = None
         self._undo: list[probes.Undo] = []
         self.active = True
+        self.logger: logging.Logger | None = None
         self.wrap(app, None)
 
     def outermost_layer(self, app: Flask) -> WSGIApp:

@@ -19,9 +19,8 @@ from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.observer import observe
 
-from . import request, stock
+from . import active, request, stock
 from .naming import client_status
-from .request import Request
 
 STATE = "_everylayer"
 
@@ -106,8 +105,7 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
         if app._everylayer.rules.starts_span:
             _note_route()
         if exc is not None and exc is not default:
-            # Of this request, or of a stream that outlives it and keeps its context.
-            _show(exc, phase="stream")
+            _show_ended(exc)
         elif exc_info()[1] is not None:
             _show_on_its_way(exc_info()[1])
         try:
@@ -121,40 +119,22 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
     return do_teardown_request
 
 
-def _context() -> Any:
-    """Return the object behind Flask's proxies."""
-    # Flask 3.2 makes one object of the two contexts, and warns of the old name.
-    proxy: Any = vars(flask.globals).get("request_ctx", flask.globals.app_ctx)
-    return proxy._get_current_object()
-
-
 def _session_is_open() -> bool:
     """Tell whether there is a session to save.
 
     Where opening it failed, Flask tries to save none at all, and logs that this fails too.
     """
-    about = vars(_context())
+    about = vars(active.context())
     return about.get("_session", about.get("session")) is not None
-
-
-def _here() -> Request | None:
-    if flask.has_request_context():
-        return request.of(flask.request.environ)
-    return request.around()
 
 
 @contained
 def _note_route() -> None:
     """Keep what a span of our own is named after."""
-    current = _here()
-    if current is not None:
-        _take_route(current)
-
-
-def _take_route(current: Request) -> None:
-    rule = flask.request.url_rule if flask.has_request_context() else None
-    if rule is not None:
-        current.route = rule.rule
+    asked = active.flask_request()
+    current = None if asked is None else request.of(asked.environ)
+    if current is not None and asked is not None and asked.url_rule is not None:
+        current.route = asked.url_rule.rule
 
 
 @contained
@@ -162,17 +142,31 @@ def _show(
     exc: BaseException, status: int | None = None, *, phase: str = "call", answered: bool = False
 ) -> None:
     """Show `exc` to the request; Flask has `answered` it with its own `status`."""
-    current = _here()
+    asked = active.flask_request()
+    current = request.around() if asked is None else request.of(asked.environ)
     if current is None:
         # A context that a test, or a job, has pushed by itself.
         observe(exc, client_status=status)
         return
-    if flask.has_request_context():
-        current.environ = flask.request.environ
-    _take_route(current)
+    if asked is not None:
+        current.environ = asked.environ
+        if asked.url_rule is not None:
+            current.route = asked.url_rule.rule
     # What fails after a 404 is not its doing.
     if not (answered and current.ignores(exc, status)):
-        current.see(exc, phase, client_status=status)
+        current.take(exc, phase, status)
+
+
+@contained
+def _show_ended(exc: BaseException) -> None:
+    """Show what ended a request, unless Flask has dealt with it.
+
+    Then it is of a stream that outlives the request and keeps its context.
+    """
+    asked = active.flask_request()
+    current = None if asked is None else request.of(asked.environ)
+    if current is None or not current.knows(exc):
+        _show(exc, phase="stream")
 
 
 @contained
@@ -205,8 +199,14 @@ _SWALLOWED = Swallowed()
 @contained
 def _listen(app: flask.Flask) -> None:
     """Listen to what Flask logs about its own error handling, from the first error on."""
-    # The logger that `app.logger` is, or will be: asking the app for it would set it up.
-    logging.getLogger(app.name).addFilter(_SWALLOWED)
+    adoption = vars(app).get(STATE)
+    if adoption is None:
+        return  # released in the meantime
+    if adoption.logger is None:
+        # That which `app.logger` is, or will be: asking the app for it would set it up.
+        adoption.logger = logging.getLogger(app.name)
+    if _SWALLOWED not in adoption.logger.filters:
+        adoption.logger.addFilter(_SWALLOWED)
 
 
 @contained

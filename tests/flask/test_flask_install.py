@@ -202,6 +202,15 @@ def test_nothing_is_left_after_release(app: flask.Flask, telemetry: Telemetry) -
     assert telemetry.spans == ()
 
 
+def test_a_method_held_from_before_release_leaves_no_filter(app: flask.Flask) -> None:
+    EveryLayer(app)
+    held = app.handle_exception
+    patches.release(app)
+    with app.test_request_context("/"):
+        assert held(ValueError("late")).status_code == 500
+    assert app.logger.filters == []
+
+
 def test_layers_are_put_back_too(app: flask.Flask, telemetry: Telemetry) -> None:
     own = app.wsgi_app
     inner = Through(own)

@@ -15,7 +15,7 @@ from contract import drive
 from contract.expect import ESCAPED, HANDLED, check
 from contract.faults import PLAIN, fault_site
 from contract.telemetry import Telemetry, error_events
-from everylayer_flask import EveryLayer, patches
+from everylayer_flask import EveryLayer, naming, patches
 from flask_layers import TEXT, RaisesBefore, RecoversLater, Through, closure_layer
 
 Make = Callable[[Any], Any]
@@ -296,7 +296,11 @@ def test_a_walk_that_finds_nothing_changes_nothing(telemetry: Telemetry) -> None
     check(telemetry.spans, PLAIN, ESCAPED)
 
 
-def test_views_below_the_same_decorator_keep_their_names(telemetry: Telemetry) -> None:
+@pytest.mark.parametrize("most", [1, 1024])
+def test_views_below_the_same_decorator_keep_their_names(
+    most: int, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming, "_MAX_LAYERS", most)
     app = shop()
     EveryLayer(app)
 

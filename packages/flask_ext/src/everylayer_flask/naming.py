@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
@@ -18,6 +18,8 @@ from .active import flask_request
 from .rules import Place, Rules, frame_name, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
+_NOBODY: tuple[Callable[[], FunctionType | None], Layer] = (lambda: None, _FLASK)
+_MAX_LAYERS = 1024
 
 # Flask 3.2 makes one class of the two contexts, and warns of the old name.
 _Context: Any = vars(ctx).get("RequestContext", ctx.AppContext)
@@ -74,28 +76,32 @@ def client_status(exc: BaseException) -> int | None:
 class FlaskRules(Rules):
     """The rules of a Flask app, which also know its hooks, handlers and views."""
 
-    __slots__ = ("_app", "_marks", "_named_layers")
+    __slots__ = ("_app", "_layers", "_marked_names", "_marks")
 
     def __init__(self, settings: Settings, app: Flask) -> None:
         super().__init__(settings)
         self._app = weakref.ref(app)
-        self._marks = _MARKS
-        self._named_layers: weakref.WeakKeyDictionary[FunctionType, Layer] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._layers: dict[int, tuple[weakref.ref[FunctionType], Layer]] = {}
+        self._mark(_MARKS)
 
     def know(self, layers: Iterable[Any]) -> None:
         super().know(layers)
         known = {key: (code, layer, None) for key, (code, layer) in self.known.items()}
-        self._marks = {**_MARKS, **known}
+        self._mark({**_MARKS, **known})
+
+    def _mark(self, marks: dict[int, _Mark]) -> None:
+        self._marks = marks
+        self._marked_names = frozenset(mark[0].co_name for mark in marks.values())
 
     def place(self, tb: TracebackType | None, phase: str) -> Place:
         found: Place = (None, phase)
         step: _Step | None = None
-        marks = self._marks
+        marks, names = self._marks, self._marked_names
         while tb is not None:
             frame, tb = tb.tb_frame, tb.tb_next
-            mark = marks.get(id(frame.f_code))
+            code = frame.f_code
+            # A name is compared in a fraction of the time that an `id` takes.
+            mark = marks.get(id(code)) if code.co_name in names else None
             if mark is None:
                 if step is not None and not is_plumbing(frame):
                     found, step = self._named(frame, step), None
@@ -122,12 +128,15 @@ class FlaskRules(Rules):
         return Layer(frame_name(frame), kind), phase
 
     def _layer(self, function: Any, kind: str) -> Layer:
-        if type(function) is not FunctionType:
-            return Layer(name_of(function), kind)
-        known = self._named_layers.get(function)
-        if known is None or known.kind != kind:
-            known = self._named_layers[function] = Layer(name_of(function), kind)
-        return known
+        ref, layer = self._layers.get(id(function), _NOBODY)
+        if ref() is function and layer.kind == kind:
+            return layer
+        layer = Layer(name_of(function), kind)
+        if type(function) is FunctionType:
+            if len(self._layers) >= _MAX_LAYERS:
+                self._layers.clear()
+            self._layers[id(function)] = (weakref.ref(function), layer)
+        return layer
 
     def _view(self, code: CodeType) -> Any:
         """Return the view that was asked for, if it runs `code`.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +107,29 @@ def test_a_subclass_keeps_its_ways(telemetry: Telemetry) -> None:
     check(telemetry.spans, PLAIN, ESCAPED)
 
 
+def test_an_app_goes_when_its_last_user_lets_go() -> None:
+    made = flask.Flask("short lived")
+    EveryLayer(made)
+    gone = weakref.ref(made)
+    gc.disable()
+    try:
+        del made
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_layer_keeps_its_app(telemetry: Telemetry) -> None:
+    def create() -> Any:
+        made = flask.Flask("factory")
+        EveryLayer(made)
+        made.before_request(lambda: fault_site(PLAIN))
+        return Through(made.wsgi_app)
+
+    serve(create())
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
 def test_layers_stay_the_objects_that_they_are(app: flask.Flask) -> None:
     inner = SlottedThrough(app.wsgi_app)
     middle = Through(inner)
@@ -117,6 +143,44 @@ def test_layers_stay_the_objects_that_they_are(app: flask.Flask) -> None:
     assert isinstance(inner, SlottedThrough)
     assert type(inner).__name__ == "SlottedThrough"
     assert serve(app, "/ok").body == b"ok"
+
+
+def test_a_layer_that_looks_like_ours_stays(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app)
+    for _ in range(2):
+        inner = app.wsgi_app
+        passed = []
+
+        @functools.wraps(inner)
+        def layer(
+            environ: Any, start_response: Any, inner: Any = inner, passed: Any = passed
+        ) -> Any:
+            passed.append(environ["PATH_INFO"])
+            return inner(environ, start_response)
+
+        app.wsgi_app = layer  # type: ignore[method-assign]
+        assert app.wsgi_app is layer
+        assert serve(app, "/ok").body == b"ok"
+        assert passed == ["/ok"]
+
+
+def test_a_function_around_an_app_of_its_own_kind_is_put_back(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    class Shop(flask.Flask):
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            return super().__call__(environ, start_response)
+
+    made = Shop("shop")
+    made.add_url_rule("/", "home", lambda: fault_site(PLAIN))
+    function = closure_layer(made.wsgi_app, PLAIN)
+    made.wsgi_app = function  # type: ignore[method-assign]
+    EveryLayer(made)
+    EveryLayer(made, max_events=4)
+    serve(made)
+    check(telemetry.spans, PLAIN, ESCAPED)
+    patches.release(made)
+    assert made.wsgi_app is function
 
 
 def test_nothing_is_left_after_release(app: flask.Flask, telemetry: Telemetry) -> None:
@@ -136,6 +200,15 @@ def test_nothing_is_left_after_release(app: flask.Flask, telemetry: Telemetry) -
     telemetry.clear()
     assert serve(app).status == 500
     assert telemetry.spans == ()
+
+
+def test_a_method_held_from_before_release_leaves_no_filter(app: flask.Flask) -> None:
+    EveryLayer(app)
+    held = app.handle_exception
+    patches.release(app)
+    with app.test_request_context("/"):
+        assert held(ValueError("late")).status_code == 500
+    assert app.logger.filters == []
 
 
 def test_layers_are_put_back_too(app: flask.Flask, telemetry: Telemetry) -> None:
@@ -164,10 +237,11 @@ def test_a_layer_given_the_app_before_release_still_works(app: flask.Flask) -> N
 
 def test_taking_layers_off(app: flask.Flask) -> None:
     EveryLayer(app)
-    bare = app.wsgi_app
-    app.wsgi_app = Through(app.wsgi_app)
+    layer = Through(app.wsgi_app)
+    app.wsgi_app = layer
+    assert app.wsgi_app is layer
     del app.wsgi_app
-    assert app.wsgi_app is bare
+    assert app.wsgi_app is not layer
     with pytest.raises(AttributeError):
         del app.wsgi_app
     with pytest.raises(AttributeError):

@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import CodeType, FrameType, TracebackType
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
 from blinker import Signal
-from flask import Flask
-from flask.ctx import RequestContext
+from flask import Flask, ctx
 from werkzeug.exceptions import HTTPException
 
 from everylayer.layers import Layer, codes_of, name_of
 from everylayer.settings import Settings
 
+from .active import flask_request
 from .rules import Place, Rules, frame_name, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
+_NOBODY: tuple[Callable[[], FunctionType | None], Layer] = (lambda: None, _FLASK)
+_MAX_LAYERS = 1024
+
+# Flask 3.2 makes one class of the two contexts, and warns of the old name.
+_Context: Any = vars(ctx).get("RequestContext", ctx.AppContext)
 
 # What Flask's functions call: kind of layer, phase, and where such functions are registered.
 _Step = tuple[str, str, str]
-_STEPS: dict[CodeType, _Step] = {
-    Flask.wsgi_app.__code__: ("app", "call", ""),
-    Flask.full_dispatch_request.__code__: ("app", "dispatch", ""),
-    Flask.finalize_request.__code__: ("app", "finalize", ""),
-    Flask.dispatch_request.__code__: ("view", "view", "view_functions"),
-    Flask.preprocess_request.__code__: ("hook", "before_request", "before_request_funcs"),
-    Flask.process_response.__code__: ("hook", "after_request", "after_request_funcs"),
-    Flask.do_teardown_request.__code__: ("hook", "teardown_request", "teardown_request_funcs"),
-    Flask.do_teardown_appcontext.__code__: (
-        "hook",
-        "teardown_appcontext",
-        "teardown_appcontext_funcs",
-    ),
-    Flask.inject_url_defaults.__code__: ("hook", "url_defaults", "url_default_functions"),
-    Flask.update_template_context.__code__: (
-        "hook",
-        "context_processor",
-        "template_context_processors",
-    ),
-    Flask.handle_user_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    Flask.handle_http_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    Flask.handle_exception.__code__: ("handler", "errorhandler", "error_handler_spec"),
-    RequestContext.push.__code__: ("hook", "session", ""),
-    RequestContext.match_request.__code__: ("route", "match", ""),
-}
-_BEFORE = _STEPS[Flask.preprocess_request.__code__]
+_VIEW = ("view", "view", "view_functions")
+_BEFORE = ("hook", "before_request", "before_request_funcs")
 _PREPROCESSOR = ("hook", "url_value_preprocessor", "url_value_preprocessors")
 _SIGNAL = ("hook", "signal", "")
+_HANDLER = ("handler", "errorhandler", "error_handler_spec")
+_STEPS: tuple[tuple[Any, _Step], ...] = (
+    (Flask.wsgi_app, ("app", "call", "")),
+    (Flask.full_dispatch_request, ("app", "dispatch", "")),
+    (Flask.finalize_request, ("app", "finalize", "")),
+    (Flask.dispatch_request, _VIEW),
+    (Flask.preprocess_request, _BEFORE),
+    (Flask.process_response, ("hook", "after_request", "after_request_funcs")),
+    (Flask.do_teardown_request, ("hook", "teardown_request", "teardown_request_funcs")),
+    (Flask.do_teardown_appcontext, ("hook", "teardown_appcontext", "teardown_appcontext_funcs")),
+    (Flask.inject_url_defaults, ("hook", "url_defaults", "url_default_functions")),
+    (
+        Flask.update_template_context,
+        ("hook", "context_processor", "template_context_processors"),
+    ),
+    (Flask.handle_user_exception, _HANDLER),
+    (Flask.handle_http_exception, _HANDLER),
+    (Flask.handle_exception, _HANDLER),
+    (_Context.push, ("hook", "session", "")),
+    (_Context.match_request, ("route", "match", "")),
+)
+
+# A frame that says what comes next: the layer that runs, and its step if it is Flask itself. A
+# signal has none of its own. Keyed as `rules.Known`.
+_Mark = tuple[CodeType, "Layer | None", "_Step | None"]
+_MARKS: dict[int, _Mark] = {
+    id(function.__code__): (function.__code__, _FLASK, step) for function, step in _STEPS
+}
+_MARKS[id(Signal.send.__code__)] = (Signal.send.__code__, None, None)
 
 
 def client_status(exc: BaseException) -> int | None:
@@ -65,48 +76,91 @@ def client_status(exc: BaseException) -> int | None:
 class FlaskRules(Rules):
     """The rules of a Flask app, which also know its hooks, handlers and views."""
 
-    __slots__ = ("_app",)
+    __slots__ = ("_app", "_layers", "_marked_names", "_marks")
 
     def __init__(self, settings: Settings, app: Flask) -> None:
         super().__init__(settings)
-        self._app = app
+        self._app = weakref.ref(app)
+        self._layers: dict[int, tuple[weakref.ref[FunctionType], Layer]] = {}
+        self._mark(_MARKS)
+
+    def know(self, layers: Iterable[Any]) -> None:
+        super().know(layers)
+        known = {key: (code, layer, None) for key, (code, layer) in self.known.items()}
+        self._mark({**_MARKS, **known})
+
+    def _mark(self, marks: dict[int, _Mark]) -> None:
+        self._marks = marks
+        self._marked_names = frozenset(mark[0].co_name for mark in marks.values())
 
     def place(self, tb: TracebackType | None, phase: str) -> Place:
         found: Place = (None, phase)
         step: _Step | None = None
+        marks, names = self._marks, self._marked_names
         while tb is not None:
             frame, tb = tb.tb_frame, tb.tb_next
             code = frame.f_code
-            if code in self.known:
-                found, step = (self.known[code], phase), None
-            elif code in _STEPS:
-                step = _STEPS[code]
-                found = (_FLASK, step[1])
-            elif step is not None and code is Signal.send.__code__:
+            # A name is compared in a fraction of the time that an `id` takes.
+            mark = marks.get(id(code)) if code.co_name in names else None
+            if mark is None:
+                if step is not None and not is_plumbing(frame):
+                    found, step = self._named(frame, step), None
+            elif mark[1] is not None:
+                step = mark[2]
+                found = (mark[1], phase if step is None else step[1])
+            elif step is not None:
                 step = _SIGNAL
-            elif step is not None and not is_plumbing(frame):
-                found, step = self._named(frame, step), None
         return found
 
     def _named(self, frame: FrameType, step: _Step) -> Place:
-        function = self._registered(frame.f_code, step[2])
+        function = self._view(frame.f_code) if step is _VIEW else None
+        if function is None:
+            function = self._registered(frame.f_code, step[2])
         if function is None and step is _BEFORE:
             function = self._registered(frame.f_code, _PREPROCESSOR[2])
             step = step if function is None else _PREPROCESSOR
         kind, phase, registry = step
-        if function is None and registry == "after_request_funcs":
+        if function is not None:
+            return self._layer(function, kind), phase
+        if registry == "after_request_funcs":
             # The other thing that runs there.
             phase = "session"
-        return Layer(frame_name(frame) if function is None else name_of(function), kind), phase
+        return Layer(frame_name(frame), kind), phase
+
+    def _layer(self, function: Any, kind: str) -> Layer:
+        ref, layer = self._layers.get(id(function), _NOBODY)
+        if ref() is function and layer.kind == kind:
+            return layer
+        layer = Layer(name_of(function), kind)
+        if type(function) is FunctionType:
+            if len(self._layers) >= _MAX_LAYERS:
+                self._layers.clear()
+            self._layers[id(function)] = (weakref.ref(function), layer)
+        return layer
+
+    def _view(self, code: CodeType) -> Any:
+        """Return the view that was asked for, if it runs `code`.
+
+        Views that share a decorator share the code of their outermost frame, too.
+        """
+        asked, app = flask_request(), self._app()
+        if asked is None or app is None:
+            return None
+        view = app.view_functions.get(asked.endpoint or "")
+        return view if _runs(view, code) else None
 
     def _registered(self, code: CodeType, registry: str) -> Any:
         """Return the function of `registry` whose frame runs `code`."""
-        for function in _functions(getattr(self._app, registry, ())):
-            if getattr(getattr(function, "__func__", function), "__code__", None) is code:
-                return function
-            if not hasattr(function, "__code__") and code in codes_of(function):
+        for function in _functions(getattr(self._app(), registry, ())):
+            if _runs(function, code):
                 return function
         return None
+
+
+def _runs(function: Any, code: CodeType) -> bool:
+    if getattr(getattr(function, "__func__", function), "__code__", None) is code:
+        return True
+    return not hasattr(function, "__code__") and code in codes_of(function)
 
 
 def _functions(registry: Any) -> Iterator[Any]:

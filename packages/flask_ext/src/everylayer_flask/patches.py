@@ -15,19 +15,18 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable
+import weakref
 from types import MethodType
 from typing import Any
 
 from flask import Flask
 
-from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
-from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from everylayer.wsgi import WSGIApp
 
 from . import probes, request, stock, walk
-from .body import streams, watched
+from .innermost import innermost, made_from
 from .naming import FlaskRules
 from .seams import STATE, seams_of, unlisten
 
@@ -37,62 +36,70 @@ _logger = logging.getLogger("everylayer.flask")
 class Adoption(request.Entry):
     """One adopted app: how requests come to it, and what was changed.
 
+    It holds the app weakly: Flask promises that an app goes when its last user lets go of it.
+
     Attributes:
-        chain: what `app.wsgi_app` is.
+        active: the seams are on the app.
+        logger: the app's, once it is listened to.
     """
 
-    __slots__ = ("_app", "_base", "_cls", "_own", "_undo", "active", "chain")
+    __slots__ = ("_app", "_chain", "_cls", "_undo", "active", "logger")
 
     def __init__(self, app: Flask, settings: Settings) -> None:
-        self._app = app
-        self._cls = type(app)
-        self._own = MethodType(self._cls.wsgi_app, app)
+        cls = type(app)
+        stands_in = cls.__call__ is Flask.__call__
+        own = cls.wsgi_app if stands_in else cls.__call__
+        super().__init__(FlaskRules(settings, app), own=own, stands_in=stands_in)
+        self._app = weakref.ref(app)
+        self._cls = cls
+        self._chain: WSGIApp | None = None
         self._undo: list[probes.Undo] = []
         self.active = True
-        replaced = self._cls.__call__ is Flask.__call__
-        rules = FlaskRules(settings, app)
-        super().__init__(rules, MethodType(self._cls.__call__, app), stands_in=replaced)
-        self._base = self._innermost(self._own)
-        self.chain: WSGIApp = self._base
-        self.wrap(self._base)
+        self.logger: logging.Logger | None = None
+        self.wrap(app, None)
 
-    def wrap(self, layer: Any) -> None:
-        """Make `layer` the app's outermost WSGI layer."""
+    def outermost_layer(self, app: Flask) -> WSGIApp:
+        """Return what `app.wsgi_app` is."""
+        return self._chain or innermost(self, MethodType(self._cls.wsgi_app, app))
+
+    def wrap(self, app: Flask, layer: Any) -> None:
+        """Make `layer` the app's outermost WSGI layer; None takes all layers off."""
         self._restore()
-        bare = self._is_base(layer)
-        self.chain = self._base if bare else layer
-        self.plain = bare
-        if bare:
-            self.rules.know(())
-        else:
-            self._probe(layer)
+        self._chain = None if layer is None or self._is_base(layer) else layer
+        self.plain = self._chain is None
+        self.rules.know(())
+        if self._chain is not None:
+            self._probe(app, layer)
         self.plain = self.plain and not self.rules.starts_span
-        if self.stands_in:
-            self.run = self._own if bare else self.chain
+        self.run = self._chain if self.stands_in else None
 
-    def unwrap(self) -> None:
+    def rewrap(self, app: Flask) -> None:
+        """Look at the layers again."""
+        self._restore()  # First: the outermost may be a probe of ours.
+        self.wrap(app, self._chain)
+
+    def unwrap(self, app: Flask) -> None:
         """Take all layers off, as `del app.wsgi_app` does."""
-        if self.chain is self._base:
+        if self._chain is None:
             raise AttributeError("wsgi_app")
-        self.wrap(self._base)
+        self.wrap(app, None)
 
-    def end(self) -> None:
+    def end(self, app: Flask) -> None:
         """Put everything back."""
         self.active = False
         self._restore()
-        chain = self.chain
-        unlisten(self._app)
-        self._app.__class__ = self._cls
-        vars(self._app).pop(STATE, None)
-        if chain is not self._base:
-            vars(self._app)["wsgi_app"] = chain
+        unlisten(app)
+        app.__class__ = self._cls
+        vars(app).pop(STATE, None)
+        if self._chain is not None:
+            vars(app)["wsgi_app"] = self._chain
 
     def _restore(self) -> None:
         while self._undo:
             self._undo.pop()()
 
     @contained
-    def _probe(self, outermost: Any) -> None:
+    def _probe(self, app: Flask, outermost: Any) -> None:
         path = walk.path_to(outermost, self._is_base)
         places = [walk.Place(outermost, self._set_chain), *path[:-1]]
         self.rules.know(probes.layers_of(places))
@@ -100,71 +107,22 @@ class Adoption(request.Entry):
         # What leaves the outermost layer leaves the app, unless its own `__call__` catches it.
         self._undo += probes.put_around(places[1:] if self.stands_in else places)
         if path:
-            # Between stock and the app nobody hides an error.
+            own = MethodType(self._cls.wsgi_app, app)
             held, put, *_ = path[-1]
-            put(self._own if self.plain else self._base)
+            # Between stock and the app nobody hides an error.
+            put(own if self.plain else innermost(self, own))
             self._undo.append(functools.partial(put, held))
 
     def _set_chain(self, layer: Any) -> None:
-        self.chain = layer
+        self._chain = layer
 
     def _is_base(self, layer: Any) -> bool:
-        return layer is self._base or (
+        layer = made_from(layer) or layer
+        return (
             isinstance(layer, MethodType)
-            and layer.__self__ is self._app
+            and layer.__self__ is self._app()
             and layer.__name__ == "wsgi_app"
         )
-
-    def _innermost(self, own: WSGIApp) -> WSGIApp:
-        """Return the app's own function, which shows what leaves it to the request around it.
-
-        Served without its app, below a layer that was given `app.wsgi_app`, it is the outermost
-        frame itself.
-        """
-
-        def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            current = environ.get(request.KEY)
-            if current is None:
-                current = request.around()
-                if current is None:
-                    return alone(environ, start_response)
-                environ[request.KEY] = current
-            current.environ = environ
-            try:
-                body = own(environ, start_response)
-            except BaseException as exc:
-                current.see(exc)
-                drop_frame(exc)
-                raise
-            try:
-                # As in `request`: the names are Werkzeug's own.
-                if type(body._callbacks[-1].__self__.response) is list:  # type: ignore[attr-defined]
-                    return body
-            except (AttributeError, IndexError):
-                pass
-            if streams(body):
-                current.streams = True
-                return watched(body, current, outermost=False)
-            return body
-
-        def alone(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            if not self.active:
-                return own(environ, start_response)
-            return _Alone(request.Entry(self.rules, own))(environ, start_response)
-
-        wsgi_app.__doc__ = own.__doc__
-        return wsgi_app
-
-
-class _Alone:
-    """The app's own function, served without the app."""
-
-    __slots__ = ("_everylayer",)
-
-    def __init__(self, entry: request.Entry) -> None:
-        self._everylayer = entry
-
-    __call__ = request.outermost
 
 
 def adoption_of(app: Flask) -> Adoption | None:
@@ -178,7 +136,7 @@ def adopt(app: Flask, settings: Settings) -> None:
     known = adoption_of(app)
     if known is not None:
         known.rules.settings = settings
-        known.wrap(known.chain)
+        known.rewrap(app)
         return
     try:
         made = _subclass(type(app))
@@ -196,14 +154,14 @@ def adopt(app: Flask, settings: Settings) -> None:
     vars(app)[STATE] = made_for
     app.__class__ = made
     if layers is not None:
-        made_for.wrap(layers)
+        made_for.wrap(app, layers)
 
 
 def release(app: Flask) -> None:
     """Take the seams off `app`."""
     known = adoption_of(app)
     if known is not None:
-        known.end()
+        known.end(app)
 
 
 def _subclass(cls: Any) -> Any:

@@ -28,7 +28,7 @@ def put_around(places: Iterable[Place]) -> list[Undo]:
     probed = False
     for place in places:
         # What a probe that an earlier assignment made holds has its probe.
-        inside, probed = probed, _PROBED in getattr(place.held, "__dict__", ())
+        inside, probed = probed, _is_probe(place.held)
         if not inside and not probed and not _must_pass(place):
             undo += _put_around(place)
     return undo
@@ -36,7 +36,7 @@ def put_around(places: Iterable[Place]) -> list[Undo]:
 
 def layers_of(places: Iterable[Place]) -> list[Any]:
     """Return the layers themselves, without our probes."""
-    return [p.held for p in places if _PROBED not in getattr(p.held, "__dict__", ())]
+    return [p.held for p in places if not _is_probe(p.held)]
 
 
 def _put_around(place: Place) -> Iterator[Undo]:
@@ -142,5 +142,11 @@ def _probe(layer: WSGIApp) -> WSGIApp:
             drop_frame(exc)
             raise
 
-    vars(probed)[_PROBED] = True
     return probed
+
+
+(_PROBE,) = (const for const in _probe.__code__.co_consts if isinstance(const, CodeType))
+
+
+def _is_probe(layer: Any) -> bool:
+    return type(layer) is FunctionType and layer.__code__ is _PROBE

@@ -5,6 +5,7 @@ Nothing but this record is made for a request that works; its ledger is opened b
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from time import time_ns
@@ -38,6 +39,7 @@ class Request:
         inner: the rules of a Flask app inside the outermost one, or inside plain WSGI layers.
         route: the URL rule that matched, where a seam came to know it.
         streams: Flask's response is produced while it is sent, below layers of the app's.
+        body: that of Flask's response, which does not stream.
         quiet: nothing to write: no error seen, no span started.
     """
 
@@ -46,6 +48,7 @@ class Request:
     route: str | None = None
     status: str | None = None
     streams = False
+    body: Any = None
     quiet = True
     _ledger: Ledger | None = None
     _span: Span | None = None
@@ -74,17 +77,31 @@ class Request:
 
     @contained
     def see(
-        self, exc: BaseException, phase: str = "call", *, client_status: int | None = None
+        self, exc: BaseException, phase: str = "call", client_status: int | None = None
     ) -> None:
         """Show `exc` to the ledger."""
+        self.take(exc, phase, client_status)
+
+    def take(self, exc: BaseException, phase: str, client_status: int | None) -> None:
+        """Do the same, for a caller that is contained itself."""
+        self.quiet = False
         ledger = self._ledger or self._open()
         span = self.environ.get(stock.SPAN)
-        if span is not None:
+        if span is not None and span is not ledger.span:
             ledger.bind(span, inside=True)
         # Most errors pass several seams; the first one has found out where they come from.
-        known = any(seen is exc for seen in ledger.exceptions())
-        layer, phase = (None, "") if known else self._place(exc, phase)
+        if ledger.knows(exc):
+            observe(exc, ledger=ledger, client_status=client_status)
+            return
+        layer, phase = self._place(exc, phase)
+        # With a layer found there is nothing left to look for in the traceback.
+        ledger.layers = self.rules if layer is None else None
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+        ledger.layers = self.rules
+
+    def knows(self, exc: BaseException) -> bool:
+        """Tell whether `exc` has been shown."""
+        return self._ledger is not None and self._ledger.knows(exc)
 
     def ignores(self, exc: BaseException, status: int | None) -> bool:
         """Tell whether `exc`, answered with `status`, is not worth recording."""
@@ -145,6 +162,8 @@ class Request:
             self._ledger.close(escaped, self._late_server_span)
         if span is not None and not spans.ended(span):
             span.end()
+        # What was seen has been settled; the body asks again at its end.
+        self.quiet = True
 
     @contained
     def take_status(self, status: str | None) -> None:
@@ -160,8 +179,9 @@ class Request:
         if exc_info or (code is not None and code >= 500):
             exc = exc_info[1] if exc_info else _answered()
             if exc is not None:
-                self.see(exc)
-        self.take_status(status)
+                self.take(exc, "call", None)
+        if self._ledger is not None and code is not None:
+            self._ledger.responded(code)
         if self._span is not None and code is not None:
             stock.add_response(self._span, status, headers)
 
@@ -178,7 +198,6 @@ class Request:
         if code is not None:
             ledger.responded(code)
         self._ledger = ledger
-        self.quiet = False
         return ledger
 
     def _late_server_span(self, status: int | None) -> Span | None:
@@ -199,16 +218,20 @@ class Entry:
 
     Attributes:
         rules: what its seams go by.
-        run: what the outermost frame calls.
+        run: what the outermost frame calls; None: `own`, with the app itself.
+        own: a function of the app's class.
         stands_in: the frame is there in place of Flask's own.
         plain: no layer of the app's stands around Flask, and the span is none of ours.
     """
 
-    __slots__ = ("plain", "rules", "run", "stands_in")
+    __slots__ = ("own", "plain", "rules", "run", "stands_in")
 
-    def __init__(self, rules: Rules, run: WSGIApp, *, stands_in: bool = False) -> None:
+    def __init__(
+        self, rules: Rules, run: WSGIApp | None = None, *, own: Any = None, stands_in: bool = False
+    ) -> None:
         self.rules = rules
         self.run = run
+        self.own = own
         self.stands_in = stands_in
         self.plain = False
 
@@ -217,7 +240,7 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
     """Be the outermost frame of a request; within one, be a probe."""
     entry: Entry = self._everylayer
     if KEY in environ:
-        return _within(entry, environ, start_response)
+        return _within(self, environ, start_response)
     start_ns = time_ns()
     start = start_response
     request: Request | None = None
@@ -229,7 +252,8 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
         if entry.rules.starts_span:
             request.begin()
     try:
-        body = entry.run(environ, start)
+        run = entry.run
+        body = entry.own(self, environ, start) if run is None else run(environ, start)
     except BaseException as exc:
         _escaped(exc, entry)
         raise
@@ -268,20 +292,23 @@ def _escaped(exc: BaseException, entry: Entry) -> None:
 def _stand_in(body: Any, request: Request) -> Body | None:
     """Return what stands for `body`, None where no code of the app's runs any more."""
     foreign = is_foreign(body, request.environ)
+    in_memory = not request.streams and (body is request.body or not streams(body))
     # A response that is there shows its span at once, whether or not somebody closes it.
-    if foreign or (request.status is not None and not (request.streams or streams(body))):
+    if foreign or (request.status is not None and in_memory):
         request.settle()
         if foreign or is_complete(body):
             return None
     return watched(body, request)
 
 
-def _within(entry: Entry, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _within(app: Any, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Run an app within a request whose outermost frame is another's."""
+    entry: Entry = app._everylayer
     request: Request = environ[KEY]
     request.inner = entry.rules
     try:
-        return entry.run(environ, start_response)
+        run = entry.run or functools.partial(entry.own, app)
+        return run(environ, start_response)
     except BaseException as exc:
         request.see(exc)
         drop_frame(exc)
@@ -312,12 +339,15 @@ def show(exc: BaseException, environ: Environ) -> None:
 def around() -> Request | None:
     """Return the request that the current frame works for, by the frames around it."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code not in _CODES:
+    while frame is not None:
+        code = frame.f_code
+        if code is _OUTERMOST or code is _SENT or code is _CLOSED:
+            break
         frame = frame.f_back
-    if frame is None:
+    else:
         return None
     here = frame.f_locals
-    if frame.f_code is not _OUTERMOST:
+    if code is not _OUTERMOST:
         body: Body = here["self"]
         return body.request
     request: Request | None = here["request"]
@@ -331,7 +361,8 @@ def around() -> Request | None:
 
 
 _OUTERMOST = outermost.__code__
-_CODES = frozenset((_OUTERMOST, Body.__iter__.__code__, Body.close.__code__))
+_SENT = Body.__iter__.__code__
+_CLOSED = Body.close.__code__
 
 
 def _code(status: Any) -> int | None:

@@ -15,6 +15,10 @@ from . import stock
 
 Place = tuple["Layer | None", str]
 
+# Keyed by `id`, which an entry keeps from being given to another: to hash a code object is to walk
+# through all of its bytecode.
+Known = dict[int, tuple[CodeType, Layer]]
+
 # Frames of these say how a function of the app was called, not which one it is.
 _PLUMBING = frozenset(
     (
@@ -39,7 +43,7 @@ class Rules(LayerMap):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.known: dict[CodeType, Layer] = {}
+        self.known: Known = {}
         self.inside: Rules | None = None
         self.starts_span = settings.server_span and settings.enabled
 
@@ -55,14 +59,17 @@ class Rules(LayerMap):
     def place(self, tb: TracebackType | None, phase: str) -> Place:
         """Return the layer that a traceback comes from, and what it was doing."""
         found: Layer | None = None
-        while tb is not None:
-            found = self.known.get(tb.tb_frame.f_code, found)
+        known = self.known
+        while known and tb is not None:
+            code = known.get(id(tb.tb_frame.f_code))
+            if code is not None:
+                found = code[1]
             tb = tb.tb_next
         return found, phase
 
     def know(self, layers: Iterable[Any]) -> None:
         """Take what stands around the app, outermost first; that one keeps a shared code."""
-        known: dict[CodeType, Layer] = {}
+        known: Known = {}
         self.starts_span = self.settings.server_span and self.settings.enabled
         index = 0
         for layer in layers:
@@ -74,7 +81,7 @@ class Rules(LayerMap):
             # A layer's own `start_response`, say, is the layer.
             for outer in codes_of(layer):
                 for code in codes_within(outer):
-                    known.setdefault(code, named)
+                    known.setdefault(id(code), (code, named))
             index += 1
         self.known = known
 

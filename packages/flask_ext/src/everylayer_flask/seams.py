@@ -9,7 +9,6 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
-from operator import attrgetter
 from sys import exc_info
 from types import FrameType, MethodType
 from typing import Any
@@ -20,9 +19,8 @@ from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.observer import observe
 
-from . import request, stock
+from . import active, request, stock
 from .naming import client_status
-from .request import Request
 
 STATE = "_everylayer"
 
@@ -53,13 +51,15 @@ class Choke:
             raise AttributeError(self._name)
 
 
-def _choked(app: flask.Flask, method: Callable[..., Any], exc: Any) -> Any:
+def _choked(app: flask.Flask, method: Callable[..., Any], *args: Any) -> Any:
+    # The exception comes last in every version of Flask.
+    exc = args[-1]
     _listen(app)
     status = client_status(exc)
     if status is None:
         _show(exc)
     try:
-        answer = method(exc)
+        answer = method(*args)
     except BaseException as error:
         if status is not None:
             _show(exc, status)
@@ -81,20 +81,23 @@ def seams_of(cls: Any) -> dict[str, Any]:
     }
 
 
+def _wsgi_app(app: Any) -> Any:
+    return vars(app)[STATE].outermost_layer(app)
+
+
 def _set_wsgi_app(app: Any, layer: Any) -> None:
-    vars(app)[STATE].wrap(layer)
+    vars(app)[STATE].wrap(app, layer)
 
 
 def _reset_wsgi_app(app: Any) -> None:
-    vars(app)[STATE].unwrap()
+    vars(app)[STATE].unwrap(app)
 
 
-# A getter in C: Flask reads this on each request.
-_WSGI_APP = property(attrgetter(f"{STATE}.chain"), _set_wsgi_app, _reset_wsgi_app)
+_WSGI_APP = property(_wsgi_app, _set_wsgi_app, _reset_wsgi_app)
 
 
 def _do_teardown_request(own: Callable[..., Any]) -> Any:
-    # Flask's own default, which stands for the exception in flight.
+    # Flask's own default stands for the exception in flight.
     (default,) = own.__defaults__ or (None,)
 
     @functools.wraps(own)
@@ -102,8 +105,7 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
         if app._everylayer.rules.starts_span:
             _note_route()
         if exc is not None and exc is not default:
-            # Of this request, or of a stream that outlives it and keeps its context.
-            _show(exc, phase="stream")
+            _show_ended(exc)
         elif exc_info()[1] is not None:
             _show_on_its_way(exc_info()[1])
         try:
@@ -122,29 +124,17 @@ def _session_is_open() -> bool:
 
     Where opening it failed, Flask tries to save none at all, and logs that this fails too.
     """
-    proxy: Any = flask.globals.request_ctx
-    about = vars(proxy._get_current_object())
+    about = vars(active.context())
     return about.get("_session", about.get("session")) is not None
-
-
-def _here() -> Request | None:
-    if flask.has_request_context():
-        return request.of(flask.request.environ)
-    return request.around()
 
 
 @contained
 def _note_route() -> None:
     """Keep what a span of our own is named after."""
-    current = _here()
-    if current is not None:
-        _take_route(current)
-
-
-def _take_route(current: Request) -> None:
-    rule = flask.request.url_rule if flask.has_request_context() else None
-    if rule is not None:
-        current.route = rule.rule
+    asked = active.flask_request()
+    current = None if asked is None else request.of(asked.environ)
+    if current is not None and asked is not None and asked.url_rule is not None:
+        current.route = asked.url_rule.rule
 
 
 @contained
@@ -152,17 +142,31 @@ def _show(
     exc: BaseException, status: int | None = None, *, phase: str = "call", answered: bool = False
 ) -> None:
     """Show `exc` to the request; Flask has `answered` it with its own `status`."""
-    current = _here()
+    asked = active.flask_request()
+    current = request.around() if asked is None else request.of(asked.environ)
     if current is None:
         # A context that a test, or a job, has pushed by itself.
         observe(exc, client_status=status)
         return
-    if flask.has_request_context():
-        current.environ = flask.request.environ
-    _take_route(current)
+    if asked is not None:
+        current.environ = asked.environ
+        if asked.url_rule is not None:
+            current.route = asked.url_rule.rule
     # What fails after a 404 is not its doing.
     if not (answered and current.ignores(exc, status)):
-        current.see(exc, phase, client_status=status)
+        current.take(exc, phase, status)
+
+
+@contained
+def _show_ended(exc: BaseException) -> None:
+    """Show what ended a request, unless Flask has dealt with it.
+
+    Then it is of a stream that outlives the request and keeps its context.
+    """
+    asked = active.flask_request()
+    current = None if asked is None else request.of(asked.environ)
+    if current is None or not current.knows(exc):
+        _show(exc, phase="stream")
 
 
 @contained
@@ -195,8 +199,14 @@ _SWALLOWED = Swallowed()
 @contained
 def _listen(app: flask.Flask) -> None:
     """Listen to what Flask logs about its own error handling, from the first error on."""
-    # The logger that `app.logger` is, or will be: asking the app for it would set it up.
-    logging.getLogger(app.name).addFilter(_SWALLOWED)
+    adoption = vars(app).get(STATE)
+    if adoption is None:
+        return  # released in the meantime
+    if adoption.logger is None:
+        # That which `app.logger` is, or will be: asking the app for it would set it up.
+        adoption.logger = logging.getLogger(app.name)
+    if _SWALLOWED not in adoption.logger.filters:
+        adoption.logger.addFilter(_SWALLOWED)
 
 
 @contained

@@ -100,11 +100,19 @@ class Spawns:
         await run(work)
 
 
+def quietly(call: Any) -> Any:
+    async def swallows(*args: Any) -> None:
+        with contextlib.suppress(ValueError):
+            await call(*args)
+
+    return swallows
+
+
 class Decorated:
     def __init__(self, app: Any) -> None:
         self.app = app
 
-    @functools.cache
+    @quietly
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.app(scope, receive, send)
 

@@ -19,9 +19,10 @@ from opentelemetry import context
 from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
+from everylayer.ledger import Ledger
 
 from .locate import OWN, STOCK
-from .requests import SPAN, STOCK_SPAN, hold, see
+from .requests import MARK, SPAN, STOCK_SPAN, hold, see
 
 _INSIDE = "_everylayer_inside"
 _PREFIX = "opentelemetry-instrumentor-django."
@@ -68,6 +69,18 @@ def only_with_a_span(original: Original) -> Original:
         return original(self, request, *args) if STOCK_SPAN in request.META else None
 
     return hook
+
+
+def process_exception(original: Original) -> Original:
+    """Stock's note of a view's error, which it would file as an ERROR whatever the response."""
+
+    def process_exception(self: Any, request: HttpRequest, exception: BaseException) -> None:
+        ledger = vars(request).get(MARK)
+        seen = isinstance(ledger, Ledger) and ledger.knows(exception)
+        if not seen and STOCK_SPAN in request.META:
+            original(self, request, exception)
+
+    return process_exception
 
 
 def span_name(original: Original) -> Original:

@@ -23,6 +23,7 @@ from contract.faults import PLAIN
 from contract.telemetry import Telemetry, error_events, server_span, server_spans
 from djangoapp import plan
 from djangoapp.serve import ENTRY
+from everylayer_django import patches
 
 BOTH = pytest.mark.parametrize("server", ["wsgi", "asgi"])
 PATHS = pytest.mark.parametrize("path", ["/ok", "/none"])
@@ -159,3 +160,16 @@ def test_an_excluded_url_has_no_span_of_stock(
         assert not telemetry.spans
         serve("/none")
     assert len(error_events(telemetry.spans)) == 1
+
+
+@BOTH
+def test_a_chain_that_outlives_the_patches_is_stocks_again(
+    server: str, telemetry: Telemetry
+) -> None:
+    with served(server) as serve:
+        patches.uninstall()
+        with plan.failing({"view": PLAIN}):
+            serve("/ok")
+    (event,) = server_span(telemetry.spans).events
+    assert event.name == "exception"
+    assert "everylayer.layer.name" not in event.attributes

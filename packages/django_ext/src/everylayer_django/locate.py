@@ -64,7 +64,7 @@ _STEPS = ("process_request", "process_response")
 
 # What a frame is, by its code object: one of `_MARKS`, plumbing, or neither.
 _APP, _PIPE = "", "plumbing"
-_roles: Memo[str] = Memo(16384)
+_roles: Memo[str] = Memo(8192)
 _views: Memo[Layer] = Memo(4096)
 _names: Memo[str] = Memo(1024)
 _indexes: Memo[tuple[tuple[str, ...], int | None]] = Memo(1024)

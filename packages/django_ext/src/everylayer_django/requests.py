@@ -99,7 +99,8 @@ def see(request: HttpRequest, exc: BaseException, place: Place | None = None) ->
     ledger = ledger_of(request)
     if place is None:
         if ledger.knows(exc):
-            observe(exc, ledger=ledger, client_status=client_status(exc))
+            # Nothing but its traceback is new: straight to the ledger.
+            ledger.see(exc, client_status=client_status(exc))
             return
         place = locate(chain.traceback_of(exc), request)
     observe(exc, *place, ledger=ledger, client_status=client_status(exc))

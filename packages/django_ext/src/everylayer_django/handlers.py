@@ -20,7 +20,7 @@ from everylayer.observer import observe
 
 from . import config, streams
 from .locate import STOCK, frames, locate
-from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle, supersede
+from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle, uncaught
 from .server_span import OwnSpan, begin
 
 _ALONE = "_everylayer_alone"
@@ -97,8 +97,7 @@ def handle_uncaught_exception(original: Original) -> Original:
     """Where the failure of a 4xx handler becomes a 500."""
 
     def handle_uncaught_exception(request: HttpRequest, resolver: Any, exc_info: Any) -> Any:
-        see(request, exc_info[1])
-        supersede(request, exc_info[1])
+        uncaught(request, exc_info[1])
         try:
             return original(request, resolver, exc_info)
         except BaseException as exc:

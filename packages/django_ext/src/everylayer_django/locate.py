@@ -17,6 +17,8 @@ from django.utils.module_loading import import_string
 from everylayer.layers import Layer, name_of
 from everylayer.text import one_line
 
+from .memo import Memo
+
 # Entries that instrumentation adds: they do not count as layers of the app.
 OWN, STOCK = "everylayer_django.", "opentelemetry.instrumentation.django."
 
@@ -60,6 +62,13 @@ _HOOKS = ("process_view", "process_template_response")
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _STEPS = ("process_request", "process_response")
 
+# What a frame is, by its code object: one of `_MARKS`, plumbing, or neither.
+_APP, _PIPE = "", "plumbing"
+_roles: Memo[str] = Memo(8192)
+_views: Memo[Layer] = Memo(4096)
+_names: Memo[str] = Memo(1024)
+_indexes: Memo[tuple[tuple[str, ...], int | None]] = Memo(1024)
+
 
 class Place(NamedTuple):
     """A layer and what it was doing."""
@@ -70,19 +79,35 @@ class Place(NamedTuple):
 
 def locate(tb: TracebackType | None, request: HttpRequest | None = None) -> Place:
     """Return where the exception with traceback `tb` began."""
-    mark, marker, first = "", None, None
-    for frame in frames(tb):
-        module = frame.f_globals.get("__name__") or ""
-        found = _MARKS.get((module, frame.f_code.co_name))
-        if found == "signal" and frame.f_locals.get("self") not in _SIGNALS:
-            found = None
-        if found is not None:
-            mark, marker, first = found, frame, None
-        elif first is None and not module.startswith(_PLUMBING):
-            first = frame
+    mark, first = "", None
+    marker: FrameType | None = None
+    known = _roles.entries.young
+    following = tb
+    while following is not None:
+        frame = following.tb_frame
+        following = following.tb_next
+        code = frame.f_code
+        entry = known.get(id(code))
+        role = entry[1] if entry is not None and entry[0]() is code else _role(frame)
+        if role is _APP:
+            first = first or frame
+        elif role is not _PIPE and (role != "signal" or frame.f_locals.get("self") in _SIGNALS):
+            mark, marker, first = role, frame, None
     if marker is None:
         return Place(Layer(_function(first), "app") if first else _framework(tb), "call")
     return _NAMED[mark](marker, first, request)
+
+
+def _role(frame: FrameType) -> str:
+    code = frame.f_code
+    role = _roles.get(code)
+    if role is None:
+        module = frame.f_globals.get("__name__") or ""
+        role = _MARKS.get((module, code.co_name))
+        if role is None:
+            role = _PIPE if module.startswith(_PLUMBING) else _APP
+        _roles.keep(code, role)
+    return role
 
 
 def view_of(request: HttpRequest | None) -> Layer | None:
@@ -90,9 +115,12 @@ def view_of(request: HttpRequest | None) -> Layer | None:
     view = getattr(getattr(request, "resolver_match", None), "func", None)
     if view is None:
         return None
+    known = _views.get(view)
+    if known is not None:
+        return known
     # `view_class` is set by Django's `as_view`, `cls` by that of REST framework.
     owner = getattr(view, "view_class", None) or getattr(view, "cls", None)
-    return Layer(name_of(owner or view), "view")
+    return _views.keep(view, Layer(name_of(owner or view), "view"))
 
 
 def stream_place(tb: TracebackType | None, request: HttpRequest) -> Place:
@@ -109,10 +137,9 @@ def stream_place(tb: TracebackType | None, request: HttpRequest) -> Place:
 
 def _middleware(marker: FrameType, first: FrameType | None, _: HttpRequest | None) -> Place:
     target = marker.f_locals.get("get_response")
+    name = _names.get(target) or _names.keep(target, name_of(target))
     step = first.f_code.co_name if first is not None else ""
-    return Place(
-        Layer(name_of(target), "middleware", _index_of(target)), step if step in _STEPS else "call"
-    )
+    return Place(Layer(name, "middleware", _index_of(target)), step if step in _STEPS else "call")
 
 
 def _core(marker: FrameType, first: FrameType | None, request: HttpRequest | None) -> Place:
@@ -194,7 +221,15 @@ def _function(frame: FrameType) -> str:
 
 def _index_of(target: Any) -> int | None:
     """Return the position in MIDDLEWARE, 0 outermost, not counting what instrumentation added."""
-    for index, entry in enumerate(_layers(tuple(settings.MIDDLEWARE))):
+    paths = tuple(settings.MIDDLEWARE)
+    known = _indexes.get(target)
+    if known is None or known[0] != paths:
+        known = _indexes.keep(target, (paths, _search(target, paths)))
+    return known[1]
+
+
+def _search(target: Any, paths: tuple[str, ...]) -> int | None:
+    for index, entry in enumerate(_layers(paths)):
         if entry is target or entry is type(target) or _made_by(entry, target):
             return index
     return None

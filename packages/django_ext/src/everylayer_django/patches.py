@@ -72,10 +72,10 @@ PATCHES = (
           "errors of resources and of request_finished; the end of a stream"),
     Patch(_STOCK, "__call__", "self request", stock.call,
           "stock's span and context, which it leaks"),
-    Patch(_STOCK, "process_view", "self request view_func args kwargs", stock.only_with_a_span,
-          "stock's own failure where it began no span"),
-    Patch(_STOCK, "process_exception", "self request exception", stock.only_with_a_span,
-          "the same"),
+    Patch(_STOCK, "process_view", "self request view_func args kwargs", stock.process_view,
+          "stock's own failure where it began no span, and a URL that nobody reads"),
+    Patch(_STOCK, "process_exception", "self request exception", stock.process_exception,
+          "the same, and what has been seen already"),
     Patch(_STOCK, "_get_span_name", "request", stock.span_name, "stock's second resolve()"),
 )
 # fmt: on

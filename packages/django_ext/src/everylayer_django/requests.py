@@ -40,6 +40,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadRequest, 400),
     (SuspiciousOperation, 400),
 )
+_CLIENT_ERRORS = tuple(cls for cls, _ in _STATUS)
 
 
 class RequestLedger(Ledger):
@@ -70,17 +71,18 @@ class RequestLedger(Ledger):
 
 def client_status(exc: BaseException) -> int | None:
     """Return the 4xx that Django answers `exc` with, None if it is not a client's error."""
-    for cls, status in _STATUS:
-        # Not isinstance: it asks the exception for its `__class__`.
-        if issubclass(type(exc), cls):
-            return status
-    return None
+    # Not isinstance: it asks the exception for its `__class__`.
+    if not issubclass(type(exc), _CLIENT_ERRORS):
+        return None
+    return next(status for cls, status in _STATUS if issubclass(type(exc), cls))
 
 
 def ledger_of(request: HttpRequest) -> Ledger:
     """Return the ledger of `request`, made when first asked for."""
     state = vars(request)
     mark = state.get(MARK)
+    if type(mark) is RequestLedger and mark.span is not None:
+        return mark
     span = state.get(SPAN) or request.META.get(STOCK_SPAN)
     if mark is None:
         return ledger_for(span or trace.get_current_span(), config.current())
@@ -95,21 +97,27 @@ def ledger_of(request: HttpRequest) -> Ledger:
 def see(request: HttpRequest, exc: BaseException, place: Place | None = None) -> None:
     """Show `exc` to the ledger of `request`."""
     ledger = ledger_of(request)
-    layer, phase = None, ""
-    if place is not None:
-        layer, phase = place
-    elif not any(seen is exc for seen in ledger.exceptions()):
-        layer, phase = locate(chain.traceback_of(exc), request)
-    observe(exc, layer, phase, ledger=ledger, client_status=client_status(exc))
+    if place is None:
+        if ledger.knows(exc):
+            # Nothing but its traceback is new: straight to the ledger.
+            ledger.see(exc, client_status=client_status(exc))
+            return
+        place = locate(chain.traceback_of(exc), request)
+    observe(exc, *place, ledger=ledger, client_status=client_status(exc))
 
 
 @contained
-def supersede(request: HttpRequest, exc: BaseException) -> None:
-    """Let `exc`, of an error handler, answer for the client's error that the handler was for."""
+def uncaught(request: HttpRequest, exc: BaseException) -> None:
+    """Show `exc`, which becomes a 500.
+
+    That of an error handler answers for the client's error that the handler was for.
+    """
     ledger = ledger_of(request)
-    seen = {id(earlier) for earlier in ledger.exceptions()}
+    # `response_for_exception` has just shown it, unless it is such a handler's.
+    if not ledger.knows(exc):
+        see(request, exc)
     for earlier in chain.ancestors(exc):
-        if id(earlier) in seen and client_status(earlier) is not None:
+        if client_status(earlier) is not None and ledger.knows(earlier):
             ledger.see(earlier, handled=True)
 
 
@@ -130,7 +138,10 @@ def settle(request: HttpRequest, status: int | None, escaped: BaseException | No
     ledger.status = status
     ledger.streaming = False
     ledger.gone = id(escaped)
-    ledger.close(escaped, functools.partial(server_span, request, ledger.start_ns))
+    make_span = None
+    if ledger.span is None:
+        make_span = functools.partial(server_span, request, ledger.start_ns)
+    ledger.close(escaped, make_span)
     guard = spans.guard_of(ledger.span)
     if guard is not None and guard.held_ns is not None:
         guard.finish()
@@ -177,8 +188,10 @@ def release(request: HttpRequest, status: int, escaped: BaseException | None) ->
 
 def _adopt(ledger: Ledger) -> None:
     """Move to the SERVER span around Django, where stock's own span is an INTERNAL one."""
+    if spans.is_server(ledger.span):
+        return
     outer = trace.get_current_span()
-    if outer is ledger.span or spans.is_server(ledger.span) or not spans.is_server(outer):
+    if outer is ledger.span or not spans.is_server(outer):
         return
     ledger.bind(outer)
     for exc in tuple(ledger.exceptions()):

@@ -150,25 +150,22 @@ def watch_send(
     ledger: Ledger,
     layer: Layer | None = None,
     client_status: ClientStatus = no_client_status,
-    *,
-    outermost: bool = True,
 ) -> Send:
     """Return `send`, which tells `ledger` of the response's start and of what it hides.
 
     Args:
-        send: the server's, or the outer layer's.
+        send: the server's.
         ledger: the request's.
         layer: who gets the blame where the traceback names nobody.
         client_status: status that the framework gives an exception.
-        outermost: what passes here is the final response.
     """
-    return _Watch(send, ledger, layer, client_status, outermost).passed
+    return _Watch(send, ledger, layer, client_status).passed
 
 
 class _Watch:
     """One response on its way out. A bound method costs a third of a closure, once a request."""
 
-    __slots__ = ("before", "client_status", "layer", "ledger", "outermost", "send")
+    __slots__ = ("before", "client_status", "layer", "ledger", "send")
 
     def __init__(
         self,
@@ -176,13 +173,11 @@ class _Watch:
         ledger: Ledger,
         layer: Layer | None,
         client_status: ClientStatus,
-        outermost: bool,
     ) -> None:
         self.send = send
         self.ledger = ledger
         self.layer = layer
         self.client_status = client_status
-        self.outermost = outermost
         self.before = sys.exc_info()[1]
 
     # No coroutine of its own: half the cost, and no frame in what the server raises.
@@ -198,13 +193,37 @@ class _Watch:
 
     def _started(self, status: int) -> None:
         ledger = self.ledger
-        exc = sys.exc_info()[1]
-        if exc is not None and exc is not self.before:
-            _see_hidden(exc, status, ledger, self.layer, self.client_status)
-            if self.outermost and ledger.status is None and status < 500:
+        exc = self._hidden(status)
+        if ledger.status is None:
+            if exc is not None and status < 500:
                 ledger.answered(exc, status)
-        if self.outermost and ledger.status is None:
-            ledger.responded(status)
+            else:
+                ledger.responded(status)
+
+    def _hidden(self, status: int) -> BaseException | None:
+        exc = sys.exc_info()[1]
+        if exc is None or exc is self.before:
+            return None
+        _see_hidden(exc, status, self.ledger, self.layer, self.client_status)
+        return exc
+
+
+class InnerWatch(_Watch):
+    """The same within a layer that runs what is inside in another task.
+
+    Attributes:
+        begun: a response has started here; the final one may still be to come.
+    """
+
+    __slots__ = ("begun",)
+
+    def __init__(self, send: Send, ledger: Ledger, client_status: ClientStatus) -> None:
+        super().__init__(send, ledger, None, client_status)
+        self.begun = False
+
+    def _started(self, status: int) -> None:
+        self.begun = True
+        self._hidden(status)
 
 
 @contained

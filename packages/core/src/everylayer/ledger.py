@@ -139,6 +139,13 @@ class Ledger:
         Whether it is raised once more after this answer, only `close` can tell.
         """
         self.status = status
+        self.goes_on(exc)
+
+    def goes_on(self, exc: BaseException) -> None:
+        """Take note that a response has begun further in, so that `exc` may leave in spite of it.
+
+        In another task that is known before the start passes the outermost seam.
+        """
         sighting = self.page.find(exc) if self.page is not None else None
         if sighting is not None:
             sighting.after_start = True

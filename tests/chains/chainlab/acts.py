@@ -96,3 +96,24 @@ def at_once(coroutine: Coroutine[Any, Any, R]) -> R:
         result: R = done.value
         return result
     raise AssertionError("it suspended")
+
+
+async def act_on_response(
+    step: Step,
+    tag: str,
+    proceed: Callable[[], Awaitable[R]],
+    answer: Callable[[int], Awaitable[R]],
+    status_of: Callable[[R], int],
+) -> R:
+    """Be the body of a layer that no exception reaches: what is inside it always responds."""
+    if step.does == "before":
+        raise make(step.fault, tag)
+    response = await proceed()
+    if step.does == "after":
+        raise make(step.fault, tag)
+    if status_of(response) >= 500:
+        if step.does == "recover":
+            return await answer(step.status)
+        if step.does == "retry":
+            return await proceed()
+    return response

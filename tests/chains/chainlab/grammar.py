@@ -61,7 +61,24 @@ ACTS = (
     *("pass", "before", "after", "swallow", "swallow_out", "reraise", "from", "none"),
     *("implicit", "mutate", "retry", "retry_in"),
 )
+RAISING = (
+    *("before", "after", "from", "none", "implicit"),
+    *("raise", "stream", "background", "hook"),
+)
 RETRIES = ("retry", "retry_in")
+# In Django an error further in is a response: it is answered, not caught.
+ANSWERING = ("pass", "before", "after", "recover", "retry")
+DJANGO = Grammar(
+    layers={
+        "layer": ANSWERING,
+        "function": ANSWERING,
+        "view_hook": ("pass", "hook"),
+        "exception_hook": ("pass", "answer", "hook"),
+        "sync": ANSWERING,
+    },
+    views={"view": ("raise", "ok", "stream")},
+    setups=("alone", "stock", "manual"),
+)
 ONCE = tuple(act for act in ACTS if act not in RETRIES)
 STATUSES = (200, 404, 503)
 MAX_LAYERS = 12
@@ -94,6 +111,8 @@ GRAMMARS: dict[str, Grammar] = {
         outermost=("on500",),
         innermost=("handler",),
     ),
+    "django": DJANGO,
+    "django_async": DJANGO,
 }
 
 
@@ -142,9 +161,9 @@ def _sensible(steps: list[Step], framework: str, setup: str) -> tuple[Step, ...]
 
 def _step(kind: str, does: str, pick: Pick) -> Step:
     fault, status = "plain", 200
-    if does in ("before", "after", "raise", "stream", "background", "from", "none", "implicit"):
+    if does in RAISING:
         # Half of them plain: a hostile one often ends what would follow.
         fault = pick(SHAPES) if pick((False, True)) else "plain"
-    if does.startswith("swallow") or does == "answer":
+    if does in ("swallow", "swallow_out", "recover", "answer"):
         status = pick(STATUSES)
     return Step(kind, does, fault, status)

@@ -19,7 +19,13 @@ from everylayer import failsafe
 from .expected import Outcome, Recorded
 from .grammar import Chain
 
-_MODULES = {"asgi": "asgi_apps", "starlette": "asgi_apps", "flask": "wsgi_apps"}
+_MODULES = {
+    "asgi": "asgi_apps",
+    "starlette": "asgi_apps",
+    "flask": "wsgi_apps",
+    "django": "django_apps",
+    "django_async": "django_apps",
+}
 
 
 def apps_of(framework: str) -> ModuleType:
@@ -35,7 +41,7 @@ def problems(chain: Chain) -> list[str]:
     failures = dict(failsafe.own_failures())
     ours: Run = apps.serve(chain, ours=True)
     spans = telemetry.spans
-    found = [f"the app changed: {change}" for change in differences(_plain(bare), _plain(ours))]
+    found = [f"the app changed: {change}" for change in differences(*_comparable(chain, bare, ours))]
     wrong = _trace_problems(apps.expect(chain), spans)
     if wrong:
         found += [*wrong, f"the trace:\n{tree(spans)}"]
@@ -44,11 +50,18 @@ def problems(chain: Chain) -> list[str]:
     return found
 
 
-def _plain(run: Run) -> Run:
-    """Before 3.11 our frames stay in a traceback, and with them those that they replace."""
-    if run.raised is None or sys.version_info >= (3, 11):
-        return run
-    return replace(run, raised=replace(run.raised, functions=()))
+def _comparable(chain: Chain, *runs: Run) -> list[Run]:
+    """Leave out the way that an exception took, where others leave frames in it.
+
+    Before 3.11 that are ours; stock's Django middleware is wrapped by Django as all are.
+    """
+    ours_stay = sys.version_info < (3, 11)
+    if not ours_stay and not (chain.framework.startswith("django") and chain.setup == "stock"):
+        return list(runs)
+    return [
+        run if run.raised is None else replace(run, raised=replace(run.raised, functions=()))
+        for run in runs
+    ]
 
 
 def _trace_problems(expected: Outcome, spans: tuple[ReadableSpan, ...]) -> list[str]:

@@ -31,4 +31,7 @@ CASES: dict[str, Chain] = {
         "flask",
         (Step("wsgi", "swallow"), Step("wsgi", "after"), Step("view", "raise")),
     ),
+    "Django makes another group of one that breaks a stream": Chain(
+        "django_async", (Step("view", "stream", "group"),)
+    ),
 }

@@ -166,9 +166,7 @@ def _build_starlette(chain: Chain, *, ours: bool) -> ASGIApp:
     if ours:
         layers.insert(chain.entry, Middleware(EveryLayerMiddleware, max_events=64))
     view = _view(chain.steps[-1], str(last))
-    return Starlette(
-        routes=[Route("/", view)], middleware=layers, exception_handlers=handlers
-    )
+    return Starlette(routes=[Route("/", view)], middleware=layers, exception_handlers=handlers)
 
 
 def _handler(status: int) -> Any:
@@ -222,5 +220,3 @@ def expect(chain: Chain) -> Outcome:
         return f"_view.{_VIEW[step.does]}"
 
     return Model(chain, layer_of).run()
-
-

@@ -19,8 +19,7 @@ Running = Coroutine[Any, None, Any]
 @types.coroutine
 def say(*messages: Message) -> Generator[Message, None, None]:
     """Send messages outwards."""
-    for message in messages:
-        yield message
+    yield from messages
 
 
 class Relay:

@@ -198,9 +198,7 @@ def serve(chain: Chain, *, ours: bool) -> Run:
     if ours:
         names.insert(chain.entry, ENTRY)
     with (
-        override_settings(
-            MIDDLEWARE=names, ROOT_URLCONF=__name__, EVERYLAYER={"max_events": 64}
-        ),
+        override_settings(MIDDLEWARE=names, ROOT_URLCONF=__name__, EVERYLAYER={"max_events": 64}),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")

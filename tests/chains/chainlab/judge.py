@@ -41,7 +41,9 @@ def problems(chain: Chain) -> list[str]:
     failures = dict(failsafe.own_failures())
     ours: Run = apps.serve(chain, ours=True)
     spans = telemetry.spans
-    found = [f"the app changed: {change}" for change in differences(*_comparable(chain, bare, ours))]
+    found = [
+        f"the app changed: {change}" for change in differences(*_comparable(chain, bare, ours))
+    ]
     wrong = _trace_problems(apps.expect(chain), spans)
     if wrong:
         found += [*wrong, f"the trace:\n{tree(spans)}"]
@@ -76,14 +78,7 @@ def _trace_problems(expected: Outcome, spans: tuple[ReadableSpan, ...]) -> list[
     found += _event_problems("late spans", expected.late, late)
     if len(error_events(spans)) != len(error_events([*servers, *late])):
         found.append("events on spans that are neither the server's nor late")
-    for span in late:
-        names = {(event.attributes or {}).get("everylayer.layer.name") for event in span.events}
-        if names != {span.name.removesuffix(" (late)")} or len(span.events) != 1:
-            found.append(f"late span {span.name!r} tells of {names}")
-        if span.status.status_code is not StatusCode.ERROR:
-            found.append(f"late span {span.name!r} is not ERROR")
-        if servers and (span.parent and span.parent.span_id) != servers[0].get_span_context().span_id:
-            found.append(f"late span {span.name!r} is not the server span's child")
+    found += [wrong for span in late for wrong in _late_problems(span, servers)]
     for span in servers:
         failed = span.status.status_code is StatusCode.ERROR
         if expected.failed is not None and failed is not expected.failed:
@@ -93,9 +88,20 @@ def _trace_problems(expected: Outcome, spans: tuple[ReadableSpan, ...]) -> list[
     return found
 
 
-def _event_problems(
-    where: str, expected: list[Recorded], spans: list[ReadableSpan]
-) -> list[str]:
+def _late_problems(span: ReadableSpan, servers: list[ReadableSpan]) -> list[str]:
+    found: list[str] = []
+    names = {(event.attributes or {}).get("everylayer.layer.name") for event in span.events}
+    if names != {span.name.removesuffix(" (late)")} or len(span.events) != 1:
+        found.append(f"late span {span.name!r} tells of {names}")
+    if span.status.status_code is not StatusCode.ERROR:
+        found.append(f"late span {span.name!r} is not ERROR")
+    parent = span.parent.span_id if span.parent else None
+    if parent not in [server.get_span_context().span_id for server in servers]:
+        found.append(f"late span {span.name!r} is not the server span's child")
+    return found
+
+
+def _event_problems(where: str, expected: list[Recorded], spans: list[ReadableSpan]) -> list[str]:
     events = [found.event for found in error_events(spans)]
     shown = [_shown(event) for event in events]
     if len(shown) != len(expected) or not all(map(_fits, shown, expected)):

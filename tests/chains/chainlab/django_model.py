@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .acts import act_on_response, at_once
-from .expected import Outcome, Witness
-from .faults import make
+from .expected import Outcome, Witness, earlier_than
+from .faults import is_refusal, make
 from .grammar import Chain, Step
 from .wsgi_model import Answer
 
@@ -17,7 +17,7 @@ class Model:
     def __init__(self, chain: Chain, layer_of: Callable[[BaseException, int], str | None]) -> None:
         self.steps = chain.steps
         self.setup = chain.setup
-        self.witness = Witness(layer_of)
+        self.witness = Witness(layer_of, self.is_a_views_own)
 
     def run(self) -> Outcome:
         """Return what must be recorded."""
@@ -33,11 +33,19 @@ class Model:
             witness.escaped = exc
         return witness.outcome(marks_5xx=self.setup != "manual")
 
+    def is_a_views_own(self, exc: BaseException) -> bool:
+        """Tell whether the view refuses the client, which is no layer's business."""
+        return is_refusal(exc) and type(exc).__name__.endswith(f"_{len(self.steps) - 1}")
+
     def crossing(self, index: int) -> Answer:
         try:
             return self.layer(index)
         except Exception as exc:
             self.witness.see(exc, index)
+            if is_refusal(exc):
+                return Answer(403)
+            # A refusal on the way to a failure was none.
+            self.witness.superseded += filter(is_refusal, earlier_than(exc))
             return Answer(500)
 
     def layer(self, index: int) -> Answer:

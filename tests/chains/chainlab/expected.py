@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .faults import is_refusal
+
 
 class Recorded(NamedTuple):
     """One exception event; None in `layer` or `handled` leaves it open."""
@@ -56,18 +58,22 @@ class Witness:
 
     Attributes:
         layer_of: names the layer that raised an exception, given where it first crossed.
+        ignores: tells what is no error unless the request fails.
         status: of the response that went out, None before that.
         ended: the server span has ended.
         at_end: the status when it did.
         escaped: what left the app.
+        superseded: what another error has taken the place of, so that it is none itself.
     """
 
     layer_of: Callable[[BaseException, int], str | None]
+    ignores: Callable[[BaseException], bool] = lambda exc: False
     seen: list[Sighting] = field(default_factory=list)
     status: int | None = None
     ended: bool = False
     at_end: int | None = None
     escaped: BaseException | None = None
+    superseded: list[BaseException] = field(default_factory=list)
 
     def see(self, exc: BaseException, boundary: int) -> None:
         """Note `exc`, the first time that it crosses any boundary."""
@@ -101,7 +107,12 @@ class Witness:
             kept.append(sighting)
             left = sighting.exc is self.escaped
             status = self.status if sighting.status is None else sighting.status
-            failed = sighting.after_end or left or status is None or status >= 500
+            # A refusal that nothing answered is not what the request failed for.
+            answer = status or (403 if is_refusal(sighting.exc) else 500)
+            failed = sighting.after_end or left or answer >= 500
+            if not failed and self.ignores(sighting.exc):
+                continue
+            failed = failed and not any(sighting.exc is exc for exc in self.superseded)
             where = found.late if sighting.after_end else found.on_server
             where.append(_recorded(sighting, handled=not failed))
         status = self.status if self.at_end is None else self.at_end
@@ -110,16 +121,22 @@ class Witness:
         return found
 
 
-def _is_repeated(sighting: Sighting, kept: list[Sighting]) -> bool:
-    """Tell whether the same failure is its own reason: a converter that fails at each layer."""
+def earlier_than(exc: BaseException) -> list[BaseException]:
+    """Return what was on its way when `exc` was raised."""
     earlier: list[BaseException] = []
-    queue = [sighting.exc]
+    queue = [exc]
     while queue:
         current = queue.pop()
         for link in (current.__cause__, current.__context__):
-            if link is not None and not any(link is e for e in (*earlier, sighting.exc)):
+            if link is not None and not any(link is e for e in (*earlier, exc)):
                 earlier.append(link)
                 queue.append(link)
+    return earlier
+
+
+def _is_repeated(sighting: Sighting, kept: list[Sighting]) -> bool:
+    """Tell whether the same failure is its own reason: a converter that fails at each layer."""
+    earlier = earlier_than(sighting.exc)
     same = (type(sighting.exc), _message(sighting.exc))
     return any(
         (type(k.exc), _message(k.exc)) == same and any(k.exc is e for e in earlier) for k in kept

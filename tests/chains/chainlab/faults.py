@@ -33,12 +33,23 @@ _BASES: dict[str, tuple[type[BaseException], ...]] = {"broken": (Broken,), "odd"
 if sys.version_info >= (3, 11):
     _BASES["group"] = (ExceptionGroup, Fault)
 
+# Django's own 403: a refusal of the client, where others are failures.
+REFUSAL = "denied"
 SHAPES = ("plain", "broken", "empty", "surrogates", "huge", "cycle", "group", "odd")
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Tell whether `exc` stands for a 4xx."""
+    return type(exc).__name__.startswith(REFUSAL)
 
 
 @functools.cache
 def class_of(shape: str, tag: str) -> Any:
     """Return the class that only the site `tag` raises."""
+    if shape == REFUSAL:
+        from django.core.exceptions import PermissionDenied
+
+        return type(f"{shape}_{tag}", (PermissionDenied,), {"__module__": __name__})
     # Told apart from those of other sites by name alone: not every shape has a message.
     return type(f"{shape}_{tag}", _BASES.get(shape, (Fault,)), {"__module__": __name__})
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .faults import SHAPES
+from .faults import REFUSAL, SHAPES
 
 Pick = Callable[[Sequence[Any]], Any]
 
@@ -53,6 +53,7 @@ class Grammar:
     layers: dict[str, tuple[str, ...]]
     views: dict[str, tuple[str, ...]]
     setups: tuple[str, ...]
+    shapes: tuple[str, ...] = SHAPES
     outermost: tuple[str, ...] = ()
     innermost: tuple[str, ...] = ()
 
@@ -78,6 +79,7 @@ DJANGO = Grammar(
     },
     views={"view": ("raise", "ok", "stream")},
     setups=("alone", "stock", "manual"),
+    shapes=(REFUSAL, *SHAPES),
 )
 ONCE = tuple(act for act in ACTS if act not in RETRIES)
 STATUSES = (200, 404, 503)
@@ -128,14 +130,14 @@ def draw(framework: str, pick: Pick) -> Chain:
             acts = tuple(act for act in acts if act not in RETRIES)
         does = pick(acts)
         retries += does in RETRIES
-        steps.append(_step(kind, does, pick))
+        steps.append(_step(kind, does, grammar, pick))
     layers = len(steps)
     if grammar.outermost and pick((False, True)):
         steps.insert(0, Step(pick(grammar.outermost), "answer", status=pick((500, 503, 200))))
     if grammar.innermost and pick((False, True)):
         steps.append(Step(pick(grammar.innermost), "answer", status=pick(STATUSES)))
     kind = pick(tuple(grammar.views))
-    steps.append(_step(kind, pick(grammar.views[kind]), pick))
+    steps.append(_step(kind, pick(grammar.views[kind]), grammar, pick))
     entry = pick(range(layers + 1))
     setup = pick(grammar.setups)
     return Chain(framework, _sensible(steps, framework, setup), setup, entry)
@@ -159,11 +161,11 @@ def _sensible(steps: list[Step], framework: str, setup: str) -> tuple[Step, ...]
     return tuple(steps)
 
 
-def _step(kind: str, does: str, pick: Pick) -> Step:
+def _step(kind: str, does: str, grammar: Grammar, pick: Pick) -> Step:
     fault, status = "plain", 200
     if does in RAISING:
         # Half of them plain: a hostile one often ends what would follow.
-        fault = pick(SHAPES) if pick((False, True)) else "plain"
+        fault = pick(grammar.shapes) if pick((False, True)) else "plain"
     if does in ("swallow", "swallow_out", "recover", "answer"):
         status = pick(STATUSES)
     return Step(kind, does, fault, status)

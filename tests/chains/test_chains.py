@@ -13,7 +13,7 @@ from chainlab.grammar import GRAMMARS, Chain, draw
 from chainlab.judge import problems
 from contract.telemetry import session
 
-EXAMPLES = 400
+EXAMPLES = 600
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,9 @@ are found on PATH and under pyenv; those that are absent are skipped by name.
 
 from __future__ import annotations
 
+import argparse
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +136,38 @@ def bench(session: nox.Session) -> None:
     """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def chains(session: nox.Session) -> None:
+    """Search for a chain or an input that goes wrong; `-- --chains 1000000 --seed 1` at length.
+
+    Chains run in two processes, each with a seed of its own. `-- --fuzz SECONDS` fuzzes each
+    parser for that long, guided by coverage.
+    """
+    install(session, "test")
+    parser = argparse.ArgumentParser(prog="nox -s chains --", allow_abbrev=False)
+    parser.add_argument("--chains", "--examples", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--fuzz", type=int, default=0, metavar="SECONDS")
+    given, more = parser.parse_known_args(session.posargs)
+    paths = {"PYTHONPATH": os.pathsep.join(["tests/chains", "tests/support"])}
+    if given.fuzz:
+        fuzz(session, given.fuzz)
+    args = [f"--chains={given.chains}", f"--seed={given.seed}", "--processes=2", *more]
+    session.run("python", "-m", "chainlab", *args, env=paths)
+
+
+def fuzz(session: nox.Session, seconds: int) -> None:
+    """Run each fuzz target under atheris, or say that this interpreter has none."""
+    group = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "fuzz")
+    try:
+        session.install("--only-binary", ":all:", *group)
+    except nox.command.CommandFailed:
+        session.warn(f"atheris is not there for Python {session.python}: fuzzing is skipped")
+        return
+    for target in ("settings", "asgi_scope", "wsgi_environ", "text", "stack"):
+        session.run("python", "tests/fuzz/long_run.py", target, f"-max_total_time={seconds}")
 
 
 @nox.session(python=NEWEST)

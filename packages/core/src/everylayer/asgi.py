@@ -199,33 +199,39 @@ class Exchange(Ledger):
                 self.responded(status)
 
 
-def watch_send(send: Send, ledger: Ledger, client_status: ClientStatus) -> Send:
-    """Return `send`, which shows `ledger` what the start of a response hides.
+class InnerWatch:
+    """Watches responses within a layer that runs what is inside it in another task.
 
     Args:
         send: the next one outwards, past which the response may still change.
         ledger: the request's.
         client_status: status that the framework gives an exception.
+
+    Attributes:
+        begun: a response has started here; the final one may still be to come.
     """
-    handled = in_flight()
-    before = None if handled is None else id(handled)
-    del handled
 
-    def watched(message: Message) -> Awaitable[None]:
-        exc = in_flight()
-        if exc is not None and id(exc) != before:
-            _see_behind(exc, message, ledger, client_status)
-        return send(message)
+    __slots__ = ("_before", "_client_status", "_ledger", "_send", "begun")
 
-    return watched
+    def __init__(self, send: Send, ledger: Ledger, client_status: ClientStatus) -> None:
+        self._send = send
+        self._ledger = ledger
+        self._client_status = client_status
+        self._before = in_flight()
+        self.begun = False
 
-
-@contained
-def _see_behind(
-    exc: BaseException, message: Message, ledger: Ledger, client_status: ClientStatus
-) -> None:
-    if message.get("type") in _STATUSES:
-        _see_hidden(exc, _status_in(message), ledger, None, client_status)
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass `message` on; where the response starts, it may hide an error."""
+        try:
+            starts = message["type"] in _STATUSES
+        except (KeyError, TypeError):
+            starts = False
+        if starts:
+            self.begun = True
+            exc = in_flight()
+            if exc is not None and exc is not self._before:
+                _see_hidden(exc, _status_in(message), self._ledger, None, self._client_status)
+        return self._send(message)
 
 
 def _status_in(message: Message) -> int:

@@ -20,7 +20,7 @@ from .asgi_types import Message, Scope, Send
 from .failsafe import contained
 from .ledger import Ledger
 from .policy import is_departure
-from .text import clean
+from .text import clean, clean_values
 
 
 class OwnSpan:
@@ -148,7 +148,7 @@ def _attributes(scope: Scope) -> dict[str, Any]:
     from opentelemetry.instrumentation import asgi
 
     found: dict[str, Any] = asgi.collect_request_attributes(scope)  # type: ignore[no-untyped-call]
-    return found
+    return clean_values(found)
 
 
 def provider_configured() -> bool:

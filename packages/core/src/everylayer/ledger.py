@@ -128,6 +128,13 @@ class Ledger:
         Whether it is raised once more after this answer, only `close` can tell.
         """
         self.status = status
+        self.goes_on(exc)
+
+    def goes_on(self, exc: BaseException) -> None:
+        """Take note that a response has begun further in, so that `exc` may leave in spite of it.
+
+        In another task that is known before the start passes the outermost seam.
+        """
         sighting = self.page.find(exc) if self.page is not None else None
         if sighting is not None:
             sighting.after_start = True
@@ -195,6 +202,10 @@ class Ledger:
             guard.shield(exc)
         if not self._open and guard is None:
             self.flush()
+
+    def knows(self, exc: BaseException) -> bool:
+        """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""
+        return self.page is not None and self.page.find(exc) is not None
 
     def again(self, exc: BaseException, tb: TracebackType | None = None) -> bool:
         """Take a known exception at one more seam: nothing but its traceback can be new.

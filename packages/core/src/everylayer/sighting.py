@@ -8,6 +8,9 @@ from typing import Any
 
 from .layers import Layer, LayerMap, from_traceback
 
+# Type, message, file and line of an error that has been written.
+Identity = tuple[str, str, str, int]
+
 # Frames between two seams: further down a comparison of both ends is cheaper.
 _NEAR = 12
 
@@ -27,6 +30,7 @@ class Sighting:
         explicit: the app asked for the record, so policy cannot leave it out.
         attributes: what the app passed to `Span.record_exception`.
         escaped: it left the app after the response had started.
+        identity: what it was written as, None before that.
         left: it left the app; unless a layer around the app answers it, nobody did.
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
@@ -41,6 +45,7 @@ class Sighting:
         "exc",
         "explicit",
         "handled",
+        "identity",
         "late",
         "layer",
         "layers",
@@ -63,6 +68,7 @@ class Sighting:
         self.explicit = False
         self.attributes: Mapping[str, Any] | None = None
         self.escaped = False
+        self.identity: Identity | None = None
         self.left = False
         self.after_start = False
         self.late = False

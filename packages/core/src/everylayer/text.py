@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 _MARK = "\n[... {} bytes left out ...]\n"
@@ -18,6 +19,17 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def clean_values(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return span attributes with each string, in a sequence too, as valid UTF-8."""
+    return {key: _clean_value(value) for key, value in attributes.items()}
+
+
+def _clean_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_clean_value(item) for item in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def cut(text: str, limit: int) -> str:

@@ -12,10 +12,8 @@ from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .settings import Settings
-from .sighting import Sighting
+from .sighting import Identity, Sighting
 from .sinks import attributes, log_event, span_event
-
-_Identity = tuple[str, str, str, int]
 
 
 class Page:
@@ -36,7 +34,7 @@ class Page:
         self.dropped = 0
         self.events = 0
         self.failed = False
-        self.known: set[_Identity] = set()
+        self.known: set[Identity] = set()
 
     def find(self, exc: BaseException) -> Sighting | None:
         """Return the sighting of this very object."""
@@ -156,11 +154,18 @@ def _entry(
         time_ns=sighting.time_ns,
     )
     identity = (built.type, built.message, built.file, built.line)
-    # The same converter failing at each layer on the way out is one failure.
-    if identity in page.known and any(map(page.find, chain.ancestors(sighting.exc))):
+    # The same converter failing at each layer on the way out is one failure; a second attempt,
+    # whose reasons are others, is one more.
+    sighting.identity = identity
+    if identity in page.known and _fails_again(sighting, page):
         return None
     page.known.add(identity)
     return _Entry(sighting, built)
+
+
+def _fails_again(sighting: Sighting, page: Page) -> bool:
+    earlier = map(page.find, chain.ancestors(sighting.exc))
+    return any(e is not None and e.identity == sighting.identity for e in earlier)
 
 
 def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_Entry]:

@@ -21,7 +21,7 @@ from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
-from .text import clean
+from .text import clean, clean_values
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -283,4 +283,4 @@ def _attributes(environ: Environ) -> dict[str, Any]:
     from opentelemetry.instrumentation import wsgi
 
     found: dict[str, Any] = wsgi.collect_request_attributes(environ)
-    return found
+    return clean_values(found)

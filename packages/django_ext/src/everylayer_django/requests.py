@@ -32,6 +32,8 @@ MARK = "_everylayer"
 SPAN = "_everylayer_span"
 STOCK_SPAN = "opentelemetry-instrumentor-django.span_key"
 
+_MAX_LEAVES = 64
+
 # As django.core.handlers.exception answers them.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Http404, 404),
@@ -48,7 +50,7 @@ class RequestLedger(Ledger):
 
     Attributes:
         streaming: the body is being sent.
-        gone: id of the exception that left the app, while it is on its way.
+        gone: what left the app, while it is on its way, see `_leaves`.
     """
 
     __slots__ = ("gone", "streaming")
@@ -56,7 +58,7 @@ class RequestLedger(Ledger):
     def __init__(self, start_ns: int | None = None, *, surrounded: bool = True) -> None:
         super().__init__(config.current(), surrounded=surrounded)
         self.streaming = False
-        self.gone = 0
+        self.gone: tuple[int, ...] = ()
         if start_ns is not None:
             self.start_ns = start_ns
 
@@ -97,6 +99,8 @@ def ledger_of(request: HttpRequest) -> Ledger:
 def see(request: HttpRequest, exc: BaseException, place: Place | None = None) -> None:
     """Show `exc` to the ledger of `request`."""
     ledger = ledger_of(request)
+    if ledger.again(exc):
+        return
     if place is None:
         if ledger.knows(exc):
             # Nothing but its traceback is new: straight to the ledger.
@@ -137,7 +141,7 @@ def settle(request: HttpRequest, status: int | None, escaped: BaseException | No
         status = 500
     ledger.status = status
     ledger.streaming = False
-    ledger.gone = id(escaped)
+    ledger.gone = _leaves(escaped) if escaped is not None else ()
     make_span = None
     if ledger.span is None:
         make_span = functools.partial(server_span, request, ledger.start_ns)
@@ -154,11 +158,12 @@ def late(request: HttpRequest, exc: BaseException, *, escapes: bool) -> None:
     if not isinstance(state.get(MARK), Ledger):
         state[MARK] = RequestLedger(state.get(MARK), surrounded=False)
     ledger = state[MARK]
-    if ledger.gone == id(exc):
+    leaves = _leaves(exc)
+    if ledger.gone == leaves:
         return
     see(request, exc)
     if escapes:
-        ledger.gone = id(exc)
+        ledger.gone = leaves
     if escapes and ledger.status is None:
         ledger.status = spans.response_status(ledger.span)
     ledger.close(exc if escapes else None, functools.partial(server_span, request, ledger.start_ns))
@@ -184,6 +189,23 @@ def release(request: HttpRequest, status: int, escaped: BaseException | None) ->
         if guard is not None and guard.held_ns is not None:
             guard.held_ns = time.time_ns()
         settle(request, status, escaped)
+
+
+def _leaves(exc: BaseException) -> tuple[int, ...]:
+    """Return the ids of the exceptions in `exc`, or its own.
+
+    Django's `except*` lets another group go on than the one that broke a stream, of the same
+    members.
+    """
+    found: list[int] = []
+    queue = [exc]
+    while queue and len(found) < _MAX_LEAVES:
+        current = queue.pop()
+        inside = chain.members(current)
+        queue += inside
+        if not inside:
+            found.append(id(current))
+    return tuple(found)
 
 
 def _adopt(ledger: Ledger) -> None:

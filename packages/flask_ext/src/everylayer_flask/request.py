@@ -52,6 +52,7 @@ class Request:
     quiet = True
     _ledger: Ledger | None = None
     _span: Span | None = None
+    _response: tuple[str, Any] | None = None
     _token: Any = None
 
     def __init__(
@@ -90,6 +91,8 @@ class Request:
         if span is not None and span is not ledger.span:
             ledger.bind(span, inside=True)
         # Most errors pass several seams; the first one has found out where they come from.
+        if ledger.again(exc):
+            return
         if ledger.knows(exc):
             observe(exc, ledger=ledger, client_status=client_status)
             return
@@ -155,6 +158,7 @@ class Request:
         span = None if spans.ended(self._span) else self._span
         if span is not None:
             self._name(span)
+            self._add_response(span)
         if self._ledger is not None:
             if escaped is not None and self.status is None:
                 # What the server will say; stock may have noted what never went out.
@@ -183,7 +187,8 @@ class Request:
         if self._ledger is not None and code is not None:
             self._ledger.responded(code)
         if self._span is not None and code is not None:
-            stock.add_response(self._span, status, headers)
+            # Not yet on the span: a layer may replace it, and an ERROR stays.
+            self._response = (status, headers)
 
     def _open(self) -> Ledger:
         ledger = Ledger(self.rules.settings, self.rules)
@@ -211,6 +216,11 @@ class Request:
     @contained
     def _name(self, span: Span) -> None:
         stock.name_route(span, self.environ, self.route)
+
+    @contained
+    def _add_response(self, span: Span) -> None:
+        if self._response is not None:
+            stock.add_response(span, *self._response)
 
 
 class Entry:

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.context import get_current
 from starlette._utils import is_async_callable
 
-from everylayer.asgi import SCOPE_KEY, Seam, watch_send
+from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
@@ -129,12 +129,16 @@ def watching_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
 
     async def probed(scope: Scope, receive: Receive, send: Send) -> None:
         ledger = scope.get(SCOPE_KEY)
+        watch = None
         if ledger is not None:
-            send = watch_send(send, ledger, client_status)
+            watch = InnerWatch(send, ledger, client_status)
+            send = watch.send
         try:
             await app(scope, receive, send)
         except BaseException as exc:
             see(exc, scope, claim)
+            if ledger is not None and watch is not None and watch.begun:
+                ledger.goes_on(exc)
             drop_frame(exc)
             raise
 

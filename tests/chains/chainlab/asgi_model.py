@@ -1,0 +1,175 @@
+"""What an ASGI chain must leave behind: its layers run as coroutines whose messages are yields."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from .acts import act
+from .expected import Outcome, Witness
+from .faults import Fault, make
+from .grammar import Chain, Step
+
+# `("start", status)`, `("chunk", 0)`, `("end", 0)`.
+Message = tuple[str, int]
+Running = Coroutine[Any, None, Any]
+
+
+@types.coroutine
+def say(*messages: Message) -> Generator[Message, None, None]:
+    """Send messages outwards."""
+    yield from messages
+
+
+class Relay:
+    """Runs what is inside and passes its messages on, noting that a response has started."""
+
+    def __init__(self) -> None:
+        self.started = False
+
+    @types.coroutine
+    def run(self, inner: Running) -> Generator[Message, None, None]:
+        while True:
+            try:
+                message = inner.send(None)
+            except StopIteration:
+                return
+            self.started = True
+            yield message
+
+
+def respond(status: int) -> Any:
+    """Send a whole response."""
+    return say(("start", status), ("end", 0))
+
+
+class Model:
+    """One request through `chain`."""
+
+    def __init__(self, chain: Chain, layer_of: Callable[[BaseException, int], str | None]) -> None:
+        self.chain = chain
+        self.witness = Witness(layer_of)
+
+    def run(self) -> Outcome:
+        """Return what must be recorded."""
+        witness = self.witness
+        lasting = self.chain.setup == "manual"
+        request = self.crossing(-1 if self.chain.framework == "starlette" else 0)
+        try:
+            while True:
+                kind, status = request.send(None)
+                if kind == "start" and witness.status is None:
+                    witness.status = status
+                elif kind == "end":
+                    witness.ended = not lasting
+        except StopIteration:
+            pass
+        except BaseException as exc:
+            witness.escaped = exc
+        return witness.outcome(marks_5xx=not lasting)
+
+    async def crossing(self, index: int) -> None:
+        try:
+            await self.layer(index)
+        except BaseException as exc:
+            self.witness.see(exc, index)
+            raise
+
+    async def layer(self, index: int) -> None:
+        step = self.chain.steps[index] if index >= 0 else Step("errors")
+        if step.kind in ("errors", "on500"):
+            await self.errors(index, step)
+        elif step.kind == "handler":
+            await self.handler(index, step)
+        elif step.kind == "dispatch":
+            await self.dispatch(index, step)
+        elif index == len(self.chain.steps) - 1:
+            await self.view(index, step)
+        else:
+            relay = Relay()
+            await act(
+                step,
+                str(index),
+                lambda: relay.run(self.crossing(index + 1)),
+                respond,
+                lambda: relay.started,
+            )
+
+    async def view(self, index: int, step: Step) -> None:
+        if step.does == "raise":
+            raise make(step.fault, str(index))
+        await say(("start", 200), ("chunk", 0))
+        if step.does == "stream":
+            raise make(step.fault, str(index))
+        await say(("end", 0))
+        if step.does == "background":
+            raise make(step.fault, str(index))
+
+    async def errors(self, index: int, step: Step) -> None:
+        """Starlette's outermost layer: answers what reaches it, and lets it go on."""
+        relay = Relay()
+        inner = index + 1
+        status = 500
+        if self.chain.steps[inner].kind == "on500":
+            status = self.chain.steps[inner].status
+            inner += 1
+        try:
+            await relay.run(self.crossing(inner))
+        except Exception:
+            if not relay.started:
+                await respond(status)
+            raise
+
+    async def handler(self, index: int, step: Step) -> None:
+        """An exception handler of the app, right around the view."""
+        relay = Relay()
+        try:
+            await relay.run(self.crossing(index + 1))
+        except Fault as exc:
+            if relay.started:
+                # Starlette's own wrapper caught it: the new error has it as its cause.
+                self.witness.forget(exc)
+                raise RuntimeError(
+                    "Caught handled exception, but response already started."
+                ) from exc
+            await respond(step.status)
+
+    async def dispatch(self, index: int, step: Step) -> None:
+        """`BaseHTTPMiddleware`: the inner response is a value until it is passed on."""
+
+        async def call_next() -> tuple[int, Running | None]:
+            inner = self.crossing(index + 1)
+            return inner.send(None)[1], inner
+
+        async def answer(status: int) -> tuple[int, Running | None]:
+            return status, None
+
+        response = await act(step, str(index), call_next, answer)
+        assert response is not None
+        status, inner = response
+        await say(("start", status))
+        if inner is None:
+            await say(("end", 0))
+            return
+        left = await self.body(inner)
+        # A body that breaks is ended all the same, and only then the error goes on.
+        await say(("end", 0))
+        if isinstance(left, Exception):
+            raise left
+        if left is not None:
+            await Relay().run(left)
+
+    @types.coroutine
+    def body(self, inner: Running) -> Generator[Message, None, Exception | Running | None]:
+        """Pass the inner body on; return what broke it, or what is left to run behind it."""
+        while True:
+            try:
+                kind, _ = inner.send(None)
+            except StopIteration:
+                return None
+            except Exception as exc:
+                return exc
+            if kind == "end":
+                return inner
+            yield ("chunk", 0)

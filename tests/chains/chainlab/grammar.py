@@ -1,0 +1,171 @@
+"""What a chain can be made of, and how one is drawn: by hypothesis, or by a seeded generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .faults import REFUSAL, SHAPES
+
+Pick = Callable[[Sequence[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer.
+
+    Attributes:
+        kind: what it is made of in its framework.
+        does: its behaviour, see `acts.act`; of the innermost one, what the view does.
+        fault: shape of the exception that it raises by itself.
+        status: of the response that it gives by itself.
+    """
+
+    kind: str
+    does: str = "pass"
+    fault: str = "plain"
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One app and what stands around it.
+
+    Attributes:
+        framework: whose app.
+        steps: outermost first; the last one is the view.
+        setup: where the server span comes from: `alone` (everylayer), `stock...` (an
+            instrumentation), or `manual` (the caller's own).
+        entry: where everylayer stands among the layers, 0 outermost.
+    """
+
+    framework: str
+    steps: tuple[Step, ...]
+    setup: str = "alone"
+    entry: int = 0
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What the chains of a framework are drawn from; the simplest choice first."""
+
+    layers: dict[str, tuple[str, ...]]
+    views: dict[str, tuple[str, ...]]
+    setups: tuple[str, ...]
+    shapes: tuple[str, ...] = SHAPES
+    outermost: tuple[str, ...] = ()
+    innermost: tuple[str, ...] = ()
+
+
+ACTS = (
+    *("pass", "before", "after", "swallow", "swallow_out", "reraise", "from", "none"),
+    *("implicit", "mutate", "retry", "retry_in"),
+)
+RAISING = (
+    *("before", "after", "from", "none", "implicit"),
+    *("raise", "stream", "background", "hook"),
+)
+RETRIES = ("retry", "retry_in")
+# In Django an error further in is a response: it is answered, not caught.
+ANSWERING = ("pass", "before", "after", "recover", "retry")
+DJANGO = Grammar(
+    layers={
+        "layer": ANSWERING,
+        "function": ANSWERING,
+        "view_hook": ("pass", "hook"),
+        "exception_hook": ("pass", "answer", "hook"),
+        "sync": ANSWERING,
+    },
+    views={"view": ("raise", "ok", "stream")},
+    setups=("alone", "stock", "manual"),
+    shapes=(REFUSAL, *SHAPES),
+)
+ONCE = tuple(act for act in ACTS if act not in RETRIES)
+STATUSES = (200, 404, 503)
+MAX_LAYERS = 12
+# Each one doubles what runs inside it.
+MAX_RETRIES = 2
+
+GRAMMARS: dict[str, Grammar] = {
+    "asgi": Grammar(
+        layers={"plain": ACTS, "closure": ACTS, "slotted": ACTS},
+        views={"app": ("raise", "ok", "stream")},
+        setups=("alone", "stock", "manual"),
+    ),
+    "starlette": Grammar(
+        # `call_next` works once.
+        layers={"plain": ACTS, "dispatch": ONCE, "closure": ACTS, "slotted": ACTS},
+        views={"view": ("raise", "ok", "stream", "background")},
+        setups=("alone", "stock", "stock_app", "manual"),
+        outermost=("on500",),
+        innermost=("handler",),
+    ),
+    "flask": Grammar(
+        layers={
+            "wsgi": ACTS,
+            "before_hook": ("pass", "before"),
+            "after_hook": ("pass", "after"),
+            "closure": ACTS,
+        },
+        views={"view": ("raise", "ok", "stream")},
+        setups=("alone", "stock_first", "stock_last", "manual"),
+        outermost=("on500",),
+        innermost=("handler",),
+    ),
+    "django": DJANGO,
+    "django_async": DJANGO,
+}
+
+
+def draw(framework: str, pick: Pick) -> Chain:
+    """Return a chain whose every part `pick` has chosen."""
+    grammar = GRAMMARS[framework]
+    steps: list[Step] = []
+    retries = 0
+    for _ in range(pick(range(1, MAX_LAYERS + 1)) - 1):
+        kind = pick(tuple(grammar.layers))
+        acts = grammar.layers[kind]
+        if retries >= MAX_RETRIES:
+            acts = tuple(act for act in acts if act not in RETRIES)
+        does = pick(acts)
+        retries += does in RETRIES
+        steps.append(_step(kind, does, grammar, pick))
+    layers = len(steps)
+    if grammar.outermost and pick((False, True)):
+        steps.insert(0, Step(pick(grammar.outermost), "answer", status=pick((500, 503, 200))))
+    if grammar.innermost and pick((False, True)):
+        steps.append(Step(pick(grammar.innermost), "answer", status=pick(STATUSES)))
+    kind = pick(tuple(grammar.views))
+    steps.append(_step(kind, pick(grammar.views[kind]), grammar, pick))
+    entry = pick(range(layers + 1))
+    setup = pick(grammar.setups)
+    return Chain(framework, _sensible(steps, framework, setup), setup, entry)
+
+
+def _sensible(steps: list[Step], framework: str, setup: str) -> tuple[Step, ...]:
+    """Take out what the frameworks and stock make no one outcome of."""
+    if framework == "flask" and setup.startswith("stock"):
+        # Stock begins one more server span each time that its app is run.
+        return tuple(replace(s, does="pass") if s.does in RETRIES else s for s in steps)
+    tasks = [index for index, step in enumerate(steps) if step.kind == "dispatch"]
+    if tasks:
+        # Its task group makes a group of whatever is no `Exception`.
+        steps = [replace(s, fault="plain") if s.fault == "odd" else s for s in steps]
+        # And what fails in another task has no context.
+        steps = [replace(s, does="retry") if s.does == "retry_in" else s for s in steps]
+    for index in tasks[:-1]:
+        if steps[index].does == "after":
+            # How far the inner tasks got by then, nobody can say.
+            steps[index] = replace(steps[index], does="before")
+    return tuple(steps)
+
+
+def _step(kind: str, does: str, grammar: Grammar, pick: Pick) -> Step:
+    fault, status = "plain", 200
+    if does in RAISING:
+        # Half of them plain: a hostile one often ends what would follow.
+        fault = pick(grammar.shapes) if pick((False, True)) else "plain"
+    if does in ("swallow", "swallow_out", "recover", "answer"):
+        status = pick(STATUSES)
+    return Step(kind, does, fault, status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,9 @@ def test_every_error_is_on_the_span_of_its_own_request_once(plan: Plan) -> None:
         assert grown < 500 + BLOCKS_PER_ERROR * (under.counts.errors - errors)
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="before 3.11 frames are kept for reuse, in our caller's name"
+)
 @pytest.mark.parametrize("framework", ["flask", "starlette", "django-wsgi", "django-asgi"])
 def test_nothing_of_ours_keeps_memory(framework: str) -> None:
     packages = (everylayer, everylayer_django, everylayer_flask, everylayer_starlette)
@@ -69,14 +73,13 @@ def test_nothing_of_ours_keeps_memory(framework: str) -> None:
         for package in packages
     ]
     with load(Plan(framework, OURS, 8)) as under:
-        under.run(20)
         tracemalloc.start()
         try:
             under.run(40, seed=1)
             under.alive()
             before = tracemalloc.take_snapshot().filter_traces(ours)
             errors = under.counts.errors
-            under.run(60, seed=2)
+            under.run(40, seed=2)
             under.alive()
             after = tracemalloc.take_snapshot().filter_traces(ours)
         finally:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from contract import drive
@@ -46,12 +48,23 @@ def served(framework: str, arm: Arm) -> Iterator[Any]:
 def call(app: Any, framework: str, path: str, headers: drive.Headers = ()) -> Run:
     """Serve one request of `app` as a server does."""
     if framework in WSGI:
-        return drive.run_wsgi(app, drive.environ(path, headers))
+        return _plain_run(drive.run_wsgi(app, drive.environ(path, headers)))
     try:
-        return drive.run_asgi(app, drive.scope(path, headers))
+        return _plain_run(drive.run_asgi(app, drive.scope(path, headers)))
     except (SystemExit, KeyboardInterrupt) as error:
         # A task of the framework's own lets these out of the event loop.
         return Run(None, (), b"", Raised.of(error))
+
+
+def _plain_run(run: Run) -> Run:
+    """Leave the frames out that everylayer cannot take out of a traceback before Python 3.11.
+
+    There `Raised` leaves out those of its files, with one that stands in for Flask's own.
+    """
+    if run.raised is None or sys.version_info >= (3, 11):
+        return run
+    functions = tuple(name for name in run.raised.functions if name != "__call__")
+    return replace(run, raised=replace(run.raised, functions=functions))
 
 
 def _plain(framework: str, arm: Arm) -> Any:

@@ -33,6 +33,18 @@ from opentelemetry.trace import NoOpTracerProvider
 _OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
 
 
+_RAISING = (
+    "on_start",
+    "on_end",
+    "_on_ending",
+    "sampler raises",
+    "ids raise",
+    "swapped",
+    "propagator",
+    "log",
+)
+
+
 class Broken(Exception):
     """What broken telemetry raises."""
 
@@ -187,12 +199,14 @@ class Breakage:
         make: builds the provider, and what happens between the app's start and its requests.
         met: the broken part is one that requests reach, so it must count them.
         environ: variables that the case needs.
+        during: what `make` prepares happens in the middle of a request, right before its error.
     """
 
     name: str
     make: Callable[[Hits], Telemetry]
     met: bool = True
     environ: dict[str, str] = field(default_factory=dict)
+    during: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -201,6 +215,11 @@ class Breakage:
     def stops(self) -> bool:
         """Whether it raises what is no `Exception`, in the thread of the request."""
         return self.name.endswith("stops")
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing of it raises into what calls the API: no failure of ours is due."""
+        return "exporter" in self.name or not self.name.startswith(_RAISING)
 
 
 def with_processor(name: str, make: Callable[[Hits], SpanProcessor]) -> Breakage:
@@ -303,6 +322,9 @@ BREAKAGES = (
     Breakage("shut down after the start", shut_down_later),
     Breakage("swapped for a broken one", swapped),
     Breakage("removed", removed, met=False),
+    Breakage("shut down during a request", shut_down_later, during=True),
+    Breakage("swapped during a request", swapped, during=True),
+    Breakage("removed during a request", removed, during=True),
     Breakage("no-op provider", lambda h: (NoOpTracerProvider(), nothing), met=False),
     Breakage("propagator raises", broken_propagation),
     Breakage("log processor raises", broken_logs, environ={_OPT_IN: "logs/dup"}),

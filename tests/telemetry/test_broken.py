@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,10 @@ from opentelemetry import context
 
 from contract.responses import Raised, Run, differences
 from contract.telemetry import error_events, server_span, session
+from everylayer import own_failures
 from kit_apps import BARE, BOTH, FRAMEWORKS, OURS, STOCK, Arm, call, served
 from kit_broken import BREAKAGES, Breakage, Broken, Hits, Stopped, telemetry
-from kit_faults import KINDS, message
+from kit_faults import KINDS, message, watchers
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnhandledThreadExceptionWarning",
@@ -34,6 +36,24 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@contextlib.contextmanager
+def when(broken: Breakage, then: Callable[[], object]) -> Iterator[None]:
+    """Let it happen now, or in each request that fails."""
+    if not broken.during:
+        then()
+        yield
+        return
+
+    def during(_: BaseException) -> None:
+        then()
+
+    watchers.append(during)
+    try:
+        yield
+    finally:
+        watchers.remove(during)
+
+
 def answers(framework: str, arm: Arm, broken: Breakage | None) -> tuple[dict[str, Run], Hits]:
     """Serve one request of each kind."""
     hits = Hits()
@@ -41,8 +61,8 @@ def answers(framework: str, arm: Arm, broken: Breakage | None) -> tuple[dict[str
         with served(framework, arm) as app:
             return {kind: call(app, framework, f"/{kind}/1") for kind in KINDS}, hits
     found: dict[str, Run] = {}
-    with telemetry(broken, hits) as then, served(framework, arm) as app:
-        then()
+    failures = sum(own_failures().values())
+    with telemetry(broken, hits) as then, served(framework, arm) as app, when(broken, then):
         for kind in KINDS:
             token = context.attach(context.Context())
             found[kind] = call(app, framework, f"/{kind}/1")
@@ -53,6 +73,8 @@ def answers(framework: str, arm: Arm, broken: Breakage | None) -> tuple[dict[str
         if broken.name == "batch exporter hangs":
             assert hits.blocked.wait(30), "the exporter was never called"
             assert not hits.release.is_set()
+    if broken.harmless and not broken.stops:
+        assert sum(own_failures().values()) == failures
     return found, hits
 
 
@@ -117,8 +139,7 @@ def test_the_next_request_is_recorded_once_telemetry_works_again(
 ) -> None:
     hits = Hits()
     with served(framework, OURS) as app:
-        with telemetry(broken, hits) as then:
-            then()
+        with telemetry(broken, hits) as then, when(broken, then):
             for kind in KINDS:
                 call(app, framework, f"/{kind}/1")
         with session() as working:

@@ -72,7 +72,7 @@ def test_nothing_of_ours_keeps_memory(framework: str) -> None:
         tracemalloc.Filter(True, str(Path(str(package.__file__)).parent / "*"), all_frames=False)
         for package in packages
     ]
-    with load(Plan(framework, OURS, 8)) as under:
+    with load(Plan(framework, OURS, 4)) as under:
         tracemalloc.start()
         try:
             under.run(40, seed=1)
@@ -88,6 +88,16 @@ def test_nothing_of_ours_keeps_memory(framework: str) -> None:
         assert_flawless(under)
         # Bytes: an error's record alone is some thousands.
         assert grown < 100 * (under.counts.errors - errors), after.compare_to(before, "lineno")[:5]
+
+
+@pytest.mark.skipif(
+    getattr(sys, "_is_gil_enabled", lambda: True)(), reason="no free-threaded Python runs this"
+)
+@pytest.mark.parametrize("framework", ["wsgi", "flask", "django-wsgi"])
+def test_threads_that_run_at_the_same_time(framework: str) -> None:
+    with load(Plan(framework, OURS, THREADS)) as under:
+        under.run(100)
+        assert_flawless(under)
 
 
 def test_the_soak_sees_what_stock_loses() -> None:

@@ -129,7 +129,7 @@ def _flask(arm: Arm) -> Iterator[Any]:
     if arm.stock:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-        FlaskInstrumentor().instrument_app(app)
+        FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     if arm.everylayer:
         from everylayer_flask import EveryLayer
 

@@ -30,6 +30,8 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import NoOpTracerProvider
 
+from kit_foreign import ForeignProvider
+
 _OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
 
 
@@ -60,6 +62,9 @@ class Hits:
         self.count = 0
         self.release = threading.Event()
         self.blocked = threading.Event()
+
+    def add(self, _: object) -> None:
+        self.count += 1
 
     def raises(self, error: type[BaseException]) -> Callable[..., Any]:
         def fail(*args: Any, **kwargs: Any) -> Any:
@@ -293,6 +298,10 @@ def broken_propagation(hits: Hits) -> Telemetry:
     return sdk(hits), break_it
 
 
+def foreign(hits: Hits) -> Telemetry:
+    return ForeignProvider(hits.add), nothing
+
+
 def broken_logs(hits: Hits) -> Telemetry:
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(BrokenLogs(hits.raises(Broken)))
@@ -326,6 +335,7 @@ BREAKAGES = (
     Breakage("swapped during a request", swapped, during=True),
     Breakage("removed during a request", removed, during=True),
     Breakage("no-op provider", lambda h: (NoOpTracerProvider(), nothing), met=False),
+    Breakage("provider of another make", foreign),
     Breakage("propagator raises", broken_propagation),
     Breakage("log processor raises", broken_logs, environ={_OPT_IN: "logs/dup"}),
 )

@@ -16,6 +16,7 @@ from everylayer import own_failures
 from kit_apps import BARE, BOTH, FRAMEWORKS, OURS, STOCK, Arm, call, served
 from kit_broken import BREAKAGES, Breakage, Broken, Hits, Stopped, telemetry
 from kit_faults import KINDS, message, watchers
+from kit_foreign import ForeignProvider, ForeignSpan
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnhandledThreadExceptionWarning",
@@ -149,3 +150,16 @@ def test_the_next_request_is_recorded_once_telemetry_works_again(
                 e.event.attributes["exception.message"] for e in found if e.event.attributes
             ] == [message("view", "2")]
             assert found[0].span is server_span(working.spans)
+
+
+@pytest.mark.parametrize("arm", [OURS, BOTH], ids=["alone", "stock"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_spans_of_another_make_show_the_errors_too(framework: str, arm: Arm) -> None:
+    made: list[ForeignSpan] = []
+    other = Breakage("another make", lambda _: (ForeignProvider(made.append), lambda: None))
+    with telemetry(other, Hits()), served(framework, arm) as app:
+        for kind in ("ok", "view", "layer", "answered"):
+            made.clear()
+            call(app, framework, f"/{kind}/1")
+            found = [text for span in made for text in span.messages() if text != "None"]
+            assert found == ([] if kind == "ok" else [message(kind, "1")])

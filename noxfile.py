@@ -171,6 +171,13 @@ def fuzz(session: nox.Session, seconds: int) -> None:
 
 
 @nox.session(python=NEWEST)
+def soak(session: nox.Session) -> None:
+    """Keep every app under load, every fifth request failing; `-- --seconds N`, 600 by default."""
+    install(session, "test")
+    session.run("python", "tests/soak", *session.posargs)
+
+
+@nox.session(python=NEWEST)
 def build(session: nox.Session) -> None:
     """Build a wheel and a source distribution of each package into dist/."""
     session.install("build")

@@ -42,7 +42,11 @@ def call(original: Original) -> Original:
             _failed(self, request, exc)
         span = request.META.get(STOCK_SPAN)
         if span is None:
-            return self.get_response(request)
+            try:
+                return self.get_response(request)
+            except BaseException as exc:
+                drop_frame(exc)
+                raise
         vars(request)[SPAN] = span
         try:
             response = self.get_response(request)

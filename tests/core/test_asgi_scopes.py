@@ -179,6 +179,8 @@ STRANGE: dict[str, dict[str, Any]] = {
     "no server": {"server": None},
     "a socket": {"server": ("/run/app.sock", None), "client": ("", 0)},
     "bytes in the query": {"query_string": b"\xff\xfe=%ff"},
+    "a query that is text": {"query_string": "q=\u00e9"},
+    "a query of surrogates": {"query_string": "q=\udcff"},
     "odd method": {"method": "B\u00e9\n"},
     "ten thousand headers": {"headers": [(b"x-%d" % n, b"y") for n in range(10_000)]},
 }

@@ -113,8 +113,10 @@ def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
     tracer = trace.get_tracer("everylayer")
     if scope["type"] == "lifespan":
         return tracer.start_span("lifespan", start_time=start_ns)
-    # The instrumentation raises on a query that is no UTF-8.
-    query = scope.get("query_string", b"").decode("utf-8", "backslashreplace").encode()
+    # The instrumentation raises on a query that is no UTF-8. Django's test client gives text.
+    query = scope.get("query_string", b"")
+    if isinstance(query, bytes):
+        query = query.decode("utf-8", "backslashreplace").encode()
     request = {**scope, "query_string": query}
     span = tracer.start_span(
         clean(_name(request) or "HTTP"),

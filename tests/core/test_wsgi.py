@@ -343,6 +343,11 @@ def test_nothing_in_a_request_costs_the_error(
         span.name.encode()
 
 
+def test_a_request_made_by_hand_is_no_failure_of_ours(telemetry: Telemetry) -> None:
+    assert run_wsgi(Seam(Probe(bare(RERAISE, PLAIN, 1), VIEW), Settings()), {}).raised
+    check(telemetry.spans, PLAIN, Expected(layer="view"))
+
+
 @pytest.mark.parametrize("key", [k for k in environ() if not k.startswith("wsgi.mult")])
 def test_an_environ_without_what_it_should_have(
     telemetry: Telemetry, key: str, failures: dict[str, int]

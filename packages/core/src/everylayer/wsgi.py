@@ -28,6 +28,8 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 ENVIRON_KEY = "everylayer.ledger"
+# What a URL cannot be made without.
+_OF_A_SERVER = frozenset({"SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme"})
 
 
 class Probe:
@@ -282,5 +284,8 @@ def _parent(environ: Environ) -> Context:
 def _attributes(environ: Environ) -> dict[str, Any]:
     from opentelemetry.instrumentation import wsgi
 
+    # A request that some code made by hand, and that no server has seen, has no address to tell.
+    if not environ.keys() >= _OF_A_SERVER:
+        return {}
     found: dict[str, Any] = wsgi.collect_request_attributes(environ)
     return found

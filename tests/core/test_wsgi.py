@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import (
+    suppress_http_instrumentation,
+    suppress_instrumentation,
+)
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.trace import SpanKind
 
@@ -364,6 +369,15 @@ def test_without_a_provider_there_is_no_span(
     monkeypatch.setattr(trace, "get_tracer_provider", trace.NoOpTracerProvider)
     assert not asgi_span.provider_configured()
     assert wsgi.server_span(environ("/"), 1, None) is None
+    assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("suppress", [suppress_instrumentation, suppress_http_instrumentation])
+def test_where_instrumentation_is_suppressed_there_is_no_span(
+    telemetry: Telemetry, suppress: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with suppress():
+        assert run_wsgi(Seam(bare(RERAISE, PLAIN, 1), Settings()), environ("/")).raised
     assert telemetry.spans == ()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind
 
 from .asgi import ClientStatus, no_client_status
@@ -247,9 +248,10 @@ def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | N
         status: of the response, None where there was none.
 
     Returns:
-        A started span in the trace that the request's headers name; None without a provider.
+        A started span in the trace that the request's headers name; None without a provider, and
+        where instrumentation is suppressed.
     """
-    if not provider_configured():
+    if not provider_configured() or not is_http_instrumentation_enabled():
         return None
     span = trace.get_tracer("everylayer").start_span(
         clean(_name(environ) or "HTTP"),

@@ -22,8 +22,8 @@ $ python -m nox -s upstream
 ```
 
 which fails if a test comes out differently for no reason listed here, if a reason listed here has
-gone, or if everylayer counted a failure of its own. A test that differs is run once more, alone,
-in both arms.
+gone, or if everylayer counted a failure of its own. A test that differs for a reason not listed is
+run once more, alone, in both arms.
 """
 
 COLUMNS = (

@@ -41,7 +41,7 @@ class Pair:
     """A suite, plain and with everylayer.
 
     Attributes:
-        differing: tests that differ, also when run again by themselves.
+        differing: tests that differ for a reason known, or also when run alone.
         flaky: tests that differed only the first time.
     """
 
@@ -54,20 +54,23 @@ class Pair:
 
 
 def run_pair(suite: Suite, version: str, home: Path, out: Path) -> Pair:
-    """Run `suite`, unpacked at `home`, in both arms; what differs is run once more, alone."""
+    """Run `suite`, unpacked at `home`, in both arms.
+
+    A test that differs for no reason known is run once more, alone.
+    """
     plain, ours = _both(suite, home, out, ())
-    found = differences(plain.results, ours.results)
-    # What could not be collected is no test that can be asked for.
-    again = [d.test for d in found]
-    if again:
-        plain_again, ours_again = _both(suite, home, out, again)
-        still = differences(plain_again.results, ours_again.results)
-        confirmed = {d.test for d in still}
-        flaky = [test for test in again if test not in confirmed]
-        found = [d for d in found if d.test in confirmed]
-    else:
-        flaky = []
-    return Pair(suite, version, plain, ours, found, flaky)
+    differing, flaky = [], []
+    for difference in differences(plain.results, ours.results):
+        if difference.test in suite.known or _differs_alone(suite, home, out, difference.test):
+            differing.append(difference)
+        else:
+            flaky.append(difference.test)
+    return Pair(suite, version, plain, ours, differing, flaky)
+
+
+def _differs_alone(suite: Suite, home: Path, out: Path, test: str) -> bool:
+    plain, ours = _both(suite, home, out, (test,))
+    return not plain.results or bool(differences(plain.results, ours.results))
 
 
 def _both(suite: Suite, home: Path, out: Path, tests: Sequence[str]) -> tuple[Arm, Arm]:

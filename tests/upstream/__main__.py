@@ -44,8 +44,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(suite: Suite, archives: Path, out: Path) -> Pair:
     began = time.monotonic()
-    home = fetch.unpack(suite, archives, WORK / "unpacked")
-    pair = run_pair(suite, version(suite.distribution), home, out)
+    homes = {arm: fetch.unpack(suite, archives, WORK / arm) for arm in ("plain", "ours")}
+    pair = run_pair(suite, version(suite.distribution), homes, out)
     passed = [count(arm.results, "passed") for arm in (pair.plain, pair.ours)]
     print(
         f"{suite.distribution} {pair.version}: {len(pair.plain.results)} tests, passed {passed[0]} "
@@ -64,6 +64,8 @@ def complaints(pair: Pair) -> list[str]:
         f"{name}: everylayer failed {times} times in {place}"
         for place, times in counts["own_failures"].items()
     ]
+    if not count(pair.plain.results, "passed"):
+        found.append(f"{name}: no test passed plain, so this run shows nothing")
     if not counts["requests"]:
         found.append(f"{name}: everylayer watched no request, so this run shows nothing")
     return found

@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,12 @@ from .compare import Difference, Results, differences, read
 from .suites import Suite
 
 INSIDE = Path(__file__).with_name("inside")
-SECONDS = 600
+SECONDS = 900
 _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+
+
+Homes = Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,10 @@ class Arm:
 
     Attributes:
         counts: of `inside/upstream_arm.py`.
-        seconds: how long it took.
     """
 
     results: Results
     counts: dict[str, Any]
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -53,62 +53,81 @@ class Pair:
     flaky: list[str]
 
 
-def run_pair(suite: Suite, version: str, home: Path, out: Path) -> Pair:
-    """Run `suite`, unpacked at `home`, in both arms.
+def run_pair(suite: Suite, version: str, homes: Homes, out: Path) -> Pair:
+    """Run `suite`, unpacked in a home for each arm, in both.
 
     A test that differs for no reason known is run once more, alone.
     """
-    plain, ours = _both(suite, home, out, ())
+    plain, ours = _both(suite, homes, out, ())
     differing, flaky = [], []
     for difference in differences(plain.results, ours.results):
-        if difference.test in suite.known or _differs_alone(suite, home, out, difference.test):
+        if difference.test in suite.known or _differs_alone(suite, homes, out, difference.test):
             differing.append(difference)
         else:
             flaky.append(difference.test)
     return Pair(suite, version, plain, ours, differing, flaky)
 
 
-def _differs_alone(suite: Suite, home: Path, out: Path, test: str) -> bool:
-    plain, ours = _both(suite, home, out, (test,))
+def _differs_alone(suite: Suite, homes: Homes, out: Path, test: str) -> bool:
+    plain, ours = _both(suite, homes, out, (test,))
     return not plain.results or bool(differences(plain.results, ours.results))
 
 
-def _both(suite: Suite, home: Path, out: Path, tests: Sequence[str]) -> tuple[Arm, Arm]:
-    return _run(suite, "", home, out, tests), _run(suite, suite.switch, home, out, tests)
+def _both(suite: Suite, homes: Homes, out: Path, tests: Sequence[str]) -> tuple[Arm, Arm]:
+    """Run both arms at once, each in a place of its own: some tests write files where they are."""
+    plain, ours = (
+        _Running(suite, name, switch, homes[name], out, tests)
+        for name, switch in (("plain", ""), ("ours", suite.switch))
+    )
+    return plain.end(), ours.end()
 
 
-def _run(suite: Suite, switch: str, home: Path, out: Path, tests: Sequence[str]) -> Arm:
-    name = f"{suite.distribution}-{'ours' if switch else 'plain'}{'-again' if tests else ''}"
-    results, counts = out / f"{name}.jsonl", out / f"{name}.json"
-    for file in (results, counts):
-        file.unlink(missing_ok=True)
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("EVERYLAYER_", "OTEL_"))}
-    env |= {
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTHONPATH": str(INSIDE),
-        "UPSTREAM_COUNTS": str(counts),
-        "UPSTREAM_RESULTS": str(results),
-        "UPSTREAM_SWITCH": switch,
-    }
-    folder, command = _command(suite, home, tests)
-    began = time.monotonic()
-    with (out / f"{name}.log").open("w", encoding="utf-8") as log:
-        subprocess.run(
-            command,
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            timeout=SECONDS,
-            check=False,
-            preexec_fn=_without_file_capabilities,
-        )
-    seconds = time.monotonic() - began
-    if not (results.exists() and counts.exists()):
-        sys.exit(f"{name} did not run; its output is in {log.name}")
-    found = read(results.read_text(encoding="utf-8").splitlines())
-    return Arm(found, json.loads(counts.read_text(encoding="utf-8")), seconds)
+class _Running:
+    """One arm, started."""
+
+    __slots__ = ("_counts", "_log", "_process", "_results")
+
+    def __init__(
+        self, suite: Suite, arm: str, switch: str, home: Path, out: Path, tests: Sequence[str]
+    ) -> None:
+        name = f"{suite.distribution}-{arm}{'-again' if tests else ''}"
+        self._results, self._counts = out / f"{name}.jsonl", out / f"{name}.json"
+        for file in (self._results, self._counts):
+            file.unlink(missing_ok=True)
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("EVERYLAYER_", "OTEL_"))}
+        env |= {
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(INSIDE),
+            "UPSTREAM_COUNTS": str(self._counts),
+            "UPSTREAM_RESULTS": str(self._results),
+            "UPSTREAM_SWITCH": switch,
+        }
+        folder, command = _command(suite, home, tests)
+        self._log = out / f"{name}.log"
+        with self._log.open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_without_file_capabilities,
+            )
+
+    def end(self) -> Arm:
+        """Wait for it, and read what it has left."""
+        try:
+            self._process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            sys.exit(f"stopped after {SECONDS} s; its output is in {self._log}")
+        if not self._counts.exists():
+            sys.exit(f"it did not run; its output is in {self._log}")
+        counts = json.loads(self._counts.read_text(encoding="utf-8"))
+        if not self._results.exists():
+            return Arm({}, counts)
+        return Arm(read(self._results.read_text(encoding="utf-8").splitlines()), counts)
 
 
 def _command(suite: Suite, home: Path, tests: Sequence[str]) -> tuple[Path, list[str]]:

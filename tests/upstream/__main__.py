@@ -66,8 +66,8 @@ def complaints(pair: Pair) -> list[str]:
     ]
     if not count(pair.plain.results, "passed"):
         found.append(f"{name}: no test passed plain, so this run shows nothing")
-    if not counts["requests"]:
-        found.append(f"{name}: everylayer watched no request, so this run shows nothing")
+    if not counts["ledgers"]:
+        found.append(f"{name}: everylayer kept no ledger, so this run shows nothing")
     return found
 
 

@@ -39,9 +39,14 @@ def unpack(suite: Suite, archives: Path, target: Path) -> Path:
             if PurePosixPath(member.name).parts[1:2] and _taken(member.name, suite.take)
         ]
         tar.extractall(target, wanted, filter="data")
-    if not (target / top / "tests").is_dir():
+    home = target / top
+    if not (home / "tests").is_dir():
         sys.exit(f"the source distribution {archive.name} has no tests")
-    return target / top
+    settings = home / "pyproject.toml"
+    if not (settings.exists() and "[tool.pytest" in settings.read_text(encoding="utf-8")):
+        # Or pytest would go on looking, up to our own.
+        (home / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    return home
 
 
 def _taken(name: str, take: tuple[str, ...]) -> bool:

@@ -34,20 +34,20 @@ COLUMNS = (
 SWITCHED = """\
 ## That it was on
 
-Counted inside the suite's process with everylayer. A Flask app begins to watch a request when
-something fails in it, the others with each one. Server spans: those of the suite's own tracing
-included.
+Counted inside the suite's process with everylayer. It keeps a ledger of each request to an ASGI
+app, and elsewhere of each one that fails; where no server span is active it makes one.
 """
 
 COUNTED = (
-    *("suite", "switched on by", "requests watched", "server spans", "spans with errors"),
+    *("suite", "switched on by", "ledgers", "server spans of its own", "spans with errors"),
     *("error events", "failures of its own"),
 )
 
 FAILING = """\
 ## Failing in both arms
 
-With these versions of each other, in one environment; everylayer has no part in it.
+With these versions of each other, in one environment, with a tracer provider; everylayer has no
+part in it.
 """
 
 BY = {
@@ -112,8 +112,8 @@ def _counts(pair: Pair) -> str:
         [
             pair.suite.distribution,
             BY[pair.suite.switch],
-            counts["requests"],
-            counts["server_spans"],
+            counts["ledgers"],
+            counts["own_spans"],
             counts["error_spans"],
             counts["events"],
             sum(counts["own_failures"].values()),

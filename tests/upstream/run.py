@@ -85,11 +85,12 @@ def _both(suite: Suite, homes: Homes, out: Path, tests: Sequence[str]) -> tuple[
 class _Running:
     """One arm, started."""
 
-    __slots__ = ("_counts", "_log", "_process", "_results")
+    __slots__ = ("_counts", "_home", "_log", "_process", "_results")
 
     def __init__(
         self, suite: Suite, arm: str, switch: str, home: Path, out: Path, tests: Sequence[str]
     ) -> None:
+        self._home = f"{home}{os.sep}"
         name = f"{suite.distribution}-{arm}{'-again' if tests else ''}"
         self._results, self._counts = out / f"{name}.jsonl", out / f"{name}.json"
         for file in (self._results, self._counts):
@@ -127,7 +128,9 @@ class _Running:
         counts = json.loads(self._counts.read_text(encoding="utf-8"))
         if not self._results.exists():
             return Arm({}, counts)
-        return Arm(read(self._results.read_text(encoding="utf-8").splitlines()), counts)
+        # Some tests are named after files, and the arms have each their own.
+        lines = self._results.read_text(encoding="utf-8").replace(self._home, "").splitlines()
+        return Arm(read(lines), counts)
 
 
 def _command(suite: Suite, home: Path, tests: Sequence[str]) -> tuple[Path, list[str]]:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
 
 _lock = threading.Lock()
-_counts = {"requests": 0, "server_spans": 0, "error_spans": 0, "events": 0}
+_counts = {"ledgers": 0, "own_spans": 0, "error_spans": 0, "events": 0}
 
 
 def _count(**more: int) -> None:
@@ -32,8 +32,9 @@ class _Counter(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         written = sum("everylayer.layer.name" in (e.attributes or {}) for e in span.events)
-        server = span.kind is SpanKind.SERVER
-        _count(server_spans=server, error_spans=bool(written), events=written)
+        scope = span.instrumentation_scope
+        own = scope is not None and scope.name == "everylayer" and span.kind is SpanKind.SERVER
+        _count(own_spans=own, error_spans=bool(written), events=written)
 
 
 def _after(owner: type, then: Callable[[Any], None]) -> None:
@@ -119,7 +120,7 @@ def start() -> None:
     if chosen:
         from everylayer.ledger import Ledger
 
-        _after(Ledger, lambda _: _count(requests=1))
+        _after(Ledger, lambda _: _count(ledgers=1))
     for name in chosen:
         SWITCHES[name]()
     atexit.register(_write, os.getpid(), bool(chosen))

@@ -178,6 +178,15 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def upstream(session: nox.Session) -> None:
+    """Run the frameworks' and stock's own suites, plain and with everylayer, into docs."""
+    install(session, "upstream")
+    # Flask's and FastAPI's suites do not run under a newer pytest than they knew.
+    session.install("pytest>=9.0,<9.1")
+    session.run("python", "-m", "upstream", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python=NEWEST)
 def build(session: nox.Session) -> None:
     """Build a wheel and a source distribution of each package into dist/."""
     session.install("build")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.instrumentation.utils import (
+    suppress_http_instrumentation,
+    suppress_instrumentation,
+)
 from opentelemetry.trace import SpanKind
 
 from contract.drive import run_asgi, scope
@@ -179,6 +184,8 @@ STRANGE: dict[str, dict[str, Any]] = {
     "no server": {"server": None},
     "a socket": {"server": ("/run/app.sock", None), "client": ("", 0)},
     "bytes in the query": {"query_string": b"\xff\xfe=%ff"},
+    "a query that is text": {"query_string": "q=\u00e9"},
+    "a query of surrogates": {"query_string": "q=\udcff"},
     "odd method": {"method": "B\u00e9\n"},
     "ten thousand headers": {"headers": [(b"x-%d" % n, b"y") for n in range(10_000)]},
 }
@@ -216,6 +223,15 @@ def test_without_a_provider_there_is_no_span(
         monkeypatch.setattr(trace, "get_tracer_provider", lambda provider=provider: provider)
         assert not asgi_span.provider_configured()
         assert asgi_span.server_span(scope("/"), 1, None) is None
+        assert run_asgi(Seam(fail, Settings()), scope("/")).raised is not None
+    assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("suppress", [suppress_instrumentation, suppress_http_instrumentation])
+def test_where_instrumentation_is_suppressed_there_is_none(
+    telemetry: Telemetry, suppress: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with suppress():
         assert run_asgi(Seam(fail, Settings()), scope("/")).raised is not None
     assert telemetry.spans == ()
 

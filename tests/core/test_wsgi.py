@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import (
+    suppress_http_instrumentation,
+    suppress_instrumentation,
+)
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.trace import SpanKind
 
@@ -343,6 +348,11 @@ def test_nothing_in_a_request_costs_the_error(
         span.name.encode()
 
 
+def test_a_request_made_by_hand_is_no_failure_of_ours(telemetry: Telemetry) -> None:
+    assert run_wsgi(Seam(Probe(bare(RERAISE, PLAIN, 1), VIEW), Settings()), {}).raised
+    check(telemetry.spans, PLAIN, Expected(layer="view"))
+
+
 @pytest.mark.parametrize("key", [k for k in environ() if not k.startswith("wsgi.mult")])
 def test_an_environ_without_what_it_should_have(
     telemetry: Telemetry, key: str, failures: dict[str, int]
@@ -359,6 +369,15 @@ def test_without_a_provider_there_is_no_span(
     monkeypatch.setattr(trace, "get_tracer_provider", trace.NoOpTracerProvider)
     assert not asgi_span.provider_configured()
     assert wsgi.server_span(environ("/"), 1, None) is None
+    assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("suppress", [suppress_instrumentation, suppress_http_instrumentation])
+def test_where_instrumentation_is_suppressed_there_is_no_span(
+    telemetry: Telemetry, suppress: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with suppress():
+        assert run_wsgi(Seam(bare(RERAISE, PLAIN, 1), Settings()), environ("/")).raised
     assert telemetry.spans == ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import fastapi
@@ -12,6 +12,8 @@ import pytest
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from asgi_drive import Request, converse
 from asgi_kit import Kit
@@ -136,6 +138,24 @@ def test_a_frozen_chain_works_and_is_seen_from_further_out(telemetry: Telemetry)
     telemetry.clear()
     converse(EveryLayerMiddleware(Frozen(failing_end)), OK)
     check(telemetry.spans, PLAIN, ESCAPED)
+
+
+class Endpoint:
+    """A class as an endpoint whose `__init__` looks like an ASGI app."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asgi = (scope, receive, send)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return PlainTextResponse("fine")(*self.asgi).__await__()
+
+
+def test_the_methods_of_an_endpoint_are_left_alone(telemetry: Telemetry) -> None:
+    init = vars(Endpoint)["__init__"]
+    app = Starlette(routes=[Route("/", Endpoint)])
+    app.add_middleware(EveryLayerMiddleware)
+    assert converse(app, OK).status == 200
+    assert vars(Endpoint)["__init__"] is init
 
 
 def test_a_chain_that_bites_its_tail(telemetry: Telemetry) -> None:

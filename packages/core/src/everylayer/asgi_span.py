@@ -13,6 +13,7 @@ from typing import Any
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from . import spans
@@ -106,15 +107,18 @@ def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
         status: of the response, None where there was none.
 
     Returns:
-        A started span in the trace that the request's headers name; None without a provider.
+        A started span in the trace that the request's headers name; None without a provider, and
+        where instrumentation is suppressed.
     """
-    if not provider_configured():
+    if not provider_configured() or not is_http_instrumentation_enabled():
         return None
     tracer = trace.get_tracer("everylayer")
     if scope["type"] == "lifespan":
         return tracer.start_span("lifespan", start_time=start_ns)
-    # The instrumentation raises on a query that is no UTF-8.
-    query = scope.get("query_string", b"").decode("utf-8", "backslashreplace").encode()
+    # The instrumentation raises on a query that is no UTF-8. Django's test client gives text.
+    query = scope.get("query_string", b"")
+    if isinstance(query, bytes):
+        query = query.decode("utf-8", "backslashreplace").encode()
     request = {**scope, "query_string": query}
     span = tracer.start_span(
         clean(_name(request) or "HTTP"),

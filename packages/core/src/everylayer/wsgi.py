@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind
 
 from .asgi import ClientStatus, no_client_status
@@ -28,6 +29,8 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 ENVIRON_KEY = "everylayer.ledger"
+# What a URL cannot be made without.
+_OF_A_SERVER = frozenset({"SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme"})
 
 
 class Probe:
@@ -245,9 +248,10 @@ def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | N
         status: of the response, None where there was none.
 
     Returns:
-        A started span in the trace that the request's headers name; None without a provider.
+        A started span in the trace that the request's headers name; None without a provider, and
+        where instrumentation is suppressed.
     """
-    if not provider_configured():
+    if not provider_configured() or not is_http_instrumentation_enabled():
         return None
     span = trace.get_tracer("everylayer").start_span(
         clean(_name(environ) or "HTTP"),
@@ -282,5 +286,8 @@ def _parent(environ: Environ) -> Context:
 def _attributes(environ: Environ) -> dict[str, Any]:
     from opentelemetry.instrumentation import wsgi
 
+    # A request that some code made by hand, and that no server has seen, has no address to tell.
+    if not environ.keys() >= _OF_A_SERVER:
+        return {}
     found: dict[str, Any] = wsgi.collect_request_attributes(environ)
     return clean_values(found)

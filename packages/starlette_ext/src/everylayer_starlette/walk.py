@@ -82,6 +82,8 @@ def _slots_of(layer: Any) -> list[Slot]:
 
 
 def _slots(layer: Any) -> Iterator[Slot]:
+    if inspect.isclass(layer):
+        return  # An endpoint: what its instances share is its methods, `__init__` among them.
     for name, value in list(getattr(layer, "__dict__", {}).items()):
         if is_app(value):
             yield Slot(value, functools.partial(setattr, layer, name))

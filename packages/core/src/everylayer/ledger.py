@@ -224,6 +224,10 @@ class Ledger:
         sighting.grow(tb or chain.traceback_of(exc))
         return True
 
+    def pending(self) -> bool:
+        """Tell whether anything seen has not been written."""
+        return self.page is not None and not all(s.written for s in self.page.seen)
+
     @contained
     def flush(self) -> None:
         """Write what has not been written; let go of it unless the request still runs."""

@@ -14,7 +14,6 @@ from .ledger import Ledger, ledger_for
 _MAX_NAME = 200
 
 
-@contained
 def observe(
     exc: BaseException,
     layer: Layer | None = None,
@@ -34,9 +33,14 @@ def observe(
         client_status: the 3xx or 4xx status that the framework gives this exception.
         tb: its traceback, where the exception no longer has one.
     """
-    if ledger is None:
-        ledger = ledger_for(trace.get_current_span(), settings.current())
-    ledger.see(exc, tb, layer=layer, phase=phase, client_status=client_status)
+    known = ledger or _current_ledger()
+    if known is not None:
+        known.see(exc, tb, layer=layer, phase=phase, client_status=client_status)
+
+
+@contained
+def _current_ledger() -> Ledger:
+    return ledger_for(trace.get_current_span(), settings.current())
 
 
 @contained

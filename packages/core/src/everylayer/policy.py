@@ -45,6 +45,8 @@ def is_departure(exc: BaseException) -> bool:
 
     A group does if all its leaves do. One too large to look through counts as an error.
     """
+    if not is_group(exc):
+        return _says_gone(exc)
     queue, seen = [exc], {id(exc)}
     for current in queue:
         if is_group(current):
@@ -54,9 +56,13 @@ def is_departure(exc: BaseException) -> bool:
                         return False
                     seen.add(id(member))
                     queue.append(member)
-        elif not (issubclass(type(current), _GONE) or matches(current, _GONE_NAMES)):
+        elif not _says_gone(current):
             return False
     return True
+
+
+def _says_gone(exc: BaseException) -> bool:
+    return issubclass(type(exc), _GONE) or matches(exc, _GONE_NAMES)
 
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:

@@ -102,6 +102,7 @@ def reset() -> None:
     """Forget what `configure()` set, and read the environment anew."""
     _configured.clear()
     current.cache_clear()
+    _signals_of_the_process.cache_clear()
 
 
 @functools.cache
@@ -136,7 +137,14 @@ def signals(environ: Mapping[str, str] | None = None) -> tuple[bool, bool]:
 
     Source: semantic-conventions docs/exceptions/README.md; other values count as unset.
     """
-    return _signals((os.environ if environ is None else environ).get(_SIGNAL_OPT_IN, ""))
+    if environ is None:
+        return _signals_of_the_process()
+    return _signals(environ.get(_SIGNAL_OPT_IN, ""))
+
+
+@functools.cache
+def _signals_of_the_process() -> tuple[bool, bool]:
+    return _signals(os.environ.get(_SIGNAL_OPT_IN, ""))
 
 
 @functools.lru_cache(maxsize=8)

@@ -37,42 +37,25 @@ class Sighting:
         written: it has been dealt with.
     """
 
-    __slots__ = (
-        "after_start",
-        "attributes",
-        "client_status",
-        "escaped",
-        "exc",
-        "explicit",
-        "handled",
-        "identity",
-        "late",
-        "layer",
-        "layers",
-        "left",
-        "phase",
-        "tb",
-        "time_ns",
-        "written",
-    )
+    # Defaults of the class, and no slots: most keep most of them.
+    layer: Layer | None = None
+    layers: LayerMap | None = None
+    phase = ""
+    client_status: int | None = None
+    handled: bool | None = None
+    explicit = False
+    attributes: Mapping[str, Any] | None = None
+    escaped = False
+    identity: Identity | None = None
+    left = False
+    after_start = False
+    late = False
+    written = False
 
     def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:
         self.exc = exc
         self.tb = tb
         self.time_ns = time_ns
-        self.layer: Layer | None = None
-        self.layers: LayerMap | None = None
-        self.phase = ""
-        self.client_status: int | None = None
-        self.handled: bool | None = None
-        self.explicit = False
-        self.attributes: Mapping[str, Any] | None = None
-        self.escaped = False
-        self.identity: Identity | None = None
-        self.left = False
-        self.after_start = False
-        self.late = False
-        self.written = False
 
     def add(
         self,

@@ -153,8 +153,9 @@ class SpanGuard:
         self.ledger.flush()
         self.remove()
         self._span.end(end_time)
-        # What another thread has seen in the meantime.
-        self.ledger.flush()
+        if self.ledger.pending():
+            # What another thread has seen in the meantime.
+            self.ledger.flush()
 
     def _end(self, end_time: int | None = None) -> None:
         if not self._must_wait():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from types import CodeType, FrameType, TracebackType
 from typing import NamedTuple
 
 from . import text
 from .failsafe import contained
-from .rendering.frames import FrameCache
+from .rendering.cache import Generations
+from .rendering.frames import HAS_COLUMNS, FrameCache, guard_of, spot_of
 from .rendering.layout import Layout
 from .rendering.tree import plant
 
@@ -25,21 +27,30 @@ class Frame(NamedTuple):
     line: int
 
 
+_raising: Generations[int, tuple[Callable[[], CodeType | None], Frame]] = Generations(4096)
+
+
 def raising_frame(tb: TracebackType | None) -> Frame | None:
     """Return the innermost frame of `tb`, None without a traceback."""
     if tb is None:
         return None
-    while tb.tb_next is not None:
-        tb = tb.tb_next
+    while (inner := tb.tb_next) is not None:
+        tb = inner
     code = tb.tb_frame.f_code
+    known = _raising.young.get(id(code) + tb.tb_lasti)
+    if known is not None and known[0]() is code:
+        return known[1]
     # Before 3.11 a code object knows its bare name only.
     name = getattr(code, "co_qualname", code.co_name)
     module = _module_of(tb.tb_frame)
-    return Frame(
+    found = Frame(
         function=text.cut(f"{module}.{name}" if module else name, _MAX_NAME_BYTES),
         file=text.cut(code.co_filename, _MAX_NAME_BYTES),
         line=tb.tb_lineno or 0,
     )
+    if HAS_COLUMNS:
+        _raising.put(spot_of(tb), (guard_of(code), found))
+    return found
 
 
 def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: int) -> str:

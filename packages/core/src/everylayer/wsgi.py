@@ -289,5 +289,18 @@ def _attributes(environ: Environ) -> dict[str, Any]:
     # A request that some code made by hand, and that no server has seen, has no address to tell.
     if not environ.keys() >= _OF_A_SERVER:
         return {}
-    found: dict[str, Any] = wsgi.collect_request_attributes(environ)
+    served = {name: _as_served(environ.get(name, "")) for name in ("SCRIPT_NAME", "PATH_INFO")}
+    found: dict[str, Any] = wsgi.collect_request_attributes({**environ, **served})
     return clean_values(found)
+
+
+def _as_served(path: str) -> str:
+    """Return `path` as a server gives it, one character a byte: the URL is made from those.
+
+    Django's test client gives text instead.
+    """
+    try:
+        path.encode("latin-1")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "backslashreplace").decode("latin-1")
+    return path

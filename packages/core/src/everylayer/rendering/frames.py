@@ -86,7 +86,7 @@ def render(
             rendered.append(bare(tb))
             continue
         code = tb.tb_frame.f_code
-        entry = (_guard(code), text, _place(frame.filename, frame.lineno, frame.name))
+        entry = (guard_of(code), text, _place(frame.filename, frame.lineno, frame.name))
         rendered.append(entry)
         if _is_pure(tb, frame):
             keep(spot_of(tb), entry, 1 + len(text) // _UNIT)
@@ -182,10 +182,11 @@ def bare(tb: TracebackType) -> Rendered:
     code = tb.tb_frame.f_code
     line = _line(tb)
     text = f'  File "{code.co_filename}", line {line}, in {code.co_name}\n'
-    return _guard(code), text, _place(code.co_filename, line, code.co_name)
+    return guard_of(code), text, _place(code.co_filename, line, code.co_name)
 
 
-def _guard(code: CodeType) -> Callable[[], CodeType | None]:
+def guard_of(code: CodeType) -> Callable[[], CodeType | None]:
+    """Return what yields `code` while it is alive."""
     try:
         return weakref.ref(code)
     except TypeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import time
@@ -126,15 +127,17 @@ def _instructions(run: Run, plan: Plan, corpus: Path, frameworks: Sequence[Frame
         return
     ok, deep = Batch(plan.instructions), Batch(plan.instructions // 4, 1.0)
 
-    def count(job: tuple[Framework, Arm]) -> list[dict[str, Any]]:
-        framework, arm = job
-        counts = instructions.count(Spec(framework, arm), corpus, [ok, deep])
+    def count(job: tuple[Framework, Arm, bool]) -> list[dict[str, Any]]:
+        framework, arm, catching = job
+        cases = ("catching",) if catching else ("ok", "deep")
+        spec = Spec(framework, arm, catching=catching)
+        counts = instructions.count(spec, corpus, [ok, deep][: len(cases)])
         return [
             {"framework": framework, "arm": arm, "case": case, "count": found}
-            for case, found in zip(("ok", "deep"), counts, strict=True)
+            for case, found in zip(cases, counts, strict=True)
         ]
 
-    jobs = [(framework, arm) for framework in frameworks for arm in cpu.OURS]
+    jobs = list(itertools.product(frameworks, cpu.OURS, (False, True)))
     with ThreadPoolExecutor(2) as pool:
         for rows in pool.map(count, jobs):
             run.instructions += rows

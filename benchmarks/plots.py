@@ -41,13 +41,16 @@ def draw(run: Run, folder: Path) -> None:
             "legend.frameon": False,
         }
     ):
-        _panels(run.frameworks(), folder / "throughput.png", lambda f, a: _throughput(run, f, a))
+        if run.frameworks():
+            _panels(
+                run.frameworks(), folder / "throughput.png", lambda f, a: _throughput(run, f, a)
+            )
         if any(key.case == "growth" for key in run.requests.rounds):
-            _panels(run.frameworks(), folder / "layers.png", lambda f, a: _layers(run, f, a))
+            _panels(frameworks, folder / "layers.png", lambda f, a: _layers(run, f, a))
         if run.latency:
-            _panels(run.frameworks(), folder / "latency.png", lambda f, a: _latency(run, f, a))
+            _panels(frameworks, folder / "latency.png", lambda f, a: _latency(run, f, a))
         if run.storms:
-            _panels(run.frameworks(), folder / "storm.png", lambda f, a: _storm(run, f, a))
+            _panels(frameworks, folder / "storm.png", lambda f, a: _storm(run, f, a))
         if run.renderer:
             _renderer(run, folder / "renderer.png")
 

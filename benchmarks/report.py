@@ -37,7 +37,8 @@ def blocks(run: Run) -> list[Block]:
 def _blocks(run: Run) -> Iterator[Block]:
     yield Heading("What errors and layers cost", 1)
     yield Text(tables.setting(run.meta))
-    yield from _aims(run)
+    if run.frameworks():
+        yield from _aims(run)
     yield Heading("How it is measured")
     yield Text(HOW)
     yield Text(LOGS)

@@ -30,6 +30,7 @@ class Spec:
         layers: how many no-op layers; one app is built for each number.
         logged: the app's and the server's logs are formatted, and written to the null device.
         export_ms: how long the exporter takes for a batch.
+        catching: each layer could hold an error back.
     """
 
     framework: Framework
@@ -37,6 +38,7 @@ class Spec:
     layers: tuple[int, ...] = (LAYERS,)
     logged: bool = False
     export_ms: float = 0.0
+    catching: bool = False
 
     def to_json(self) -> str:
         """Return it as an argument of a command line."""

@@ -157,6 +157,13 @@ def growth(run: Run, counts: Sequence[int]) -> Table:
     return Table(["layers", *map(str, counts)], rows)
 
 
+_COUNTED = (
+    ("ok", "no error"),
+    ("catching", "no error, a `try` in each layer"),
+    ("deep", "error at 20 frames"),
+)
+
+
 def instructions(run: Run) -> Iterator[Block]:
     """Yield instructions a request, or why there are none."""
     if run.missing:
@@ -165,7 +172,7 @@ def instructions(run: Run) -> Iterator[Block]:
     found = {(r["framework"], r["arm"], r["case"]): r["count"] for r in run.instructions}
     rows = []
     for framework in FRAMEWORKS:
-        for case, name in (("ok", "no error"), ("deep", "error at 20 frames")):
+        for case, name in _COUNTED:
             counts = [found.get((framework, arm, case)) for arm in OURS]
             if all(counts):
                 stock, ours = found[framework, "stock", case], found[framework, "everylayer", case]

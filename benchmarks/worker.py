@@ -79,17 +79,19 @@ def client(spec: Spec, layers: int) -> Client:
     if spec.framework == "starlette":
         from .apps import starlette_app
 
-        return starlette_app.Client(starlette_app.build(spec.arm, layers), _loop())
+        return starlette_app.Client(
+            starlette_app.build(spec.arm, layers, catching=spec.catching), _loop()
+        )
     if spec.framework == "flask":
         from .apps import flask_app, wsgi_client
 
-        return wsgi_client.Client(flask_app.build(spec.arm, layers))
+        return wsgi_client.Client(flask_app.build(spec.arm, layers, catching=spec.catching))
     from .apps import django_app, starlette_app, wsgi_client
 
     if spec.framework == "django-asgi":
-        handler = django_app.build(spec.arm, layers, asgi=True)
+        handler = django_app.build(spec.arm, layers, asgi=True, catching=spec.catching)
         return starlette_app.Client(handler, _loop())
-    return wsgi_client.Client(django_app.build(spec.arm, layers))
+    return wsgi_client.Client(django_app.build(spec.arm, layers, catching=spec.catching))
 
 
 @functools.cache

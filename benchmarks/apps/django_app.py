@@ -51,7 +51,7 @@ def _in_loop(call: Any) -> Any:
 _stock: list[str] = []
 
 
-def build(arm: str, count: int, *, asgi: bool = False) -> Any:
+def build(arm: str, count: int, *, asgi: bool = False, catching: bool = False) -> Any:
     """Return the handler of `arm`; the middle one of its layers is the one that can fail."""
     global urlpatterns
     if not settings.configured:
@@ -64,7 +64,8 @@ def build(arm: str, count: int, *, asgi: bool = False) -> Any:
         path("work/<str:name>", made(busy)),
         path("storm", made(storm)),
     ]
-    kinds = [f"{kind.__module__}.{kind.__name__}" for kind in layers.classes("django", count)]
+    found = layers.classes("django", count, catching=catching)
+    kinds = [f"{kind.__module__}.{kind.__name__}" for kind in found]
     ours = [ENTRY] if arm == "everylayer" else []
     settings.MIDDLEWARE = [*_stock, *ours, *kinds]
     return ASGIHandler() if asgi else WSGIHandler()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from flask import Flask, Response, request
 
 from . import canary, faults, layers, work
@@ -20,14 +23,14 @@ def _after(response: Response) -> Response:
     return response
 
 
-def build(arm: str, count: int) -> Flask:
+def build(arm: str, count: int, *, catching: bool = False) -> Flask:
     """Return the app of `arm`; its first `before_request` hook is the one that can fail."""
     app = Flask("bench")
     if arm in ("stock", "everylayer"):
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
         FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
-    _add_layers(app, count)
+    _add_layers(app, layers.classes("wsgi", count, catching=catching))
     _add_views(app)
     if arm == "everylayer":
         from everylayer_flask import EveryLayer
@@ -36,8 +39,8 @@ def build(arm: str, count: int) -> Flask:
     return app
 
 
-def _add_layers(app: Flask, count: int) -> None:
-    for number, layer in enumerate(layers.classes("wsgi", count)):
+def _add_layers(app: Flask, kinds: Sequence[Any]) -> None:
+    for number, layer in enumerate(kinds):
         if number % 2 == 0:
             app.wsgi_app = layer(app.wsgi_app)  # type: ignore[method-assign]
         else:

@@ -43,6 +43,14 @@ class FailingLayer{n}:
         if scope["path"] == "/layer":
             faults.named("deep")()
         await self.app(scope, receive, send)
+
+
+class CatchingLayer{n}(Layer{n}):
+    async def __call__(self, scope, receive, send):
+        try:
+            await self.app(scope, receive, send)
+        except LookupError:
+            raise
 """,
     "wsgi": """
 class Layer{n}:
@@ -51,6 +59,14 @@ class Layer{n}:
 
     def __call__(self, environ, start_response):
         return self.app(environ, start_response)
+
+
+class CatchingLayer{n}(Layer{n}):
+    def __call__(self, environ, start_response):
+        try:
+            return self.app(environ, start_response)
+        except LookupError:
+            raise
 """,
     # Async only where its inner neighbour is, as Django's own are.
     "django": """
@@ -85,6 +101,22 @@ class FailingLayer{n}(Layer{n}):
         if request.path == "/layer":
             faults.named("deep")()
         return await self.get_response(request)
+
+
+class CatchingLayer{n}(Layer{n}):
+    def __call__(self, request):
+        if self.is_async:
+            return self.later(request)
+        try:
+            return self.get_response(request)
+        except LookupError:
+            raise
+
+    async def later(self, request):
+        try:
+            return await self.get_response(request)
+        except LookupError:
+            raise
 """,
 }
 
@@ -104,9 +136,14 @@ def generated(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def classes(kind: str, count: int) -> list[Any]:
-    """Return `count` layers; the middle one can fail, if this kind can."""
+def classes(kind: str, count: int, *, catching: bool = False) -> list[Any]:
+    """Return `count` layers; the middle one can fail, if this kind can.
+
+    Those that are `catching` could hold an error back, and never do.
+    """
     module = generated(f"bench_layers_{kind}")
+    if catching:
+        return [getattr(module, f"CatchingLayer{n}") for n in range(count)]
     found = [getattr(module, f"Layer{n}") for n in range(count)]
     if kind != "wsgi":
         found[count // 2] = getattr(module, f"FailingLayer{count // 2}")

@@ -39,7 +39,7 @@ async def storm(request: Request) -> Response:
     return PlainTextResponse("not reached")
 
 
-def build(arm: str, count: int) -> Starlette:
+def build(arm: str, count: int, *, catching: bool = False) -> Starlette:
     """Return the app of `arm`; the middle one of its layers is the one that can fail."""
     app = Starlette(
         routes=[
@@ -48,7 +48,9 @@ def build(arm: str, count: int) -> Starlette:
             Route("/work/{name}", busy),
             Route("/storm", storm),
         ],
-        middleware=[Middleware(layer) for layer in layers.classes("asgi", count)],
+        middleware=[
+            Middleware(layer) for layer in layers.classes("asgi", count, catching=catching)
+        ],
     )
     if arm in ("stock", "everylayer"):
         from opentelemetry.instrumentation.starlette import StarletteInstrumentor

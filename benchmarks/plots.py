@@ -41,10 +41,9 @@ def draw(run: Run, folder: Path) -> None:
             "legend.frameon": False,
         }
     ):
-        if run.frameworks():
-            _panels(
-                run.frameworks(), folder / "throughput.png", lambda f, a: _throughput(run, f, a)
-            )
+        frameworks = run.frameworks()
+        if frameworks:
+            _panels(frameworks, folder / "throughput.png", lambda f, a: _throughput(run, f, a))
         if any(key.case == "growth" for key in run.requests.rounds):
             _panels(frameworks, folder / "layers.png", lambda f, a: _layers(run, f, a))
         if run.latency:

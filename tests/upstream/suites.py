@@ -67,14 +67,7 @@ DJANGO = (
 
 SUITES = (
     Suite("starlette", "starlette", plugins=("anyio",)),
-    Suite(
-        "flask",
-        "flask",
-        known={
-            "tests/test_basic.py::test_app_freed_on_zero_refcount": "the app and its seams refer "
-            "to each other: the collector frees it, not the last reference to go",
-        },
-    ),
+    Suite("flask", "flask"),
     Suite("django", "django", runner="django", take=("tests",), arguments=DJANGO),
     Suite(
         "opentelemetry-instrumentation-wsgi",

@@ -100,9 +100,15 @@ def _frame_name(frame: FrameType) -> str:
 
 
 class LayerMap:
-    """Names the layer in which an exception began, from the frames that it crossed."""
+    """Names the layer in which an exception began, from the frames that it crossed.
+
+    Attributes:
+        asked_by_seams: a layer that a seam names is what this map has told it.
+    """
 
     __slots__ = ("_by_code",)
+
+    asked_by_seams = False
 
     def __init__(self) -> None:
         # By identity, which holding the code keeps: hashing one walks through its bytecode.

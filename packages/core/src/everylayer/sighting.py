@@ -69,8 +69,9 @@ class Sighting:
         if layers is not None:
             self.layers = layers
         if layer is not None and self.layer is None:
+            asked = self.layers is not None and self.layers.asked_by_seams
             # What the first seam could have told from its traceback goes before a later name.
-            self.layer = self._located() or layer
+            self.layer = layer if asked else self._located() or layer
         self.phase = self.phase or phase
         if self.client_status is None:
             self.client_status = client_status

@@ -97,10 +97,7 @@ class Request:
             observe(exc, ledger=ledger, client_status=client_status)
             return
         layer, phase = self._place(exc, phase)
-        # With a layer found there is nothing left to look for in the traceback.
-        ledger.layers = self.rules if layer is None else None
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
-        ledger.layers = self.rules
 
     def knows(self, exc: BaseException) -> bool:
         """Tell whether `exc` has been shown."""

@@ -38,6 +38,7 @@ class Rules(LayerMap):
         inside: the rules of the Flask app below plain WSGI layers.
     """
 
+    asked_by_seams = True
     __slots__ = ("inside", "known", "settings", "starts_span")
 
     def __init__(self, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry import trace
@@ -150,7 +151,7 @@ def _build_plain(chain: Chain, *, ours: bool) -> ASGIApp:
     for index in range(last - 1, -1, -1):
         step = chain.steps[index]
         app = layer_class(step, index)(app, step, str(index))
-    return EveryLayerMiddleware(app, max_events=64) if ours else app
+    return EveryLayerMiddleware(app, **chain.settings()) if ours else app
 
 
 def _build_starlette(chain: Chain, *, ours: bool) -> ASGIApp:
@@ -164,9 +165,13 @@ def _build_starlette(chain: Chain, *, ours: bool) -> ASGIApp:
             make_layer = layer_class(step, index)
             layers.append(Middleware(make_layer, step=step, tag=str(index)))
     if ours:
-        layers.insert(chain.entry, Middleware(EveryLayerMiddleware, max_events=64))
+        layers.insert(chain.entry, Middleware(EveryLayerMiddleware, **chain.settings()))
     view = _view(chain.steps[-1], str(last))
-    return Starlette(routes=[Route("/", view)], middleware=layers, exception_handlers=handlers)
+    app = Starlette(routes=[Route("/", view)], middleware=layers, exception_handlers=handlers)
+    if ours and chain.setup == "stock_app":
+        StarletteInstrumentor.instrument_app(app)
+        _InstrumentedStarlette._instrumented_starlette_apps.clear()
+    return app
 
 
 def _handler(status: int) -> Any:
@@ -184,25 +189,30 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+@functools.lru_cache(maxsize=2)
+def _build(chain: Chain, *, ours: bool) -> ASGIApp:
+    """Return the app of `chain`; one app serves every setup that stands around it."""
+    build = _build_plain if chain.framework == "asgi" else _build_starlette
+    return build(chain, ours=ours)
+
+
 def serve(chain: Chain, *, ours: bool) -> Run:
     """Serve one request by `chain`, with everylayer and the span's maker or by itself."""
-    build = _build_plain if chain.framework == "asgi" else _build_starlette
-    app = build(chain, ours=ours)
-    request = scope()
-    if not ours:
-        return _loop().run_until_complete(call_asgi(app, request))
-    if chain.setup == "stock":
-        app = OpenTelemetryMiddleware(app)
-    elif chain.setup == "stock_app":
-        StarletteInstrumentor.instrument_app(app)  # type: ignore[arg-type]
-    try:
-        if chain.setup != "manual":
-            return _loop().run_until_complete(call_asgi(app, request))
-        tracer = trace.get_tracer("app")
-        with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
-            return _loop().run_until_complete(call_asgi(app, request))
-    finally:
-        _InstrumentedStarlette._instrumented_starlette_apps.clear()
+    around = chain.setup in ("stock", "manual")
+    app = _build(replace(chain, setup="alone") if around else chain, ours=ours)
+    call = call_asgi(
+        OpenTelemetryMiddleware(app) if ours and chain.setup == "stock" else app, scope()
+    )
+    if not ours or chain.setup != "manual":
+        return _loop().run_until_complete(call)
+    tracer = trace.get_tracer("app")
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        return _loop().run_until_complete(call)
+
+
+def finish() -> None:
+    """Leave nothing behind."""
+    _build.cache_clear()
 
 
 def expect(chain: Chain) -> Outcome:

@@ -8,6 +8,9 @@ from typing import Any
 
 from .faults import REFUSAL, SHAPES
 
+# For the events of any chain.
+ROOM = 64
+
 Pick = Callable[[Sequence[Any]], Any]
 
 
@@ -38,12 +41,18 @@ class Chain:
         setup: where the server span comes from: `alone` (everylayer), `stock...` (an
             instrumentation), or `manual` (the caller's own).
         entry: where everylayer stands among the layers, 0 outermost.
+        max_events: the setting, None to leave it at its default.
     """
 
     framework: str
     steps: tuple[Step, ...]
     setup: str = "alone"
     entry: int = 0
+    max_events: int | None = ROOM
+
+    def settings(self) -> dict[str, int]:
+        """Return the settings that everylayer is given."""
+        return {} if self.max_events is None else {"max_events": self.max_events}
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,12 @@ DJANGO = Grammar(
 )
 ONCE = tuple(act for act in ACTS if act not in RETRIES)
 STATUSES = (200, 404, 503)
-MAX_LAYERS = 12
+# The view among them. Most are short: they are served faster, and whatever goes wrong within a
+# few layers comes up sooner.
+LENGTHS = (
+    *((1,) * 3 + (2,) * 8 + (3,) * 9 + (4,) * 7 + (5,) * 4 + (6,) * 3),
+    *range(7, 13),
+)
 # Each one doubles what runs inside it.
 MAX_RETRIES = 2
 
@@ -123,7 +137,7 @@ def draw(framework: str, pick: Pick) -> Chain:
     grammar = GRAMMARS[framework]
     steps: list[Step] = []
     retries = 0
-    for _ in range(pick(range(1, MAX_LAYERS + 1)) - 1):
+    for _ in range(pick(LENGTHS) - 1):
         kind = pick(tuple(grammar.layers))
         acts = grammar.layers[kind]
         if retries >= MAX_RETRIES:
@@ -140,10 +154,21 @@ def draw(framework: str, pick: Pick) -> Chain:
     steps.append(_step(kind, pick(grammar.views[kind]), grammar, pick))
     entry = pick(range(layers + 1))
     setup = pick(grammar.setups)
-    return Chain(framework, _sensible(steps, framework, setup), setup, entry)
+    max_events = pick((ROOM, ROOM, None))
+    return Chain(framework, _sensible(tuple(steps), framework, setup), setup, entry, max_events)
 
 
-def _sensible(steps: list[Step], framework: str, setup: str) -> tuple[Step, ...]:
+def variants(chain: Chain) -> list[Chain]:
+    """Return `chain` in each setup, its own one first."""
+    setups = GRAMMARS[chain.framework].setups
+    at = setups.index(chain.setup)
+    return [
+        replace(chain, setup=setup, steps=_sensible(chain.steps, chain.framework, setup))
+        for setup in (*setups[at:], *setups[:at])
+    ]
+
+
+def _sensible(steps: tuple[Step, ...], framework: str, setup: str) -> tuple[Step, ...]:
     """Take out what the frameworks and stock make no one outcome of."""
     if framework == "flask" and setup.startswith("stock"):
         # Stock begins one more server span each time that its app is run.
@@ -151,14 +176,12 @@ def _sensible(steps: list[Step], framework: str, setup: str) -> tuple[Step, ...]
     tasks = [index for index, step in enumerate(steps) if step.kind == "dispatch"]
     if tasks:
         # Its task group makes a group of whatever is no `Exception`.
-        steps = [replace(s, fault="plain") if s.fault == "odd" else s for s in steps]
+        steps = tuple(replace(s, fault="plain") if s.fault == "odd" else s for s in steps)
         # And what fails in another task has no context.
-        steps = [replace(s, does="retry") if s.does == "retry_in" else s for s in steps]
-    for index in tasks[:-1]:
-        if steps[index].does == "after":
-            # How far the inner tasks got by then, nobody can say.
-            steps[index] = replace(steps[index], does="before")
-    return tuple(steps)
+        steps = tuple(replace(s, does="retry") if s.does == "retry_in" else s for s in steps)
+    # How far the inner tasks got by then, nobody can say.
+    unsure = {index for index in tasks[:-1] if steps[index].does == "after"}
+    return tuple(replace(s, does="before") if i in unsure else s for i, s in enumerate(steps))
 
 
 def _step(kind: str, does: str, grammar: Grammar, pick: Pick) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -14,10 +15,10 @@ from opentelemetry.trace import StatusCode
 from contract.expect import MAX_MESSAGE_BYTES, MAX_STACK_BYTES
 from contract.responses import Run, differences
 from contract.telemetry import error_events, late_spans, reset, server_spans, trace_ids, tree
-from everylayer import failsafe
+from everylayer import Settings, failsafe
 
 from .expected import Outcome, Recorded
-from .grammar import Chain
+from .grammar import Chain, Step
 
 _MODULES = {
     "asgi": "asgi_apps",
@@ -27,16 +28,25 @@ _MODULES = {
     "django_async": "django_apps",
 }
 
+DEFAULT_MAX_EVENTS = Settings().max_events
+
 
 def apps_of(framework: str) -> ModuleType:
     """Return the module that builds chains of `framework`; the others stay unimported."""
     return import_module(f"{__package__}.{_MODULES[framework]}")
 
 
+@functools.lru_cache(maxsize=4096)
+def _bare(framework: str, steps: tuple[Step, ...]) -> Run:
+    """Serve without everylayer: what stands around a chain makes no difference then."""
+    run: Run = apps_of(framework).serve(Chain(framework, steps), ours=False)
+    return run
+
+
 def problems(chain: Chain) -> list[str]:
     """Return what is wrong with `chain`, nothing when all is as the model says."""
     apps = apps_of(chain.framework)
-    bare: Run = apps.serve(chain, ours=False)
+    bare = _bare(chain.framework, chain.steps)
     telemetry = reset()
     failures = dict(failsafe.own_failures())
     ours: Run = apps.serve(chain, ours=True)
@@ -44,12 +54,21 @@ def problems(chain: Chain) -> list[str]:
     found = [
         f"the app changed: {change}" for change in differences(*_comparable(chain, bare, ours))
     ]
-    wrong = _trace_problems(apps.expect(chain), spans)
+    wrong = _trace_problems(apps.expect(chain), spans, chain.max_events or DEFAULT_MAX_EVENTS)
     if wrong:
         found += [*wrong, f"the trace:\n{tree(spans)}"]
     if failsafe.own_failures() != failures:
         found.append(f"failures of ours: {dict(failsafe.own_failures())}")
     return found
+
+
+def finish() -> None:
+    """Put the process back as it was before the first chain."""
+    _bare.cache_clear()
+    for name in set(_MODULES.values()):
+        module = sys.modules.get(f"{__package__}.{name}")
+        if module is not None:
+            module.finish()
 
 
 def _comparable(chain: Chain, *runs: Run) -> list[Run]:
@@ -66,7 +85,9 @@ def _comparable(chain: Chain, *runs: Run) -> list[Run]:
     ]
 
 
-def _trace_problems(expected: Outcome, spans: tuple[ReadableSpan, ...]) -> list[str]:
+def _trace_problems(
+    expected: Outcome, spans: tuple[ReadableSpan, ...], max_events: int
+) -> list[str]:
     found: list[str] = []
     servers = server_spans(spans)
     if len(servers) != expected.server:
@@ -74,8 +95,12 @@ def _trace_problems(expected: Outcome, spans: tuple[ReadableSpan, ...]) -> list[
     if len(trace_ids(spans)) > 1:
         found.append(f"{len(trace_ids(spans))} traces")
     late = late_spans(spans)
-    found += _event_problems("server span", expected.on_server, servers)
-    found += _event_problems("late spans", expected.late, late)
+    too_many = len(expected.on_server) + len(expected.late) - max_events
+    if too_many > 0:
+        found += _budget_problems(expected, servers, late, too_many)
+    else:
+        found += _event_problems("server span", expected.on_server, servers)
+        found += _event_problems("late spans", expected.late, late)
     if len(error_events(spans)) != len(error_events([*servers, *late])):
         found.append("events on spans that are neither the server's nor late")
     found += [wrong for span in late for wrong in _late_problems(span, servers)]
@@ -107,6 +132,31 @@ def _event_problems(where: str, expected: list[Recorded], spans: list[ReadableSp
     if len(shown) != len(expected) or not all(map(_fits, shown, expected)):
         return [f"{where}: {_told(shown)}, expected {_told(expected)}"]
     return [f"{where}: {wrong}" for event in events for wrong in _text_problems(event)]
+
+
+def _budget_problems(
+    expected: Outcome, servers: list[ReadableSpan], late: list[ReadableSpan], too_many: int
+) -> list[str]:
+    """Check that what there is room for is there, in order, failures first."""
+    found: list[str] = []
+    room = len(expected.on_server) + len(expected.late) - too_many
+    kept = [[found.event for found in error_events(spans)] for spans in (servers, late)]
+    if sum(map(len, kept)) != room:
+        found.append(f"{sum(map(len, kept))} events, expected {room}")
+    for events, wanted in zip(kept, (expected.on_server, expected.late), strict=True):
+        rest = iter(wanted)
+        shown = [_shown(event) for event in events]
+        if not all(any(_fits(event, each) for each in rest) for event in shown):
+            found.append(f"within the budget: {_told(shown)}, expected some of {_told(wanted)}")
+        found += [wrong for event in events for wrong in _text_problems(event)]
+    failed = any(e.handled is False for e in expected.on_server)
+    if failed and all(_shown(event).handled for event in kept[0]):
+        found.append("what was handled took the room of what failed")
+    for span in servers:
+        dropped = (span.attributes or {}).get("everylayer.exceptions.dropped")
+        if not expected.late and dropped != too_many:
+            found.append(f"{dropped} events counted as dropped, expected {too_many}")
+    return found
 
 
 def _shown(event: Event) -> Recorded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from .grammar import GRAMMARS, Chain, Step
+from .grammar import GRAMMARS, ROOM, Chain, Step
 
 
 def shrink(chain: Chain, fails: Callable[[Chain], object]) -> Chain:
@@ -26,6 +26,8 @@ def _simpler(chain: Chain) -> Iterator[Chain]:
     setups = GRAMMARS[chain.framework].setups
     for setup in setups[: setups.index(chain.setup)]:
         yield replace(chain, setup=setup)
+    if chain.max_events is None:
+        yield replace(chain, max_events=ROOM)
     for index, step in enumerate(steps):
         for simpler in _simpler_step(step, index == len(steps) - 1, chain.framework):
             yield replace(chain, steps=(*steps[:index], simpler, *steps[index + 1 :]))

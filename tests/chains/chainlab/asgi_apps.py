@@ -148,10 +148,13 @@ def _app(step: Step, tag: str) -> ASGIApp:
 def _build_plain(chain: Chain, *, ours: bool) -> ASGIApp:
     last = len(chain.steps) - 1
     app = _app(chain.steps[-1], str(last))
-    for index in range(last - 1, -1, -1):
+    for index in range(last, -1, -1):
         step = chain.steps[index]
-        app = layer_class(step, index)(app, step, str(index))
-    return EveryLayerMiddleware(app, **chain.settings()) if ours else app
+        if index < last:
+            app = layer_class(step, index)(app, step, str(index))
+        if ours and index == chain.entry:
+            app = EveryLayerMiddleware(app, **chain.settings())
+    return app
 
 
 def _build_starlette(chain: Chain, *, ours: bool) -> ASGIApp:

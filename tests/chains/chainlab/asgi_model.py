@@ -50,26 +50,68 @@ class Model:
     def __init__(self, chain: Chain, layer_of: Callable[[BaseException, int], str | None]) -> None:
         self.chain = chain
         self.witness = Witness(layer_of)
+        # In Starlette's own stack everylayer covers it all, wherever it stands.
+        self.outermost = chain.entry if chain.framework == "asgi" else -1
+        self.by_stock = chain.setup.startswith("stock")
+        self.reached = False
 
     def run(self) -> Outcome:
         """Return what must be recorded."""
         witness = self.witness
-        lasting = self.chain.setup == "manual"
         request = self.crossing(-1 if self.chain.framework == "starlette" else 0)
         try:
             while True:
-                kind, status = request.send(None)
-                if kind == "start" and witness.status is None:
-                    witness.status = status
-                elif kind == "end":
-                    witness.ended = not lasting
+                message = request.send(None)
+                if self.by_stock:
+                    self.note(message)
         except StopIteration:
             pass
         except BaseException as exc:
-            witness.escaped = exc
-        return witness.outcome(marks_5xx=not lasting)
+            if self.by_stock:
+                witness.leave(exc)
+                if not witness.ended:
+                    witness.see_by_others(exc)
+        outcome = witness.outcome(marks_5xx=self.chain.setup != "manual")
+        outcome.server = self.reached or self.chain.setup != "alone"
+        return outcome
+
+    def note(self, message: Message) -> None:
+        """Take a message where the server span is."""
+        kind, status = message
+        if kind == "start" and self.witness.status is None:
+            self.witness.status = status
+        elif kind == "end":
+            self.witness.ended = self.chain.setup != "manual"
+
+    @types.coroutine
+    def entry(self, inner: Running) -> Generator[Message, None, None]:
+        """Everylayer: what stands around it, it cannot see."""
+        self.reached = True
+        started = False
+        while True:
+            try:
+                message = inner.send(None)
+            except StopIteration:
+                return
+            except BaseException as exc:
+                # Stock knows the response that a layer further out may give instead.
+                if started or not self.by_stock:
+                    self.witness.leave(exc)
+                raise
+            started = True
+            if not self.by_stock:
+                self.note(message)
+            yield message
 
     async def crossing(self, index: int) -> None:
+        if index == self.outermost:
+            await self.entry(self.seen_crossing(index))
+        elif index < self.outermost:
+            await self.layer(index)
+        else:
+            await self.seen_crossing(index)
+
+    async def seen_crossing(self, index: int) -> None:
         try:
             await self.layer(index)
         except BaseException as exc:

@@ -155,24 +155,27 @@ def draw(framework: str, pick: Pick) -> Chain:
     entry = pick(range(layers + 1))
     setup = pick(grammar.setups)
     max_events = pick((ROOM, ROOM, None))
-    return Chain(framework, _sensible(tuple(steps), framework, setup), setup, entry, max_events)
+    chain = Chain(framework, tuple(steps), setup, entry, max_events)
+    return replace(chain, steps=_sensible(chain))
 
 
 def variants(chain: Chain) -> list[Chain]:
     """Return `chain` in each setup, its own one first."""
     setups = GRAMMARS[chain.framework].setups
     at = setups.index(chain.setup)
-    return [
-        replace(chain, setup=setup, steps=_sensible(chain.steps, chain.framework, setup))
-        for setup in (*setups[at:], *setups[:at])
-    ]
+    others = [replace(chain, setup=setup) for setup in (*setups[at:], *setups[:at])]
+    return [replace(other, steps=_sensible(other)) for other in others]
 
 
-def _sensible(steps: tuple[Step, ...], framework: str, setup: str) -> tuple[Step, ...]:
+def _sensible(chain: Chain) -> tuple[Step, ...]:
     """Take out what the frameworks and stock make no one outcome of."""
-    if framework == "flask" and setup.startswith("stock"):
+    steps = chain.steps
+    if chain.framework == "flask" and chain.setup.startswith("stock"):
         # Stock begins one more server span each time that its app is run.
-        return tuple(replace(s, does="pass") if s.does in RETRIES else s for s in steps)
+        return tuple(map(_once, steps))
+    if chain.framework == "asgi":
+        # Further out than everylayer it is others who record, and who fail at odd ones.
+        return (*map(_outer, steps[: chain.entry]), *steps[chain.entry :])
     tasks = [index for index, step in enumerate(steps) if step.kind == "dispatch"]
     if tasks:
         # Its task group makes a group of whatever is no `Exception`.
@@ -182,6 +185,16 @@ def _sensible(steps: tuple[Step, ...], framework: str, setup: str) -> tuple[Step
     # How far the inner tasks got by then, nobody can say.
     unsure = {index for index in tasks[:-1] if steps[index].does == "after"}
     return tuple(replace(s, does="before") if i in unsure else s for i, s in enumerate(steps))
+
+
+def _once(step: Step) -> Step:
+    return replace(step, does="pass") if step.does in RETRIES else step
+
+
+def _outer(step: Step) -> Step:
+    # When everylayer reads a message that changes later, depends on the server span.
+    does = "reraise" if step.does == "mutate" else _once(step).does
+    return replace(step, does=does, fault="plain")
 
 
 def _step(kind: str, does: str, grammar: Grammar, pick: Pick) -> Step:

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def run(seed: int, chains: int, seconds: float, frameworks: list[str]) -> int:
     logging.root.addHandler(logging.NullHandler())
     # Each app reads the whole environment for its settings, and here there are many apps.
     os.environ.clear()
+    # A thread that hands over to another one waits for as long as this.
+    sys.setswitchinterval(0.0005)
     # The chains leave cycles behind, but what was imported is never one of them.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

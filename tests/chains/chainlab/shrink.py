@@ -20,7 +20,10 @@ def shrink(chain: Chain, fails: Callable[[Chain], object]) -> Chain:
 def _simpler(chain: Chain) -> Iterator[Chain]:
     steps = chain.steps
     for index in range(len(steps) - 1):
-        yield replace(chain, steps=steps[:index] + steps[index + 1 :], entry=0)
+        left = steps[:index] + steps[index + 1 :]
+        yield replace(chain, steps=left, entry=0)
+        if index < chain.entry:
+            yield replace(chain, steps=left, entry=chain.entry - 1)
     if chain.entry:
         yield replace(chain, entry=0)
     setups = GRAMMARS[chain.framework].setups

@@ -173,8 +173,16 @@ class SpanGuard:
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
-        self.ledger.see(exception, explicit=not by_stock, attributes=attributes, at_ns=timestamp)
+        caller = sys._getframe(1).f_globals
+        # Past the last of our seams, what leaves the block around the span leaves the app.
+        leaves = not self.ledger.running and caller.get("__name__") == "opentelemetry.trace"
+        self.ledger.see(
+            exception,
+            explicit=not _by_opentelemetry(caller),
+            attributes=attributes,
+            at_ns=timestamp,
+            handled=False if leaves else None,
+        )
 
     def _set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         by_stock = _by_opentelemetry(sys._getframe(1).f_globals)

@@ -174,9 +174,12 @@ class SpanGuard:
         escaped: bool = False,
     ) -> None:
         caller = sys._getframe(1).f_globals
-        # Past the last of our seams, what leaves the block around the span leaves the app.
-        leaves = not self.ledger.running and caller.get("__name__") == "opentelemetry.trace"
-        self.ledger.see(
+        ledger = self.ledger
+        # New to us, past the last of our seams: it leaves the block around the span, and the app.
+        leaves = not (ledger.running or ledger.knows(exception)) and (
+            caller.get("__name__") == "opentelemetry.trace"
+        )
+        ledger.see(
             exception,
             explicit=not _by_opentelemetry(caller),
             attributes=attributes,

@@ -201,7 +201,7 @@ def _build(chain: Chain, *, ours: bool) -> ASGIApp:
 
 def serve(chain: Chain, *, ours: bool) -> Run:
     """Serve one request by `chain`, with everylayer and the span's maker or by itself."""
-    around = chain.setup in ("stock", "manual")
+    around = chain.setup in ("stock", "manual", "none")
     app = _build(replace(chain, setup="alone") if around else chain, ours=ours)
     call = call_asgi(
         OpenTelemetryMiddleware(app) if ours and chain.setup == "stock" else app, scope()

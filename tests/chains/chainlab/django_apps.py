@@ -242,7 +242,7 @@ def serve(chain: Chain, *, ours: bool) -> Run:
         _uncover()
     try:
         handler = _handler(
-            replace(chain, setup="alone") if chain.setup == "manual" else chain, ours=ours
+            replace(chain, setup="alone") if chain.setup in ("manual", "none") else chain, ours=ours
         )
         if not ours or chain.setup != "manual":
             return _serve(handler, chain)

@@ -39,7 +39,7 @@ class Chain:
         framework: whose app.
         steps: outermost first; the last one is the view.
         setup: where the server span comes from: `alone` (everylayer), `stock...` (an
-            instrumentation), or `manual` (the caller's own).
+            instrumentation), or `manual` (the caller's own); `none`: there is no SDK.
         entry: where everylayer stands among the layers, 0 outermost.
         max_events: the setting, None to leave it at its default.
     """
@@ -87,7 +87,7 @@ DJANGO = Grammar(
         "sync": ANSWERING,
     },
     views={"view": ("raise", "ok", "stream")},
-    setups=("alone", "stock", "manual"),
+    setups=("alone", "stock", "manual", "none"),
     shapes=(REFUSAL, *SHAPES),
 )
 ONCE = tuple(act for act in ACTS if act not in RETRIES)
@@ -105,13 +105,13 @@ GRAMMARS: dict[str, Grammar] = {
     "asgi": Grammar(
         layers={"plain": ACTS, "closure": ACTS, "slotted": ACTS},
         views={"app": ("raise", "ok", "stream")},
-        setups=("alone", "stock", "manual"),
+        setups=("alone", "stock", "manual", "none"),
     ),
     "starlette": Grammar(
         # `call_next` works once.
         layers={"plain": ACTS, "dispatch": ONCE, "closure": ACTS, "slotted": ACTS},
         views={"view": ("raise", "ok", "stream", "background")},
-        setups=("alone", "stock", "stock_app", "manual"),
+        setups=("alone", "stock", "stock_app", "manual", "none"),
         outermost=("on500",),
         innermost=("handler",),
     ),
@@ -123,7 +123,7 @@ GRAMMARS: dict[str, Grammar] = {
             "closure": ACTS,
         },
         views={"view": ("raise", "ok", "stream")},
-        setups=("alone", "stock_first", "stock_last", "manual"),
+        setups=("alone", "stock_first", "stock_last", "manual", "none"),
         outermost=("on500",),
         innermost=("handler",),
     ),

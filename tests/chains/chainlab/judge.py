@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import StatusCode
 
@@ -43,18 +46,31 @@ def _bare(framework: str, steps: tuple[Step, ...]) -> Run:
     return run
 
 
+@contextmanager
+def _without_sdk() -> Iterator[None]:
+    # The interface lets a provider be set, once, and never be taken away.
+    kept = trace._TRACER_PROVIDER
+    trace._TRACER_PROVIDER = None
+    try:
+        yield
+    finally:
+        trace._TRACER_PROVIDER = kept
+
+
 def problems(chain: Chain) -> list[str]:
     """Return what is wrong with `chain`, nothing when all is as the model says."""
     apps = apps_of(chain.framework)
     bare = _bare(chain.framework, chain.steps)
     telemetry = reset()
     failures = dict(failsafe.own_failures())
-    ours: Run = apps.serve(chain, ours=True)
+    with _without_sdk() if chain.setup == "none" else nullcontext():
+        ours: Run = apps.serve(chain, ours=True)
     spans = telemetry.spans
     found = [
         f"the app changed: {change}" for change in differences(*_comparable(chain, bare, ours))
     ]
-    wrong = _trace_problems(apps.expect(chain), spans, chain.max_events or DEFAULT_MAX_EVENTS)
+    expected = Outcome(server=False) if chain.setup == "none" else apps.expect(chain)
+    wrong = _trace_problems(expected, spans, chain.max_events or DEFAULT_MAX_EVENTS)
     if wrong:
         found += [*wrong, f"the trace:\n{tree(spans)}"]
     if failsafe.own_failures() != failures:

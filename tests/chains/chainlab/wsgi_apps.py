@@ -165,7 +165,9 @@ def _build(chain: Chain, *, ours: bool) -> flask.Flask:
 
 def serve(chain: Chain, *, ours: bool) -> Run:
     """Serve one request by `chain`, with everylayer and the span's maker or by itself."""
-    app = _build(replace(chain, setup="alone") if chain.setup == "manual" else chain, ours=ours)
+    app = _build(
+        replace(chain, setup="alone") if chain.setup in ("manual", "none") else chain, ours=ours
+    )
     if not ours or chain.setup != "manual":
         return run_wsgi(app, environ())
     with trace.get_tracer("app").start_as_current_span("GET /", kind=SpanKind.SERVER):

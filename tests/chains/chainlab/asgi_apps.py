@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
+from fastapi import Depends, FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor, _InstrumentedStarlette
@@ -16,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
@@ -122,7 +125,7 @@ def _view(step: Step, tag: str) -> Any:
     async def background() -> None:
         raise make(step.fault, tag)
 
-    async def view(request: Any) -> Any:
+    async def view(request: Request) -> Any:
         if step.does == "raise":
             raise make(step.fault, tag)
         if step.does == "background":
@@ -160,21 +163,62 @@ def _build_plain(chain: Chain, *, ours: bool) -> ASGIApp:
 def _build_starlette(chain: Chain, *, ours: bool) -> ASGIApp:
     handlers: dict[Any, Any] = {}
     layers: list[Middleware] = []
+    dependencies: list[Any] = []
     last = len(chain.steps) - 1
     for index, step in enumerate(chain.steps[:-1]):
         if step.kind in ("on500", "handler"):
             handlers[Exception if step.kind == "on500" else Fault] = _handler(step.status)
+        elif step.kind == "dependency":
+            dependencies.append(Depends(_dependency(step, str(index))))
         else:
             make_layer = layer_class(step, index)
             layers.append(Middleware(make_layer, step=step, tag=str(index)))
     if ours:
         layers.insert(chain.entry, Middleware(EveryLayerMiddleware, **chain.settings()))
     view = _view(chain.steps[-1], str(last))
-    app = Starlette(routes=[Route("/", view)], middleware=layers, exception_handlers=handlers)
+    app: Starlette
+    if chain.framework == "fastapi":
+        own = {} if ours and chain.setup == "native" else _no_telemetry()
+        app = FastAPI(openapi_url=None, middleware=layers, exception_handlers=handlers, **own)
+        app.add_api_route("/", view, dependencies=dependencies, response_model=None)
+    else:
+        routes = [Route("/", view)]
+        app = Starlette(routes=routes, middleware=layers, exception_handlers=handlers)
     if ours and chain.setup == "stock_app":
         StarletteInstrumentor.instrument_app(app)
         _InstrumentedStarlette._instrumented_starlette_apps.clear()
     return app
+
+
+@functools.cache
+def _no_telemetry() -> dict[str, Any]:
+    """Return what keeps FastAPI from beginning a server span, where it can."""
+    if "telemetry" not in inspect.signature(FastAPI.__init__).parameters:
+        return {}
+    return {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
+
+
+def _dependency(step: Step, tag: str) -> Any:
+    async def dependency() -> AsyncIterator[None]:
+        if step.does == "before":
+            raise make(step.fault, tag)
+        try:
+            yield
+        except Exception as exc:
+            match step.does:
+                case "from":
+                    raise make(step.fault, tag) from exc
+                case "none":
+                    raise make(step.fault, tag) from None
+                case "implicit":
+                    raise make(step.fault, tag)  # noqa: B904 - the context alone links them
+                case "mutate":
+                    exc.args = (f"mutated by {tag}",)
+            raise
+        if step.does == "after":
+            raise make(step.fault, tag)
+
+    return dependency
 
 
 def _handler(status: int) -> Any:
@@ -227,6 +271,8 @@ def expect(chain: Chain) -> Outcome:
         tag = int(type(exc).__name__.rpartition("_")[2])
         step = chain.steps[tag]
         if tag < len(chain.steps) - 1:
+            if step.kind == "dependency":
+                return "_dependency.dependency"
             return "closure.layer" if step.kind == "closure" else layer_class(step, tag).__name__
         if chain.framework == "asgi":
             return "_app.app"

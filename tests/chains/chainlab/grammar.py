@@ -65,6 +65,7 @@ class Grammar:
     shapes: tuple[str, ...] = SHAPES
     outermost: tuple[str, ...] = ()
     innermost: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
 
 
 ACTS = (
@@ -91,6 +92,8 @@ DJANGO = Grammar(
     shapes=(REFUSAL, *SHAPES),
 )
 ONCE = tuple(act for act in ACTS if act not in RETRIES)
+# Of those that yield; FastAPI refuses to go on after one that swallows.
+DEPENDENCIES = ("pass", "before", "after", "reraise", "from", "none", "implicit", "mutate")
 STATUSES = (200, 404, 503)
 # The view among them. Most are short: they are served faster, and whatever goes wrong within a
 # few layers comes up sooner.
@@ -101,19 +104,27 @@ LENGTHS = (
 # Each one doubles what runs inside it.
 MAX_RETRIES = 2
 
+STARLETTE = Grammar(
+    # `call_next` works once.
+    layers={"plain": ACTS, "dispatch": ONCE, "closure": ACTS, "slotted": ACTS},
+    views={"view": ("raise", "ok", "stream", "background")},
+    setups=("alone", "stock", "stock_app", "manual", "none"),
+    outermost=("on500",),
+    innermost=("handler",),
+)
+
 GRAMMARS: dict[str, Grammar] = {
     "asgi": Grammar(
         layers={"plain": ACTS, "closure": ACTS, "slotted": ACTS},
         views={"app": ("raise", "ok", "stream")},
         setups=("alone", "stock", "manual", "none"),
     ),
-    "starlette": Grammar(
-        # `call_next` works once.
-        layers={"plain": ACTS, "dispatch": ONCE, "closure": ACTS, "slotted": ACTS},
-        views={"view": ("raise", "ok", "stream", "background")},
-        setups=("alone", "stock", "stock_app", "manual", "none"),
-        outermost=("on500",),
-        innermost=("handler",),
+    "starlette": STARLETTE,
+    # It can begin a server span of its own: `native`.
+    "fastapi": replace(
+        STARLETTE,
+        dependencies=DEPENDENCIES,
+        setups=("alone", "stock", "native", "manual", "none"),
     ),
     "flask": Grammar(
         layers={
@@ -150,6 +161,8 @@ def draw(framework: str, pick: Pick) -> Chain:
         steps.insert(0, Step(pick(grammar.outermost), "answer", status=pick((500, 503, 200))))
     if grammar.innermost and pick((False, True)):
         steps.append(Step(pick(grammar.innermost), "answer", status=pick(STATUSES)))
+    if grammar.dependencies and pick((False, True)):
+        steps.append(_step("dependency", pick(grammar.dependencies), grammar, pick))
     kind = pick(tuple(grammar.views))
     steps.append(_step(kind, pick(grammar.views[kind]), grammar, pick))
     entry = pick(range(layers + 1))
@@ -176,6 +189,9 @@ def _sensible(chain: Chain) -> tuple[Step, ...]:
     if chain.framework == "asgi":
         # Further out than everylayer it is others who record, and who fail at odd ones.
         return (*map(_outer, steps[: chain.entry]), *steps[chain.entry :])
+    if chain.setup == "native":
+        # FastAPI's telemetry fails in its stead.
+        steps = tuple(replace(s, fault="plain") if s.fault == "broken" else s for s in steps)
     tasks = [index for index, step in enumerate(steps) if step.kind == "dispatch"]
     if tasks:
         # Its task group makes a group of whatever is no `Exception`.

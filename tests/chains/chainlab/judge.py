@@ -26,6 +26,7 @@ from .grammar import Chain, Step
 _MODULES = {
     "asgi": "asgi_apps",
     "starlette": "asgi_apps",
+    "fastapi": "asgi_apps",
     "flask": "wsgi_apps",
     "django": "django_apps",
     "django_async": "django_apps",
@@ -90,10 +91,12 @@ def finish() -> None:
 def _comparable(chain: Chain, *runs: Run) -> list[Run]:
     """Leave out the way that an exception took, where others leave frames in it.
 
-    Before 3.11 that are ours; stock's Django middleware is wrapped by Django as all are.
+    Before 3.11 that are ours; stock's Django middleware is wrapped by Django as all are; FastAPI
+    has frames of its own for its telemetry.
     """
     ours_stay = sys.version_info < (3, 11)
-    if not ours_stay and not (chain.framework.startswith("django") and chain.setup == "stock"):
+    wrapped = chain.framework.startswith("django") and chain.setup == "stock"
+    if not (ours_stay or wrapped or chain.setup == "native"):
         return list(runs)
     return [
         run if run.raised is None else replace(run, raised=replace(run.raised, functions=()))

@@ -184,11 +184,13 @@ class Model:
 
     async def dependency(self, index: int, step: Step) -> None:
         """FastAPI's, with `yield`: what it gets from the view, no seam sees before it does."""
+        known = [sighting.exc for sighting in self.witness.seen]
         try:
             await act(step, str(index), lambda: self.crossing(index + 1), respond)
         except BaseException as exc:
-            for translated in earlier_than(exc):
-                self.witness.forget(translated)
+            for earlier in earlier_than(exc):
+                if not any(earlier is before for before in known):
+                    self.witness.forget(earlier)
             raise
 
     async def dispatch(self, index: int, step: Step) -> None:

@@ -40,4 +40,12 @@ CASES: dict[str, Chain] = {
         "stock",
         entry=1,
     ),
+    "what has a handler, too late for a response of it": Chain(
+        "starlette",
+        (Step("handler", "answer"), Step("view", "stream")),
+    ),
+    "the same, caught in the view's own wrapper and once more around all": Chain(
+        "fastapi",
+        (Step("handler", "answer"), Step("dependency", "from"), Step("view", "stream")),
+    ),
 }

@@ -175,8 +175,6 @@ class Model:
             await relay.run(self.crossing(index + 1))
         except Fault as exc:
             if relay.started:
-                # Starlette's own wrapper caught it: the new error has it as its cause.
-                self.witness.forget(exc)
                 raise RuntimeError(
                     "Caught handled exception, but response already started."
                 ) from exc

@@ -268,6 +268,8 @@ def expect(chain: Chain) -> Outcome:
     def layer_of(exc: BaseException, boundary: int) -> str | None:
         if isinstance(exc, RuntimeError):
             return None  # Starlette's own.
+        if type(exc).__name__ == "BaseExceptionGroup":
+            return layer_class(chain.steps[boundary], boundary).__name__
         tag = int(type(exc).__name__.rpartition("_")[2])
         step = chain.steps[tag]
         if tag < len(chain.steps) - 1:

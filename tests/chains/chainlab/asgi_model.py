@@ -44,6 +44,12 @@ def respond(status: int) -> Any:
     return say(("start", status), ("end", 0))
 
 
+def tasks_failed(exc: BaseException) -> BaseException:
+    """Return what a task group raises for `exc`, besides which no response has come."""
+    lost = RuntimeError("No response returned.")
+    return BaseExceptionGroup("unhandled errors in a TaskGroup", [lost, exc])
+
+
 class Model:
     """One request through `chain`."""
 
@@ -196,7 +202,12 @@ class Model:
 
         async def call_next() -> tuple[int, Running | None]:
             inner = self.crossing(index + 1)
-            return inner.send(None)[1], inner
+            try:
+                return inner.send(None)[1], inner
+            except BaseException as exc:
+                if isinstance(exc, Exception):
+                    raise
+                raise tasks_failed(exc) from None
 
         async def answer(status: int) -> tuple[int, Running | None]:
             return status, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,6 +77,8 @@ RAISING = (
     *("before", "after", "from", "none", "implicit"),
     *("raise", "stream", "background", "hook"),
 )
+# Before 3.11 a group is any other exception.
+GROUPS_NAMELESS = sys.version_info < (3, 11)
 RETRIES = ("retry", "retry_in")
 # In Django an error further in is a response: it is answered, not caught.
 ANSWERING = ("pass", "before", "after", "recover", "retry")
@@ -194,8 +197,9 @@ def _sensible(chain: Chain) -> tuple[Step, ...]:
         steps = tuple(replace(s, fault="plain") if s.fault == "broken" else s for s in steps)
     tasks = [index for index, step in enumerate(steps) if step.kind == "dispatch"]
     if tasks:
-        # Its task group makes a group of whatever is no `Exception`.
-        steps = tuple(replace(s, fault="plain") if s.fault == "odd" else s for s in steps)
+        if GROUPS_NAMELESS or any(steps[index].does != "pass" for index in tasks):
+            # Of whatever is no `Exception` it makes a group, with an error of its own.
+            steps = tuple(replace(s, fault="plain") if s.fault == "odd" else s for s in steps)
         # And what fails in another task has no context.
         steps = tuple(replace(s, does="retry") if s.does == "retry_in" else s for s in steps)
     # How far the inner tasks got by then, nobody can say.

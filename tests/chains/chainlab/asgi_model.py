@@ -204,10 +204,12 @@ class Model:
             inner = self.crossing(index + 1)
             try:
                 return inner.send(None)[1], inner
+            except Exception:
+                raise
             except BaseException as exc:
-                if isinstance(exc, Exception):
-                    raise
-                raise tasks_failed(exc) from None
+                failed = exc
+            # Out here it has no context, as in the task that waits.
+            raise tasks_failed(failed)
 
         async def answer(status: int) -> tuple[int, Running | None]:
             return status, None

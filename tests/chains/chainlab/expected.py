@@ -27,12 +27,14 @@ class Outcome:
         late: events of late child spans, in order.
         failed: the server span is ERROR.
         server: whether there is a server span at all.
+        sighted: how many exceptions crossed a boundary, repeated ones too.
     """
 
     on_server: list[Recorded] = field(default_factory=list)
     late: list[Recorded] = field(default_factory=list)
     failed: bool | None = False
     server: bool = True
+    sighted: int = 0
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Witness:
         Args:
             marks_5xx: what made the server span makes it ERROR for a 5xx.
         """
-        found = Outcome()
+        found = Outcome(sighted=len(self.seen))
         kept: list[Sighting] = []
         for sighting in self.seen:
             if _is_repeated(sighting, kept):

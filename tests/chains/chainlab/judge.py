@@ -174,7 +174,7 @@ def _budget_problems(
     for span in servers:
         dropped = (span.attributes or {}).get("everylayer.exceptions.dropped")
         # What no longer fits on the page counts, though it might have come to nothing.
-        overflown = room + too_many >= 2 * room
+        overflown = expected.sighted >= 2 * room
         counted = dropped == too_many or (overflown and (dropped or 0) > too_many)
         if not expected.late and not counted:
             found.append(f"{dropped} events counted as dropped, expected {too_many}")

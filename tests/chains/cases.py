@@ -34,4 +34,18 @@ CASES: dict[str, Chain] = {
     "Django makes another group of one that breaks a stream": Chain(
         "django_async", (Step("view", "stream", "group"),)
     ),
+    "what leaves the app past a closed seam is no less of an error for a response of 200": Chain(
+        "asgi",
+        (Step("plain", "after"), Step("plain", "swallow"), Step("app", "stream")),
+        "stock",
+        entry=1,
+    ),
+    "what has a handler, too late for a response of it": Chain(
+        "starlette",
+        (Step("handler", "answer"), Step("view", "stream")),
+    ),
+    "the same, caught in the view's own wrapper and once more around all": Chain(
+        "fastapi",
+        (Step("handler", "answer"), Step("dependency", "from"), Step("view", "stream")),
+    ),
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cases import CASES
 from chainlab.grammar import GRAMMARS, Chain, draw
-from chainlab.judge import problems
+from chainlab.judge import finish, problems
 from contract.telemetry import session
 
 EXAMPLES = 600
@@ -21,6 +21,7 @@ def _session() -> Iterator[None]:
     """An empty SDK."""
     with session():
         yield
+    finish()
 
 
 def chains(framework: str) -> st.SearchStrategy[Chain]:

@@ -17,13 +17,15 @@ def main() -> int:
     parser.add_argument("--chains", type=int, default=100_000, help="of all frameworks together")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this")
     parser.add_argument("--seed", type=int, default=None, help="of the first process")
+    parser.add_argument("--failures", type=int, default=1, help="stop a process at so many")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--frameworks", nargs="+", choices=GRAMMARS, default=list(GRAMMARS))
     given = parser.parse_args()
     seed = random.SystemRandom().randrange(2**32) if given.seed is None else given.seed
     share = given.chains // given.processes
     shares = [
-        (seed + number, share, given.seconds, given.frameworks) for number in range(given.processes)
+        (seed + number, share, given.seconds, given.failures, given.frameworks)
+        for number in range(given.processes)
     ]
     # Each a process that has forked from nothing: event loops and instrumentations are its own.
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
+from fastapi import Depends, FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor, _InstrumentedStarlette
@@ -15,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
@@ -121,7 +125,7 @@ def _view(step: Step, tag: str) -> Any:
     async def background() -> None:
         raise make(step.fault, tag)
 
-    async def view(request: Any) -> Any:
+    async def view(request: Request) -> Any:
         if step.does == "raise":
             raise make(step.fault, tag)
         if step.does == "background":
@@ -147,26 +151,74 @@ def _app(step: Step, tag: str) -> ASGIApp:
 def _build_plain(chain: Chain, *, ours: bool) -> ASGIApp:
     last = len(chain.steps) - 1
     app = _app(chain.steps[-1], str(last))
-    for index in range(last - 1, -1, -1):
+    for index in range(last, -1, -1):
         step = chain.steps[index]
-        app = layer_class(step, index)(app, step, str(index))
-    return EveryLayerMiddleware(app, max_events=64) if ours else app
+        if index < last:
+            app = layer_class(step, index)(app, step, str(index))
+        if ours and index == chain.entry:
+            app = EveryLayerMiddleware(app, **chain.settings())
+    return app
 
 
 def _build_starlette(chain: Chain, *, ours: bool) -> ASGIApp:
     handlers: dict[Any, Any] = {}
     layers: list[Middleware] = []
+    dependencies: list[Any] = []
     last = len(chain.steps) - 1
     for index, step in enumerate(chain.steps[:-1]):
         if step.kind in ("on500", "handler"):
             handlers[Exception if step.kind == "on500" else Fault] = _handler(step.status)
+        elif step.kind == "dependency":
+            dependencies.append(Depends(_dependency(step, str(index))))
         else:
             make_layer = layer_class(step, index)
             layers.append(Middleware(make_layer, step=step, tag=str(index)))
     if ours:
-        layers.insert(chain.entry, Middleware(EveryLayerMiddleware, max_events=64))
+        layers.insert(chain.entry, Middleware(EveryLayerMiddleware, **chain.settings()))
     view = _view(chain.steps[-1], str(last))
-    return Starlette(routes=[Route("/", view)], middleware=layers, exception_handlers=handlers)
+    app: Starlette
+    if chain.framework == "fastapi":
+        own = {} if ours and chain.setup == "native" else _no_telemetry()
+        app = FastAPI(openapi_url=None, middleware=layers, exception_handlers=handlers, **own)
+        app.add_api_route("/", view, dependencies=dependencies, response_model=None)
+    else:
+        routes = [Route("/", view)]
+        app = Starlette(routes=routes, middleware=layers, exception_handlers=handlers)
+    if ours and chain.setup == "stock_app":
+        StarletteInstrumentor.instrument_app(app)
+        _InstrumentedStarlette._instrumented_starlette_apps.clear()
+    return app
+
+
+@functools.cache
+def _no_telemetry() -> dict[str, Any]:
+    """Return what keeps FastAPI from beginning a server span, where it can."""
+    if "telemetry" not in inspect.signature(FastAPI.__init__).parameters:
+        return {}
+    return {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
+
+
+def _dependency(step: Step, tag: str) -> Any:
+    async def dependency() -> AsyncIterator[None]:
+        if step.does == "before":
+            raise make(step.fault, tag)
+        try:
+            yield
+        except Exception as exc:
+            match step.does:
+                case "from":
+                    raise make(step.fault, tag) from exc
+                case "none":
+                    raise make(step.fault, tag) from None
+                case "implicit":
+                    raise make(step.fault, tag)  # noqa: B904 - the context alone links them
+                case "mutate":
+                    exc.args = (f"mutated by {tag}",)
+            raise
+        if step.does == "after":
+            raise make(step.fault, tag)
+
+    return dependency
 
 
 def _handler(status: int) -> Any:
@@ -184,25 +236,30 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+@functools.lru_cache(maxsize=2)
+def _build(chain: Chain, *, ours: bool) -> ASGIApp:
+    """Return the app of `chain`; one app serves every setup that stands around it."""
+    build = _build_plain if chain.framework == "asgi" else _build_starlette
+    return build(chain, ours=ours)
+
+
 def serve(chain: Chain, *, ours: bool) -> Run:
     """Serve one request by `chain`, with everylayer and the span's maker or by itself."""
-    build = _build_plain if chain.framework == "asgi" else _build_starlette
-    app = build(chain, ours=ours)
-    request = scope()
-    if not ours:
-        return _loop().run_until_complete(call_asgi(app, request))
-    if chain.setup == "stock":
-        app = OpenTelemetryMiddleware(app)
-    elif chain.setup == "stock_app":
-        StarletteInstrumentor.instrument_app(app)  # type: ignore[arg-type]
-    try:
-        if chain.setup != "manual":
-            return _loop().run_until_complete(call_asgi(app, request))
-        tracer = trace.get_tracer("app")
-        with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
-            return _loop().run_until_complete(call_asgi(app, request))
-    finally:
-        _InstrumentedStarlette._instrumented_starlette_apps.clear()
+    around = chain.setup in ("stock", "manual", "none")
+    app = _build(replace(chain, setup="alone") if around else chain, ours=ours)
+    call = call_asgi(
+        OpenTelemetryMiddleware(app) if ours and chain.setup == "stock" else app, scope()
+    )
+    if not ours or chain.setup != "manual":
+        return _loop().run_until_complete(call)
+    tracer = trace.get_tracer("app")
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        return _loop().run_until_complete(call)
+
+
+def finish() -> None:
+    """Leave nothing behind."""
+    _build.cache_clear()
 
 
 def expect(chain: Chain) -> Outcome:
@@ -211,9 +268,13 @@ def expect(chain: Chain) -> Outcome:
     def layer_of(exc: BaseException, boundary: int) -> str | None:
         if isinstance(exc, RuntimeError):
             return None  # Starlette's own.
+        if type(exc).__name__ == "BaseExceptionGroup":
+            return layer_class(chain.steps[boundary], boundary).__name__
         tag = int(type(exc).__name__.rpartition("_")[2])
         step = chain.steps[tag]
         if tag < len(chain.steps) - 1:
+            if step.kind == "dependency":
+                return "_dependency.dependency"
             return "closure.layer" if step.kind == "closure" else layer_class(step, tag).__name__
         if chain.framework == "asgi":
             return "_app.app"

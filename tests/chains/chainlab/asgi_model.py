@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from .acts import act
-from .expected import Outcome, Witness
+from .expected import Outcome, Witness, earlier_than
 from .faults import Fault, make
 from .grammar import Chain, Step
 
@@ -44,32 +44,83 @@ def respond(status: int) -> Any:
     return say(("start", status), ("end", 0))
 
 
+def tasks_failed(exc: BaseException) -> BaseException:
+    """Return what a task group raises for `exc`, besides which no response has come."""
+    lost = RuntimeError("No response returned.")
+    return BaseExceptionGroup("unhandled errors in a TaskGroup", [lost, exc])
+
+
 class Model:
     """One request through `chain`."""
 
     def __init__(self, chain: Chain, layer_of: Callable[[BaseException, int], str | None]) -> None:
         self.chain = chain
         self.witness = Witness(layer_of)
+        # In Starlette's own stack everylayer covers it all, wherever it stands.
+        self.outermost = chain.entry if chain.framework == "asgi" else -1
+        self.by_stock = chain.setup.startswith("stock")
+        self.reached = False
 
     def run(self) -> Outcome:
         """Return what must be recorded."""
         witness = self.witness
-        lasting = self.chain.setup == "manual"
-        request = self.crossing(-1 if self.chain.framework == "starlette" else 0)
+        request = self.crossing(-1 if self.chain.framework != "asgi" else 0)
         try:
             while True:
-                kind, status = request.send(None)
-                if kind == "start" and witness.status is None:
-                    witness.status = status
-                elif kind == "end":
-                    witness.ended = not lasting
+                message = request.send(None)
+                if self.by_stock:
+                    self.note(message)
         except StopIteration:
             pass
         except BaseException as exc:
-            witness.escaped = exc
-        return witness.outcome(marks_5xx=not lasting)
+            if self.by_stock:
+                witness.leave(exc)
+                if not witness.ended:
+                    witness.see_by_others(exc)
+        outcome = witness.outcome(marks_5xx=self.chain.setup != "manual")
+        if self.chain.setup == "native":
+            # FastAPI marks what a layer swallows, too.
+            outcome.failed = outcome.failed or None
+        outcome.server = self.reached or self.chain.setup != "alone"
+        return outcome
+
+    def note(self, message: Message) -> None:
+        """Take a message where the server span is."""
+        kind, status = message
+        if kind == "start" and self.witness.status is None:
+            self.witness.status = status
+        elif kind == "end":
+            self.witness.ended = self.chain.setup != "manual"
+
+    @types.coroutine
+    def entry(self, inner: Running) -> Generator[Message, None, None]:
+        """Everylayer: what stands around it, it cannot see."""
+        self.reached = True
+        started = False
+        while True:
+            try:
+                message = inner.send(None)
+            except StopIteration:
+                return
+            except BaseException as exc:
+                # Stock knows the response that a layer further out may give instead.
+                if started or not self.by_stock:
+                    self.witness.leave(exc)
+                raise
+            started = True
+            if not self.by_stock:
+                self.note(message)
+            yield message
 
     async def crossing(self, index: int) -> None:
+        if index == self.outermost:
+            await self.entry(self.seen_crossing(index))
+        elif index < self.outermost:
+            await self.layer(index)
+        else:
+            await self.seen_crossing(index)
+
+    async def seen_crossing(self, index: int) -> None:
         try:
             await self.layer(index)
         except BaseException as exc:
@@ -82,6 +133,8 @@ class Model:
             await self.errors(index, step)
         elif step.kind == "handler":
             await self.handler(index, step)
+        elif step.kind == "dependency":
+            await self.dependency(index, step)
         elif step.kind == "dispatch":
             await self.dispatch(index, step)
         elif index == len(self.chain.steps) - 1:
@@ -128,19 +181,35 @@ class Model:
             await relay.run(self.crossing(index + 1))
         except Fault as exc:
             if relay.started:
-                # Starlette's own wrapper caught it: the new error has it as its cause.
-                self.witness.forget(exc)
                 raise RuntimeError(
                     "Caught handled exception, but response already started."
                 ) from exc
             await respond(step.status)
+
+    async def dependency(self, index: int, step: Step) -> None:
+        """FastAPI's, with `yield`: what it gets from the view, no seam sees before it does."""
+        known = [sighting.exc for sighting in self.witness.seen]
+        try:
+            await act(step, str(index), lambda: self.crossing(index + 1), respond)
+        except BaseException as exc:
+            for earlier in earlier_than(exc):
+                if not any(earlier is before for before in known):
+                    self.witness.forget(earlier)
+            raise
 
     async def dispatch(self, index: int, step: Step) -> None:
         """`BaseHTTPMiddleware`: the inner response is a value until it is passed on."""
 
         async def call_next() -> tuple[int, Running | None]:
             inner = self.crossing(index + 1)
-            return inner.send(None)[1], inner
+            try:
+                return inner.send(None)[1], inner
+            except Exception:
+                raise
+            except BaseException as exc:
+                failed = exc
+            # Out here it has no context, as in the task that waits.
+            raise tasks_failed(failed)
 
         async def answer(status: int) -> tuple[int, Running | None]:
             return status, None

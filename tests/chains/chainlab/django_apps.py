@@ -7,6 +7,7 @@ import functools
 import logging
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import django
@@ -14,6 +15,8 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_started
+from django.db import close_old_connections, reset_queries
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test.utils import override_settings
 from django.urls import path
@@ -190,35 +193,71 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
+@functools.cache
+def _own_settings() -> Any:
+    """Put the lab's settings in force, until `finish`."""
+    own = override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[], EVERYLAYER={})
+    own.enable()
+    # Without a database they do nothing, in a thread of their own under ASGI.
+    for receiver in (reset_queries, close_old_connections):
+        request_started.disconnect(receiver)
+    return own
+
+
+def finish() -> None:
+    """Leave nothing behind."""
+    _uncover()
+    if _own_settings.cache_info().currsize:
+        _own_settings().disable()
+        _own_settings.cache_clear()
+        for receiver in (reset_queries, close_old_connections):
+            request_started.connect(receiver)
+
+
+def _uncover() -> None:
+    patches.uninstall()
+    _handler.cache_clear()
+
+
+@functools.lru_cache(maxsize=2)
+def _handler(chain: Chain, *, ours: bool) -> Any:
+    names = [f"{__name__}.{step.kind}_{i}" for i, step in enumerate(chain.steps[:-1])]
+    if ours:
+        names.insert(chain.entry, ENTRY)
+    settings.MIDDLEWARE = names
+    settings.EVERYLAYER = chain.settings()
+    if ours and chain.setup == "stock":
+        DjangoInstrumentor().instrument(skip_dep_check=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ASGIHandler() if chain.framework == ASYNC else WSGIHandler()
+
+
 def serve(chain: Chain, *, ours: bool) -> Run:
     """Serve one request by `chain`, with everylayer and the span's maker or by itself."""
     global _chain
     _chain = chain
-    names = [f"{__name__}.{step.kind}_{i}" for i, step in enumerate(chain.steps[:-1])]
-    if ours:
-        names.insert(chain.entry, ENTRY)
-    with (
-        override_settings(MIDDLEWARE=names, ROOT_URLCONF=__name__, EVERYLAYER={"max_events": 64}),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            if ours and chain.setup == "stock":
-                DjangoInstrumentor().instrument(skip_dep_check=True)
-            if not ours or chain.setup != "manual":
-                return _serve(chain)
-            with trace.get_tracer("app").start_as_current_span("GET /", kind=SpanKind.SERVER):
-                return _serve(chain)
-        finally:
-            if ours and chain.setup == "stock":
-                DjangoInstrumentor().uninstrument()
-            patches.uninstall()
+    _own_settings()
+    if not ours:
+        _uncover()
+    try:
+        handler = _handler(
+            replace(chain, setup="alone") if chain.setup in ("manual", "none") else chain, ours=ours
+        )
+        if not ours or chain.setup != "manual":
+            return _serve(handler, chain)
+        with trace.get_tracer("app").start_as_current_span("GET /", kind=SpanKind.SERVER):
+            return _serve(handler, chain)
+    finally:
+        if ours and chain.setup == "stock":
+            DjangoInstrumentor().uninstrument()
+            _handler.cache_clear()
 
 
-def _serve(chain: Chain) -> Run:
+def _serve(handler: Any, chain: Chain) -> Run:
     if chain.framework == ASYNC:
-        return _loop().run_until_complete(call_asgi(ASGIHandler(), scope("/async")))
-    return run_wsgi(WSGIHandler(), environ())
+        return _loop().run_until_complete(call_asgi(handler, scope("/async")))
+    return run_wsgi(handler, environ())
 
 
 def expect(chain: Chain) -> Outcome:

@@ -30,7 +30,7 @@ class Model:
                 raise response.breaks
         except BaseException as exc:
             witness.see(exc, 0)
-            witness.escaped = exc
+            witness.leave(exc)
         return witness.outcome(marks_5xx=self.setup != "manual")
 
     def is_a_views_own(self, exc: BaseException) -> bool:

@@ -27,12 +27,14 @@ class Outcome:
         late: events of late child spans, in order.
         failed: the server span is ERROR.
         server: whether there is a server span at all.
+        sighted: how many exceptions crossed a boundary, repeated ones too.
     """
 
     on_server: list[Recorded] = field(default_factory=list)
     late: list[Recorded] = field(default_factory=list)
     failed: bool | None = False
     server: bool = True
+    sighted: int = 0
 
 
 @dataclass
@@ -44,12 +46,14 @@ class Sighting:
         layer: where it was raised.
         after_end: the server span had ended.
         status: of the response when the server span ended with a known one, None otherwise.
+        by_others: whoever made the server span records it, in words of its own.
     """
 
     exc: BaseException
     layer: str | None
     after_end: bool
     status: int | None = None
+    by_others: bool = False
 
 
 @dataclass
@@ -62,7 +66,7 @@ class Witness:
         status: of the response that went out, None before that.
         ended: the server span has ended.
         at_end: the status when it did.
-        escaped: what left the app.
+        escaped: what left the app, or what everylayer stands around.
         superseded: what another error has taken the place of, so that it is none itself.
     """
 
@@ -72,7 +76,7 @@ class Witness:
     status: int | None = None
     ended: bool = False
     at_end: int | None = None
-    escaped: BaseException | None = None
+    escaped: list[BaseException] = field(default_factory=list)
     superseded: list[BaseException] = field(default_factory=list)
 
     def see(self, exc: BaseException, boundary: int) -> None:
@@ -80,6 +84,15 @@ class Witness:
         if isinstance(exc, GeneratorExit) or any(s.exc is exc for s in self.seen):
             return
         self.seen.append(Sighting(exc, self.layer_of(exc, boundary), self.ended))
+
+    def leave(self, exc: BaseException) -> None:
+        """Note that `exc` goes where no seam is."""
+        self.escaped.append(exc)
+
+    def see_by_others(self, exc: BaseException) -> None:
+        """Note `exc` where it leaves the server span, unless everylayer has seen it."""
+        if not any(s.exc is exc for s in self.seen):
+            self.seen.append(Sighting(exc, None, after_end=False, by_others=True))
 
     def end(self) -> None:
         """End the server span: what it holds is judged by the response as it is now."""
@@ -99,13 +112,13 @@ class Witness:
         Args:
             marks_5xx: what made the server span makes it ERROR for a 5xx.
         """
-        found = Outcome()
+        found = Outcome(sighted=len(self.seen))
         kept: list[Sighting] = []
         for sighting in self.seen:
             if _is_repeated(sighting, kept):
                 continue
             kept.append(sighting)
-            left = sighting.exc is self.escaped
+            left = sighting.by_others or any(sighting.exc is exc for exc in self.escaped)
             status = self.status if sighting.status is None else sighting.status
             # A refusal that nothing answered is not what the request failed for.
             answer = status or (403 if is_refusal(sighting.exc) else 500)
@@ -114,10 +127,10 @@ class Witness:
                 continue
             failed = failed and not any(sighting.exc is exc for exc in self.superseded)
             where = found.late if sighting.after_end else found.on_server
-            where.append(_recorded(sighting, handled=not failed))
+            where.append(_recorded(sighting, handled=None if sighting.by_others else not failed))
         status = self.status if self.at_end is None else self.at_end
         marked = marks_5xx and status is not None and status >= 500
-        found.failed = marked or any(e.handled is False for e in found.on_server)
+        found.failed = marked or not all(e.handled for e in found.on_server)
         return found
 
 
@@ -143,7 +156,7 @@ def _is_repeated(sighting: Sighting, kept: list[Sighting]) -> bool:
     )
 
 
-def _recorded(sighting: Sighting, *, handled: bool) -> Recorded:
+def _recorded(sighting: Sighting, *, handled: bool | None) -> Recorded:
     cls = type(sighting.exc)
     name = cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
     return Recorded(name, _message(sighting.exc), sighting.layer, handled)

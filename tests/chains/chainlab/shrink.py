@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from .grammar import GRAMMARS, Chain, Step
+from .grammar import GRAMMARS, ROOM, Chain, Step
 
 
 def shrink(chain: Chain, fails: Callable[[Chain], object]) -> Chain:
@@ -20,12 +20,17 @@ def shrink(chain: Chain, fails: Callable[[Chain], object]) -> Chain:
 def _simpler(chain: Chain) -> Iterator[Chain]:
     steps = chain.steps
     for index in range(len(steps) - 1):
-        yield replace(chain, steps=steps[:index] + steps[index + 1 :], entry=0)
+        left = steps[:index] + steps[index + 1 :]
+        yield replace(chain, steps=left, entry=0)
+        if index < chain.entry:
+            yield replace(chain, steps=left, entry=chain.entry - 1)
     if chain.entry:
         yield replace(chain, entry=0)
     setups = GRAMMARS[chain.framework].setups
     for setup in setups[: setups.index(chain.setup)]:
         yield replace(chain, setup=setup)
+    if chain.max_events is None:
+        yield replace(chain, max_events=ROOM)
     for index, step in enumerate(steps):
         for simpler in _simpler_step(step, index == len(steps) - 1, chain.framework):
             yield replace(chain, steps=(*steps[:index], simpler, *steps[index + 1 :]))

@@ -7,12 +7,14 @@ import logging
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import flask
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanKind
+from werkzeug.routing import Map
 
 from contract.drive import environ, run_wsgi
 from contract.responses import Run
@@ -122,22 +124,37 @@ def _register(app: flask.Flask, chain: Chain) -> None:
                 Fault if step.kind == "handler" else 500, _handler(step.status)
             )
     last = len(chain.steps) - 1
-    app.add_url_rule("/", "view", _view(chain.steps[-1], str(last)))
+    app.url_map = _routes()
+    app.endpoint("view")(_view(chain.steps[-1], str(last)))
+
+
+@functools.cache
+def _routes() -> Map:
+    """Return what all chains route by: to compile a rule takes longer than a request."""
+    app = _shop()
+    app.add_url_rule("/", "view")
+    return app.url_map
+
+
+def _shop() -> flask.Flask:
+    # To look for what an app has on disk takes longer too.
+    return flask.Flask(NAME, static_folder=None, root_path="/", instance_path="/")
 
 
 def _handler(status: int) -> Any:
     return lambda exc: (f"answered {status}", status)
 
 
+@functools.lru_cache(maxsize=2)
 def _build(chain: Chain, *, ours: bool) -> flask.Flask:
-    app = flask.Flask(NAME)
+    app = _shop()
     if ours and chain.setup == "stock_first":
         FlaskInstrumentor.instrument_app(app)
     _register(app, chain)
     layers = [(i, s) for i, s in enumerate(chain.steps[:-1]) if is_layer(s)]
     for put, (index, step) in enumerate([*reversed(layers), (-1, chain.steps[-1])]):
         if ours and put == min(chain.entry, len(layers)):
-            EveryLayer(app, max_events=64)
+            EveryLayer(app, **chain.settings())
         if index >= 0:
             make_layer = closure if step.kind == "closure" else layer_class(index)
             app.wsgi_app = make_layer(app.wsgi_app, step, str(index))  # type: ignore[method-assign]
@@ -148,11 +165,18 @@ def _build(chain: Chain, *, ours: bool) -> flask.Flask:
 
 def serve(chain: Chain, *, ours: bool) -> Run:
     """Serve one request by `chain`, with everylayer and the span's maker or by itself."""
-    app = _build(chain, ours=ours)
+    app = _build(
+        replace(chain, setup="alone") if chain.setup in ("manual", "none") else chain, ours=ours
+    )
     if not ours or chain.setup != "manual":
         return run_wsgi(app, environ())
     with trace.get_tracer("app").start_as_current_span("GET /", kind=SpanKind.SERVER):
         return run_wsgi(app, environ())
+
+
+def finish() -> None:
+    """Leave nothing behind."""
+    _build.cache_clear()
 
 
 def expect(chain: Chain) -> Outcome:

@@ -38,7 +38,7 @@ class Model:
                 witness.see(body.breaks, len(self.steps) - 1)
                 raise body.breaks
         except BaseException as exc:
-            witness.escaped = exc
+            witness.leave(exc)
         return witness.outcome(marks_5xx=self.setup != "manual")
 
     def crossing(self, number: int) -> Answer:

@@ -174,8 +174,19 @@ class SpanGuard:
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
-        self.ledger.see(exception, explicit=not by_stock, attributes=attributes, at_ns=timestamp)
+        caller = sys._getframe(1).f_globals
+        ledger = self.ledger
+        # New to us, past the last of our seams: it leaves the block around the span, and the app.
+        leaves = not (ledger.running or ledger.knows(exception)) and (
+            caller.get("__name__") == "opentelemetry.trace"
+        )
+        ledger.see(
+            exception,
+            explicit=not _by_opentelemetry(caller),
+            attributes=attributes,
+            at_ns=timestamp,
+            handled=False if leaves else None,
+        )
 
     def _set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         by_stock = _by_opentelemetry(sys._getframe(1).f_globals)

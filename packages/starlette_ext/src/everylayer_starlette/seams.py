@@ -12,7 +12,7 @@ from starlette._utils import is_async_callable
 
 from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
-from everylayer.chain import drop_frame, traceback_of
+from everylayer.chain import MAX_LINKS, drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
@@ -22,6 +22,9 @@ from .naming import AppLayers, client_status
 
 # The code of each outermost seam, whose frames hold the request's `ledger`.
 OUTERMOST: set[CodeType] = {Seam.__call__.__code__}
+
+# Where Starlette looks for the handler of an exception.
+_HANDLING = "starlette._exception_handler"
 
 
 class Claim:
@@ -69,7 +72,30 @@ def see(
         layer = claim.layers.locate(traceback_of(exc))
         observe(exc, layer, phase, client_status=client_status(exc))
     elif not ledger.again(exc):
-        observe(exc, None, phase, ledger=ledger, client_status=client_status(exc))
+        for each in (*_converted(exc), exc):
+            observe(each, None, phase, ledger=ledger, client_status=client_status(each))
+
+
+def _converted(exc: BaseException) -> list[BaseException]:
+    """Return what Starlette has made `exc` of, oldest first.
+
+    Once a response has started it calls no handler, where a seam stands: it raises an error of its
+    own from the one that it caught.
+    """
+    found: list[BaseException] = []
+    while type(exc) is RuntimeError and exc.__cause__ is not None and _by_starlette(exc):
+        exc = exc.__cause__
+        found.insert(0, exc)
+        if len(found) >= MAX_LINKS:
+            break  # A layer has made it a cause of itself.
+    return found
+
+
+def _by_starlette(exc: BaseException) -> bool:
+    tb = traceback_of(exc)
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    return tb is not None and tb.tb_frame.f_globals.get("__name__") == _HANDLING
 
 
 def _ledger_below() -> Ledger | None:

@@ -223,6 +223,26 @@ def test_the_same_converter_failing_at_each_layer_is_one_failure(
     assert types(telemetry) == ["ValueError", "RuntimeError"]
 
 
+def test_a_second_attempt_that_fails_alike_and_is_not_dealt_with_is_an_error(
+    telemetry: Telemetry, request_of: Begin
+) -> None:
+    span, ledger = request_of()
+
+    def attempt() -> None:
+        raise ValueError("no")
+
+    try:
+        try:
+            attempt()
+        except ValueError as first:
+            ledger.see(first, layer=SHOP, handled=True)
+            attempt()
+    except ValueError as second:
+        ledger.see(second, layer=SHOP, handled=False)
+    settle(span, ledger, 200)
+    assert [event["everylayer.handled"] for event in events(telemetry)] == [True, False]
+
+
 def test_two_errors_of_one_line_with_causes_of_their_own_are_two(
     telemetry: Telemetry, request_of: Begin
 ) -> None:

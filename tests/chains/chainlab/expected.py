@@ -113,11 +113,8 @@ class Witness:
             marks_5xx: what made the server span makes it ERROR for a 5xx.
         """
         found = Outcome(sighted=len(self.seen))
-        kept: list[Sighting] = []
+        kept: list[tuple[Sighting, bool]] = []
         for sighting in self.seen:
-            if _is_repeated(sighting, kept):
-                continue
-            kept.append(sighting)
             left = sighting.by_others or any(sighting.exc is exc for exc in self.escaped)
             status = self.status if sighting.status is None else sighting.status
             # A refusal that nothing answered is not what the request failed for.
@@ -126,6 +123,9 @@ class Witness:
             if not failed and self.ignores(sighting.exc):
                 continue
             failed = failed and not any(sighting.exc is exc for exc in self.superseded)
+            if _is_repeated(sighting, failed, kept):
+                continue
+            kept.append((sighting, failed))
             where = found.late if sighting.after_end else found.on_server
             where.append(_recorded(sighting, handled=None if sighting.by_others else not failed))
         status = self.status if self.at_end is None else self.at_end
@@ -147,12 +147,18 @@ def earlier_than(exc: BaseException) -> list[BaseException]:
     return earlier
 
 
-def _is_repeated(sighting: Sighting, kept: list[Sighting]) -> bool:
-    """Tell whether the same failure is its own reason: a converter that fails at each layer."""
+def _is_repeated(sighting: Sighting, failed: bool, kept: list[tuple[Sighting, bool]]) -> bool:
+    """Tell whether the same failure is its own reason: a converter that fails at each layer.
+
+    One that was dealt with, and then not, is two.
+    """
     earlier = earlier_than(sighting.exc)
     same = (type(sighting.exc), _message(sighting.exc))
     return any(
-        (type(k.exc), _message(k.exc)) == same and any(k.exc is e for e in earlier) for k in kept
+        (type(k.exc), _message(k.exc)) == same
+        and any(k.exc is e for e in earlier)
+        and (before or not failed)
+        for k, before in kept
     )
 
 

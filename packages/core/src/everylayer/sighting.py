@@ -31,6 +31,7 @@ class Sighting:
         attributes: what the app passed to `Span.record_exception`.
         escaped: it left the app after the response had started.
         identity: what it was written as, None before that.
+        failed: it was written as an ERROR.
         left: it left the app; unless a layer around the app answers it, nobody did.
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
@@ -47,6 +48,7 @@ class Sighting:
     attributes: Mapping[str, Any] | None = None
     escaped = False
     identity: Identity | None = None
+    failed = False
     left = False
     after_start = False
     late = False

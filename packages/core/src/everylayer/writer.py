@@ -155,8 +155,9 @@ def _entry(
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,
-    # whose reasons are others, is one more.
+    # whose reasons are others, is one more, and so is one that nobody deals with any more.
     sighting.identity = identity
+    sighting.failed = verdict is Verdict.ERROR
     if identity in page.known and _fails_again(sighting, page):
         return None
     page.known.add(identity)
@@ -165,7 +166,10 @@ def _entry(
 
 def _fails_again(sighting: Sighting, page: Page) -> bool:
     earlier = map(page.find, chain.ancestors(sighting.exc))
-    return any(e is not None and e.identity == sighting.identity for e in earlier)
+    return any(
+        e is not None and e.identity == sighting.identity and (e.failed or not sighting.failed)
+        for e in earlier
+    )
 
 
 def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_Entry]:

@@ -1,0 +1,42 @@
+"""Does what a seam replaces still look as it did? If not, it is left alone, and that is said."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+_logger = logging.getLogger("everylayer")
+_ANYTHING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+
+
+def takes(function: Any, *known: str) -> bool:
+    """Tell whether the parameters of `function` are one of `known`, names with spaces between."""
+    try:
+        found = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    if " ".join(found) in known:
+        return True
+    # Other instrumentation may stand there already, and hand on whatever it is given.
+    rest = [p.kind for name, p in found.items() if name != "self"]
+    return bool(rest) and set(rest) == _ANYTHING
+
+
+def warn_left_alone(target: str, framework: str, missing: str, package: str) -> None:
+    """Say that `target` is not what it was, and what follows.
+
+    Args:
+        target: dotted name of the function.
+        framework: name and version of what it belongs to.
+        missing: what will not be in the trace.
+        package: the distribution of ours to look for a newer version of.
+    """
+    _logger.warning(
+        "everylayer does not know %s of %s and leaves it alone; missing from the trace will be: "
+        "%s. The app is not affected. Look for a newer %s.",
+        target,
+        framework,
+        missing,
+        package,
+    )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import django
+
+from everylayer.fit import takes, warn_left_alone
 
 from . import handlers, stock
 
@@ -89,7 +90,6 @@ class _Done(NamedTuple):
 
 
 _INHERITED = object()
-_ANYTHING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 _done: list[_Done] = []
 
 
@@ -126,14 +126,12 @@ def _apply(patch: Patch) -> _Done | None:
         return None  # stock is not installed
     owner = getattr(module, class_name, None) if class_name else module
     original = getattr(owner, patch.name, None)
-    if owner is None or original is None or not _fits(original, patch.parameters.split()):
-        _logger.warning(
-            "everylayer does not know %s.%s of Django %s and leaves it alone; missing from the "
-            "trace will be: %s. Look for a newer everylayer-django.",
-            patch.owner.replace(":", ".").rstrip("."),
-            patch.name,
-            django.get_version(),
+    if owner is None or original is None or not takes(original, patch.parameters):
+        warn_left_alone(
+            f"{patch.owner.replace(':', '.').rstrip('.')}.{patch.name}",
+            f"Django {django.get_version()}",
             patch.why,
+            "everylayer-django",
         )
         return None
     ours: Any = functools.wraps(original)(patch.make(original))
@@ -143,11 +141,3 @@ def _apply(patch: Patch) -> _Done | None:
     setattr(owner, patch.name, ours)
     return _Done(owner, patch.name, found, ours)
 
-
-def _fits(function: Any, parameters: list[str]) -> bool:
-    try:
-        found = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-    # Other instrumentation may stand there already, and hand on whatever it is given.
-    return list(found) == parameters or {p.kind for p in found.values()} == _ANYTHING

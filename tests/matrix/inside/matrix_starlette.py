@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import requires, version
 
 from packaging.requirements import Requirement
@@ -53,16 +53,35 @@ class StarletteTrial:
                 converse(self.case.build(kit), self.case.request)
         finally:
             patches.install()
-        expected = self.case.outcome(self.setup)
-        return problems(telemetry.spans, self.case.fault, expected, ours=False)
+        outcomes = [case.outcome(self.setup) for case in _either(self.case)]
+        tried = (problems(telemetry.spans, self.case.fault, o, ours=False) for o in outcomes)
+        return min(tried, key=len)
 
     def lost_by_ours(self, bare: Run, telemetry: Telemetry) -> tuple[list[str], list[str]]:
         with Kit(self.setup, EveryLayerMiddleware, "middle").active() as kit:
             seen = converse(self.case.build(kit), self.case.request)
-        noticed = changes(bare, seen, self.setup)
-        return [
-            w for w in found(self.case, self.setup, seen, telemetry) if w not in noticed
-        ], noticed
+        different = changes(bare, seen, self.setup)
+        tried = (found(case, self.setup, seen, telemetry) for case in _either(self.case))
+        wrong = [line for line in min(tried, key=len) if line not in different]
+        return wrong, changes(_without_scope(bare), _without_scope(seen), self.setup)
+
+
+def _either(case: Case) -> list[Case]:
+    """Return `case`, and as it is where its error comes before the last of the response is sent.
+
+    A layer of Starlette's that runs the app in a task of its own waited for that only later on.
+    """
+    if not case.expected.late:
+        return [case]
+    early = replace(case.expected, late=False, server_status=None)
+    return [case, replace(case, expected=early, but=())]
+
+
+def _without_scope(run: Run) -> Run:
+    """Leave out what is in the message of some cancellations: addresses and numbers of tasks."""
+    if run.raised is None or not run.raised.message.startswith("Cancelled via cancel scope"):
+        return run
+    return replace(run, raised=replace(run.raised, message="Cancelled via cancel scope"))
 
 
 def trials() -> Iterator[StarletteTrial]:

@@ -140,4 +140,3 @@ def _apply(patch: Patch) -> _Done | None:
         ours = staticmethod(ours)
     setattr(owner, patch.name, ours)
     return _Done(owner, patch.name, found, ours)
-

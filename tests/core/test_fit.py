@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -61,9 +62,15 @@ def test_what_fits(function: Callable[..., Any] | None, known: tuple[str, ...], 
     assert takes(function, *known) is fits
 
 
-def test_the_warning_says_what_where_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("distribution", "shown"),
+    [("opentelemetry-api", f"opentelemetry-api {version('opentelemetry-api')}"), ("none", "none")],
+)
+def test_the_warning_says_what_where_and_what_to_do(
+    distribution: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, "everylayer"):
-        warn_left_alone("a.b.close", "Web 7.1", "errors of closing", "everylayer-web")
+        warn_left_alone("a.b.close", distribution, "errors of closing", "everylayer-web")
     (record,) = caplog.records
-    for part in ("a.b.close", "Web 7.1", "errors of closing", "newer everylayer-web"):
+    for part in (f"a.b.close of {shown} ", "errors of closing", "newer everylayer-web"):
         assert part in record.getMessage()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _logger = logging.getLogger("everylayer")
@@ -23,20 +24,27 @@ def takes(function: Any, *known: str) -> bool:
     return bool(rest) and set(rest) == _ANYTHING
 
 
-def warn_left_alone(target: str, framework: str, missing: str, package: str) -> None:
+def warn_left_alone(target: str, distribution: str, missing: str, package: str) -> None:
     """Say that `target` is not what it was, and what follows.
 
     Args:
         target: dotted name of the function.
-        framework: name and version of what it belongs to.
-        missing: what will not be in the trace.
+        distribution: what brings it.
+        missing: what only shows there.
         package: the distribution of ours to look for a newer version of.
     """
     _logger.warning(
-        "everylayer does not know %s of %s and leaves it alone; missing from the trace will be: "
-        "%s. The app is not affected. Look for a newer %s.",
+        "everylayer does not know %s of %s and leaves it alone; missing or wrong in the trace may "
+        "be: %s. The app is not affected. Look for a newer %s.",
         target,
-        framework,
+        _with_version(distribution),
         missing,
         package,
     )
+
+
+def _with_version(distribution: str) -> str:
+    try:
+        return f"{distribution} {version(distribution)}"
+    except PackageNotFoundError:
+        return distribution  # in a bundle, say, that has no metadata

@@ -14,8 +14,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import django
-
 from everylayer.fit import takes, warn_left_alone
 
 from . import handlers, stock
@@ -56,7 +54,7 @@ PATCHES = (
     Patch(_BASE, "get_response", "self request", handlers.get_response,
           "the outcome of a request, what escapes, where its server span begins"),
     Patch(_BASE, "get_response_async", "self request", handlers.get_response_async,
-          "the same under ASGI"),
+          "the outcome of an ASGI request, what escapes, where its server span begins"),
     Patch(_BASE, "process_exception_by_middleware", "self exception request",
           handlers.process_exception_by_middleware,
           "errors of views, and of the hooks that answer for them"),
@@ -66,7 +64,8 @@ PATCHES = (
           handlers.handle_uncaught_exception, "errors of the other error handlers"),
     Patch(_WSGI, "__call__", "self environ start_response", handlers.call_wsgi,
           "errors before and after the chain"),
-    Patch(_ASGI, "__call__", "self scope receive send", handlers.call_asgi, "the same under ASGI"),
+    Patch(_ASGI, "__call__", "self scope receive send", handlers.call_asgi,
+          "errors before and after the chain under ASGI"),
     Patch(_ASGI, "create_request", "self scope body_file", handlers.create_request,
           "requests that cannot be read"),
     Patch(_RESPONSE, "close", "self", handlers.close,
@@ -76,7 +75,7 @@ PATCHES = (
     Patch(_STOCK, "process_view", "self request view_func args kwargs", stock.process_view,
           "stock's own failure where it began no span, and a URL that nobody reads"),
     Patch(_STOCK, "process_exception", "self request exception", stock.process_exception,
-          "the same, and what has been seen already"),
+          "stock's failure after a view's error, and what has been seen already"),
     Patch(_STOCK, "_get_span_name", "request", stock.span_name, "stock's second resolve()"),
 )
 # fmt: on
@@ -129,7 +128,7 @@ def _apply(patch: Patch) -> _Done | None:
     if owner is None or original is None or not takes(original, patch.parameters):
         warn_left_alone(
             f"{patch.owner.replace(':', '.').rstrip('.')}.{patch.name}",
-            f"Django {django.get_version()}",
+            "opentelemetry-instrumentation-django" if patch.owner == _STOCK else "Django",
             patch.why,
             "everylayer-django",
         )

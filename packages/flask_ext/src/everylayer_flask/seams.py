@@ -10,7 +10,6 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from sys import exc_info
 from types import FrameType, MethodType
 from typing import Any, NamedTuple
@@ -76,8 +75,7 @@ def _found(target: Target) -> Any:
 def _fits(target: Target, function: Any) -> bool:
     fits = takes(function, *target.parameters)
     if not fits:
-        framework = f"Flask {version('flask')}"
-        warn_left_alone(f"flask.Flask.{target.name}", framework, target.why, "everylayer-flask")
+        warn_left_alone(f"flask.Flask.{target.name}", "Flask", target.why, "everylayer-flask")
     return fits
 
 

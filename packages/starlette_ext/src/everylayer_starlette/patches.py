@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -345,7 +344,7 @@ PATCHES = (
         "add_middleware",
         "self middleware_class args kwargs",
         _adding,
-        "nothing, but bad settings fail at the first request",
+        "what stock replaced on an app before; bad settings fail at the first request",
     ),
     _BUILDING,
 )
@@ -360,12 +359,7 @@ def _fits(cls: type[Any], patch: Patch) -> bool:
 
 @functools.cache
 def _say_once(target: str, patch: Patch) -> None:
-    package = target.partition(".")[0]
-    try:
-        framework = f"{package} {version(package)}"
-    except PackageNotFoundError:
-        framework = package
-    warn_left_alone(target, framework, patch.why, "everylayer-starlette")
+    warn_left_alone(target, target.partition(".")[0], patch.why, "everylayer-starlette")
 
 
 def _subclassed(cls: type[Any], **kwargs: Any) -> None:

@@ -187,6 +187,17 @@ def upstream(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def matrix(session: nox.Session) -> None:
+    """Probe every supported version beside every other one into docs; `-- --quick` three rows."""
+    session.install("pip>=24.1")
+    absent = [version for version in SUPPORTED if version not in PRESENT]
+    for version in absent:
+        session.warn(f"Python {version} is not there: its rows are skipped")
+    args = ["--pythons", *PRESENT, "--absent", *absent, *session.posargs]
+    session.run("python", "-m", "matrix", *args, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python=NEWEST)
 def build(session: nox.Session) -> None:
     """Build a wheel and a source distribution of each package into dist/."""
     session.install("build")

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import django
+from everylayer.fit import takes, warn_left_alone
 
 from . import handlers, stock
 
@@ -55,7 +54,7 @@ PATCHES = (
     Patch(_BASE, "get_response", "self request", handlers.get_response,
           "the outcome of a request, what escapes, where its server span begins"),
     Patch(_BASE, "get_response_async", "self request", handlers.get_response_async,
-          "the same under ASGI"),
+          "the outcome of an ASGI request, what escapes, where its server span begins"),
     Patch(_BASE, "process_exception_by_middleware", "self exception request",
           handlers.process_exception_by_middleware,
           "errors of views, and of the hooks that answer for them"),
@@ -65,7 +64,8 @@ PATCHES = (
           handlers.handle_uncaught_exception, "errors of the other error handlers"),
     Patch(_WSGI, "__call__", "self environ start_response", handlers.call_wsgi,
           "errors before and after the chain"),
-    Patch(_ASGI, "__call__", "self scope receive send", handlers.call_asgi, "the same under ASGI"),
+    Patch(_ASGI, "__call__", "self scope receive send", handlers.call_asgi,
+          "errors before and after the chain under ASGI"),
     Patch(_ASGI, "create_request", "self scope body_file", handlers.create_request,
           "requests that cannot be read"),
     Patch(_RESPONSE, "close", "self", handlers.close,
@@ -75,7 +75,7 @@ PATCHES = (
     Patch(_STOCK, "process_view", "self request view_func args kwargs", stock.process_view,
           "stock's own failure where it began no span, and a URL that nobody reads"),
     Patch(_STOCK, "process_exception", "self request exception", stock.process_exception,
-          "the same, and what has been seen already"),
+          "stock's failure after a view's error, and what has been seen already"),
     Patch(_STOCK, "_get_span_name", "request", stock.span_name, "stock's second resolve()"),
 )
 # fmt: on
@@ -89,7 +89,6 @@ class _Done(NamedTuple):
 
 
 _INHERITED = object()
-_ANYTHING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 _done: list[_Done] = []
 
 
@@ -126,14 +125,12 @@ def _apply(patch: Patch) -> _Done | None:
         return None  # stock is not installed
     owner = getattr(module, class_name, None) if class_name else module
     original = getattr(owner, patch.name, None)
-    if owner is None or original is None or not _fits(original, patch.parameters.split()):
-        _logger.warning(
-            "everylayer does not know %s.%s of Django %s and leaves it alone; missing from the "
-            "trace will be: %s. Look for a newer everylayer-django.",
-            patch.owner.replace(":", ".").rstrip("."),
-            patch.name,
-            django.get_version(),
+    if owner is None or original is None or not takes(original, patch.parameters):
+        warn_left_alone(
+            f"{patch.owner.replace(':', '.').rstrip('.')}.{patch.name}",
+            "opentelemetry-instrumentation-django" if patch.owner == _STOCK else "Django",
             patch.why,
+            "everylayer-django",
         )
         return None
     ours: Any = functools.wraps(original)(patch.make(original))
@@ -142,12 +139,3 @@ def _apply(patch: Patch) -> _Done | None:
         ours = staticmethod(ours)
     setattr(owner, patch.name, ours)
     return _Done(owner, patch.name, found, ours)
-
-
-def _fits(function: Any, parameters: list[str]) -> bool:
-    try:
-        found = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-    # Other instrumentation may stand there already, and hand on whatever it is given.
-    return list(found) == parameters or {p.kind for p in found.values()} == _ANYTHING

@@ -7,28 +7,32 @@
 | `layer.__class__` of WSGI layers | errors that outer layers hide | the class it had |
 | where a layer that is a function is held | the same | the function |
 | `app.logger`: a filter, from the first error on | what fails in an error's response | taken off |
+| `app.wsgi_app`: a layer, where none of this fits | what leaves the app | what was there |
 
-Tried with Flask 2.3, 3.0 and 3.1.
+Tried with Flask 2.3, 3.0, 3.1 and what is to be 3.2. A method of Flask that is not what it was is
+left alone, with a line in the log.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import warnings
 import weakref
 from types import MethodType
 from typing import Any
 
 from flask import Flask
 
+from everylayer import wsgi
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 from everylayer.wsgi import WSGIApp
 
 from . import probes, request, stock, walk
 from .innermost import innermost, made_from
-from .naming import FlaskRules
-from .seams import STATE, seams_of, unlisten
+from .naming import FlaskRules, client_status
+from .seams import STATE, seams_of, unknown, unlisten
 
 _logger = logging.getLogger("everylayer.flask")
 
@@ -45,9 +49,9 @@ class Adoption(request.Entry):
 
     __slots__ = ("_app", "_chain", "_cls", "_undo", "active", "logger")
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: Settings, left_out: frozenset[str]) -> None:
         cls = type(app)
-        stands_in = cls.__call__ is Flask.__call__
+        stands_in = cls.__call__ is Flask.__call__ and "wsgi_app" not in left_out
         own = cls.wsgi_app if stands_in else cls.__call__
         super().__init__(FlaskRules(settings, app), own=own, stands_in=stands_in)
         self._app = weakref.ref(app)
@@ -138,23 +142,37 @@ def adopt(app: Flask, settings: Settings) -> None:
         known.rules.settings = settings
         known.rewrap(app)
         return
+    left_out = unknown()
+    if "__call__" in left_out:
+        _wrap(app, settings)
+        return
     try:
-        made = _subclass(type(app))
-    except (AttributeError, TypeError) as error:
+        made = _subclass(type(app), left_out)
+    except (AttributeError, TypeError, ValueError) as error:
         _logger.warning(
             "everylayer does not fit the Flask app %r (%s: %s). Errors that it handles by itself "
-            "are not recorded; wrap it in everylayer_flask.EveryLayerMiddleware for the others.",
+            "are not recorded, only what leaves it, as by everylayer_flask.EveryLayerMiddleware.",
             app.name,
             type(error).__name__,
             error,
         )
+        _wrap(app, settings)
         return
-    layers = vars(app).pop("wsgi_app", None)
-    made_for = Adoption(app, settings)
+    layers = None if "wsgi_app" in left_out else vars(app).pop("wsgi_app", None)
+    made_for = Adoption(app, settings, left_out)
     vars(app)[STATE] = made_for
     app.__class__ = made
     if layers is not None:
         made_for.wrap(app, layers)
+
+
+def _wrap(app: Flask, settings: Settings) -> None:
+    """Put a plain WSGI layer around the whole app; once only, but the last settings count."""
+    layer = app.wsgi_app
+    if isinstance(layer, wsgi.Seam):
+        layer.settings = settings
+    else:
+        vars(app)["wsgi_app"] = wsgi.Seam(layer, settings, client_status=client_status)
 
 
 def release(app: Flask) -> None:
@@ -162,13 +180,22 @@ def release(app: Flask) -> None:
     known = adoption_of(app)
     if known is not None:
         known.end(app)
+    layer = vars(app).get("wsgi_app")
+    if isinstance(layer, wsgi.Seam):
+        vars(app)["wsgi_app"] = layer.app
 
 
-def _subclass(cls: Any) -> Any:
+def _subclass(cls: Any, left_out: frozenset[str]) -> Any:
     namespace = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
-        **seams_of(cls),
     }
-    return type(cls)(cls.__name__, (cls,), namespace)
+    with warnings.catch_warnings():
+        # Flask 3.2 looks at each new subclass, and warns again of what the user's own overrides.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        made = type(cls)(cls.__name__, (cls,), namespace)
+    # Only now: it would put something of its own in the place of the seams.
+    for name, seam in seams_of(cls, left_out).items():
+        setattr(made, name, seam)
+    return made

@@ -1,28 +1,82 @@
 """What an adopted app does besides what its own class does.
 
-Only `__call__`, `process_response` and the two teardowns stand on the way of a request that works.
+Only `__call__` and the teardown stand on the way of a request that works.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import sys
 from collections.abc import Callable
 from sys import exc_info
 from types import FrameType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import flask
+from flask.app import Flask
 
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
+from everylayer.fit import takes, warn_left_alone
 from everylayer.observer import observe
 
 from . import active, request, stock
 from .naming import client_status
 
 STATE = "_everylayer"
+_NO_DEFAULT = inspect.Parameter.empty
+
+
+class Target(NamedTuple):
+    """A method of Flask that a seam relies on: it is called with what Flask's own takes.
+
+    Attributes:
+        name: of the method.
+        parameters: those it has had, from Flask 2.3 on; 3.2 puts the context first.
+        why: what only shows there.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    why: str
+
+
+# fmt: off
+TARGETS = (
+    Target("__call__", ("self environ start_response",),
+           "errors that Flask handles by itself, and the layer that an error comes from"),
+    Target("wsgi_app", ("self environ start_response",),
+           "errors that one WSGI layer hides from another"),
+    Target("handle_user_exception", ("self e", "self ctx e"),
+           "errors of views and hooks that an error handler answers"),
+    Target("handle_exception", ("self e", "self ctx e"),
+           "errors that end as a 500, and those of the handler for it"),
+    Target("do_teardown_request", ("self exc", "self ctx exc"),
+           "errors of teardown functions, and of streams that keep their request's context"),
+    Target("finalize_request",
+           ("self rv from_error_handler", "self ctx rv from_error_handler"),
+           "errors while Flask finishes the response to another error"),
+)
+# fmt: on
+
+
+def unknown() -> frozenset[str]:
+    """Return the names of the targets that are not what they were, and warn of each, once."""
+    return frozenset(target.name for target in TARGETS if not _fits(target, _found(target)))
+
+
+def _found(target: Target) -> Any:
+    return getattr(Flask, target.name, None)
+
+
+@functools.cache
+def _fits(target: Target, function: Any) -> bool:
+    fits = takes(function, *target.parameters)
+    if not fits:
+        warn_left_alone(f"flask.Flask.{target.name}", "Flask", target.why, "everylayer-flask")
+    return fits
 
 
 class Choke:
@@ -70,15 +124,16 @@ def _choked(app: flask.Flask, method: Callable[..., Any], *args: Any) -> Any:
     return answer
 
 
-def seams_of(cls: Any) -> dict[str, Any]:
-    """Return what a subclass of `cls` has to define."""
-    return {
-        "__call__": request.outermost,
-        "wsgi_app": _WSGI_APP,
-        "handle_user_exception": Choke(cls.handle_user_exception),
-        "handle_exception": Choke(cls.handle_exception),
-        "do_teardown_request": _do_teardown_request(cls.do_teardown_request),
+def seams_of(cls: Any, left_out: frozenset[str]) -> dict[str, Any]:
+    """Return what a subclass of `cls` has to define, without the names in `left_out`."""
+    made = {
+        "__call__": lambda own: request.outermost,
+        "wsgi_app": lambda own: _WSGI_APP,
+        "handle_user_exception": Choke,
+        "handle_exception": Choke,
+        "do_teardown_request": _do_teardown_request,
     }
+    return {name: make(getattr(cls, name)) for name, make in made.items() if name not in left_out}
 
 
 def _wsgi_app(app: Any) -> Any:
@@ -97,8 +152,11 @@ _WSGI_APP = property(_wsgi_app, _set_wsgi_app, _reset_wsgi_app)
 
 
 def _do_teardown_request(own: Callable[..., Any]) -> Any:
+    parameters = inspect.signature(own).parameters
     # Flask's own default stands for the exception in flight.
-    (default,) = own.__defaults__ or (None,)
+    default = parameters["exc"].default if list(parameters) == ["self", "exc"] else _NO_DEFAULT
+    if default is _NO_DEFAULT:
+        return _passing_teardown(own)
 
     @functools.wraps(own)
     def do_teardown_request(app: Any, exc: Any = default) -> None:
@@ -111,12 +169,43 @@ def _do_teardown_request(own: Callable[..., Any]) -> Any:
         try:
             own(app, exc)
         except BaseException as error:
-            _show(error)
-            stock.leave(flask.request.environ)
+            _show_teardown(error)
             drop_frame(error)
             raise
 
     return do_teardown_request
+
+
+def _passing_teardown(own: Callable[..., Any]) -> Any:
+    """Do the same for one that takes the context too, or whatever a subclass takes.
+
+    Not for all: handing on any arguments costs more than the rest of it.
+    """
+
+    @functools.wraps(own)
+    def do_teardown_request(app: Any, *args: Any, **kwargs: Any) -> None:
+        if app._everylayer.rules.starts_span:
+            _note_route()
+        # The exception comes last in every version of Flask, if it comes.
+        exc: Any = kwargs.get("exc", args[-1] if args else None)
+        if issubclass(type(exc), BaseException):
+            _show_ended(exc)
+        elif exc_info()[1] is not None:
+            _show_on_its_way(exc_info()[1])
+        try:
+            own(app, *args, **kwargs)
+        except BaseException as error:
+            _show_teardown(error)
+            drop_frame(error)
+            raise
+
+    return do_teardown_request
+
+
+@contained
+def _show_teardown(error: BaseException) -> None:
+    _show(error)
+    stock.leave(flask.request.environ)
 
 
 def _session_is_open() -> bool:

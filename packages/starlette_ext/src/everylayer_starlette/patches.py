@@ -11,17 +11,15 @@
   it may hold the original from before our patch | goes with the app |
 
 They do nothing for an app that neither holds `EveryLayerMiddleware`, nor runs within one that does,
-nor belongs to a process under `EveryLayerStarletteInstrumentor`.
+nor belongs to a process under `EveryLayerStarletteInstrumentor`. A method that is not what it was
+is left alone, with a line in the log.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
-import sys
 from collections.abc import Callable, Iterable
-from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from opentelemetry.context import get_current
@@ -33,8 +31,8 @@ from everylayer.asgi import SCOPE_KEY, Exchange, close
 from everylayer.asgi_span import begin
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
+from everylayer.fit import takes, warn_left_alone
 from everylayer.ledger import Ledger
-from everylayer.observer import observe
 from everylayer.settings import Settings, resolve
 
 from .naming import client_status
@@ -45,14 +43,13 @@ from .seams import (
     binding_probe,
     probe,
     see,
+    show_failed_build,
     show_handlers,
     starts_span,
     unprobed,
     watching_probe,
 )
 from .walk import probe_routes
-
-_logger = logging.getLogger("everylayer")
 
 KEY = "_everylayer_claim"
 ENTRY = "_everylayer_entry"
@@ -65,29 +62,31 @@ _everything: Settings | None = None
 
 
 def install() -> None:
-    """Patch the classes; a second call changes nothing."""
-    if not all(callable(vars(Starlette).get(name)) for name in _WRAPPERS):
-        _logger.warning(
-            "everylayer does not know this version of Starlette; only layers inside "
-            "EveryLayerMiddleware are covered: add it last, so that it is the outermost"
-        )
+    """Patch the classes; a second call changes nothing.
+
+    Without the outermost seam none of the others can do its work: then `EveryLayerMiddleware` is a
+    layer like any other.
+    """
+    if hasattr(vars(Starlette).get("__call__"), _PATCH):
         return
-    if hasattr(vars(Starlette)["__call__"], _PATCH):
+    fitting = [patch for patch in PATCHES if _fits(Starlette, patch)]
+    if _OUTERMOST not in fitting:
         return
-    for name, wrapper in _WRAPPERS.items():
-        _replace(Starlette, name, wrapper)
-    Starlette.__init_subclass__ = classmethod(_subclassed)  # type: ignore[assignment, arg-type]
-    for cls in _subclasses(Starlette):
-        _patch_subclass(cls)
+    for patch in fitting:
+        _replace(Starlette, patch)
+    if _BUILDING in fitting:
+        Starlette.__init_subclass__ = classmethod(_subclassed)  # type: ignore[assignment, arg-type]
+        for cls in _subclasses(Starlette):
+            _patch_subclass(cls)
 
 
 def remove() -> None:
     """Put back what `install` replaced."""
     for cls in [Starlette, *_subclasses(Starlette)]:
-        for name in _WRAPPERS:
-            original = getattr(vars(cls).get(name), _PATCH, None)
+        for patch in PATCHES:
+            original = getattr(vars(cls).get(patch.name), _PATCH, None)
             if original is not None:
-                setattr(cls, name, original)
+                setattr(cls, patch.name, original)
     if "__init_subclass__" in vars(Starlette):
         del Starlette.__init_subclass__
 
@@ -207,7 +206,7 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
             built = original(self)
         except BaseException as exc:
             if ours:
-                _show_failed_build(exc, claim)
+                show_failed_build(exc, claim)
             drop_frame(exc)
             raise
         finally:
@@ -219,23 +218,6 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
         return built
 
     return build_middleware_stack
-
-
-@contained
-def _show_failed_build(exc: BaseException, claim: Claim) -> None:
-    """Show an error that no seam can: FastAPI's telemetry builds the chain before any is called."""
-    frame: FrameType | None = sys._getframe()
-    scope = None
-    while frame is not None:
-        if frame.f_code in OUTERMOST:
-            return
-        if scope is None and frame.f_code.co_name == "__call__":
-            scope = frame.f_locals.get("scope")
-        frame = frame.f_back
-    if scope is not None:
-        ledger = Ledger(claim.settings, claim.layers)
-        observe(exc, None, "build", ledger=ledger)
-        close(ledger, scope, exc)
 
 
 @contained
@@ -328,11 +310,56 @@ def _note(made: Any, claim: Claim, index: int | None) -> None:
         claim.layers.add_layer(made, index)
 
 
-_WRAPPERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "__call__": _calling,
-    "add_middleware": _adding,
-    "build_middleware_stack": _building,
-}
+class Patch(NamedTuple):
+    """One replacement of a method of `Starlette`.
+
+    Attributes:
+        name: of the method.
+        parameters: what it must take for the replacement to fit.
+        make: builds the replacement from the original.
+        why: what only shows there.
+    """
+
+    name: str
+    parameters: str
+    make: Callable[[Callable[..., Any]], Callable[..., Any]]
+    why: str
+
+
+_OUTERMOST = Patch(
+    "__call__",
+    "self scope receive send",
+    _calling,
+    "errors of layers outside EveryLayerMiddleware, so add it last",
+)
+_BUILDING = Patch(
+    "build_middleware_stack",
+    "self",
+    _building,
+    "errors that layers outside EveryLayerMiddleware hide from each other, so add it last",
+)
+PATCHES = (
+    _OUTERMOST,
+    Patch(
+        "add_middleware",
+        "self middleware_class args kwargs",
+        _adding,
+        "what stock replaced on an app before; bad settings fail at the first request",
+    ),
+    _BUILDING,
+)
+
+
+def _fits(cls: type[Any], patch: Patch) -> bool:
+    fits = takes(vars(cls).get(patch.name), patch.parameters)
+    if not fits:
+        _say_once(f"{cls.__module__}.{cls.__qualname__}.{patch.name}", patch)
+    return fits
+
+
+@functools.cache
+def _say_once(target: str, patch: Patch) -> None:
+    warn_left_alone(target, target.partition(".")[0], patch.why, "everylayer-starlette")
 
 
 def _subclassed(cls: type[Any], **kwargs: Any) -> None:
@@ -341,18 +368,17 @@ def _subclassed(cls: type[Any], **kwargs: Any) -> None:
 
 
 def _patch_subclass(cls: type[Any]) -> None:
-    if "build_middleware_stack" in vars(cls):
-        _replace(cls, "build_middleware_stack", _building)
+    own = vars(cls).get(_BUILDING.name)
+    if own is not None and (hasattr(own, _PATCH) or _fits(cls, _BUILDING)):
+        _replace(cls, _BUILDING)
 
 
-def _replace(
-    cls: type[Any], name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> None:
-    original = vars(cls)[name]
+def _replace(cls: type[Any], patch: Patch) -> None:
+    original = vars(cls)[patch.name]
     if not hasattr(original, _PATCH):
-        wrapped = wrapper(original)
+        wrapped = patch.make(original)
         setattr(wrapped, _PATCH, original)
-        setattr(cls, name, wrapped)
+        setattr(cls, patch.name, wrapped)
 
 
 def _subclasses(cls: type[Any]) -> list[type[Any]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, MutableMapping
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from opentelemetry.context import get_current
 from starlette._utils import is_async_callable
 
-from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam
+from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, close
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.chain import MAX_LINKS, drop_frame, traceback_of
 from everylayer.failsafe import contained
@@ -211,3 +211,20 @@ def _shown(handler: Any, claim: Claim) -> Any:
             raise
 
     return handle_in_thread
+
+
+@contained
+def show_failed_build(exc: BaseException, claim: Claim) -> None:
+    """Show an error that no seam can: FastAPI's telemetry builds the chain before any is called."""
+    frame: FrameType | None = sys._getframe()
+    scope = None
+    while frame is not None:
+        if frame.f_code in OUTERMOST:
+            return
+        if scope is None and frame.f_code.co_name == "__call__":
+            scope = frame.f_locals.get("scope")
+        frame = frame.f_back
+    if scope is not None:
+        ledger = Ledger(claim.settings, claim.layers)
+        observe(exc, None, "build", ledger=ledger)
+        close(ledger, scope, exc)

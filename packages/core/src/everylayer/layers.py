@@ -86,10 +86,11 @@ def from_traceback(tb: TracebackType | None) -> Layer:
         if any(code.co_varnames[: code.co_argcount][-len(s) :] == s for s in _SIGNATURES):
             found = frame
     named = found or last
-    return UNKNOWN if named is None else Layer(_frame_name(named), "app")
+    return UNKNOWN if named is None else Layer(frame_name(named), "app")
 
 
-def _frame_name(frame: FrameType) -> str:
+def frame_name(frame: FrameType) -> str:
+    """Return the qualified name of the function that a frame runs, a class for its `__call__`."""
     code = frame.f_code
     name = str(getattr(code, "co_qualname", code.co_name))
     owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None

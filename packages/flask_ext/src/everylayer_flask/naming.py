@@ -11,11 +11,11 @@ from blinker import Signal
 from flask import Flask, ctx
 from werkzeug.exceptions import HTTPException
 
-from everylayer.layers import Layer, codes_of, name_of
+from everylayer.layers import Layer, codes_of, frame_name, name_of
 from everylayer.settings import Settings
 
 from .active import flask_request
-from .rules import Place, Rules, frame_name, is_plumbing
+from .rules import Place, Rules, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
 _NOBODY: tuple[Callable[[], FunctionType | None], Layer] = (lambda: None, _FLASK)

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from everylayer.layers import Layer, LayerMap, codes_of, name_of
+from everylayer.layers import Layer, LayerMap, codes_of, frame_name, name_of
 from everylayer.settings import Settings
 
 from . import stock
@@ -110,16 +110,6 @@ def module_of(frame: FrameType) -> str:
 def is_plumbing(frame: FrameType) -> bool:
     """Tell whether a frame is none of the app's."""
     return module_of(frame) in _PLUMBING
-
-
-def frame_name(frame: FrameType) -> str:
-    """Return the qualified name of the function that a frame runs."""
-    code = frame.f_code
-    name = str(getattr(code, "co_qualname", code.co_name))
-    owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
-    if name == code.co_name and owner is not None:
-        name = f"{type(owner).__qualname__}.{name}"
-    return ".".join(name.split(".<locals>.")[-2:])
 
 
 def codes_within(code: CodeType) -> Iterator[CodeType]:

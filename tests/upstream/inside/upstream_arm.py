@@ -118,9 +118,11 @@ def start() -> None:
     trace.set_tracer_provider(TracerProvider())
     chosen = [name for name in os.environ["UPSTREAM_SWITCH"].split(",") if name]
     if chosen:
+        from everylayer.asgi import Exchange
         from everylayer.ledger import Ledger
 
-        _after(Ledger, lambda _: _count(ledgers=1))
+        for kind in (Ledger, Exchange):
+            _after(kind, lambda _: _count(ledgers=1))
     for name in chosen:
         SWITCHES[name]()
     atexit.register(_write, os.getpid(), bool(chosen))

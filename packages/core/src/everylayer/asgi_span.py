@@ -49,7 +49,7 @@ class OwnSpan:
     @contained
     def leave(self) -> None:
         """Make the context what it was before the request."""
-        context.detach(self._token)
+        spans.detach(self._token)
 
     @contained
     def end(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from . import text
@@ -32,6 +34,17 @@ _FORMATTERS = frozenset(
         ("opentelemetry.instrumentation.fastapi", "__call__"),
     }
 )
+
+
+def detach(token: Token[Context]) -> None:
+    """Make the context what it was before `token` was given for another one.
+
+    What the one that goes holds is freed only afterwards: a finalizer that sets the context too,
+    while it is being set, leaves CPython with a pointer to what is no longer there.
+    """
+    kept = context.get_current()
+    context.detach(token)
+    del kept
 
 
 def recording(span: Span | None) -> bool:
@@ -89,10 +102,10 @@ def fail(span: Span, record: ErrorRecord, rules: Settings) -> None:
 
 def add_late(parent: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> Span:
     """Put `record` on a short child of the ended span `parent`, and return that child."""
-    context = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
+    ended = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
     tracer = trace.get_tracer("everylayer")
     span = tracer.start_span(
-        f"{record.layer.name} (late)", context=context, start_time=record.time_ns
+        f"{record.layer.name} (late)", context=ended, start_time=record.time_ns
     )
     if event:
         span_event.write(span, record, None)

@@ -31,7 +31,7 @@ class OwnSpan:
     @contained
     def leave(self) -> None:
         """Make the context what it was before the request."""
-        context.detach(self._token)
+        spans.detach(self._token)
 
     @contained
     def answered(self, request: HttpRequest, response: HttpResponseBase) -> None:

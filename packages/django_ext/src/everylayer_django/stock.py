@@ -14,7 +14,6 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from opentelemetry import context
 
 from everylayer import spans
 from everylayer.chain import drop_frame, traceback_of
@@ -168,6 +167,6 @@ def _abandon(middleware: Any, request: HttpRequest, frame: FrameType | None = No
     if span is not None and not spans.ended(span):
         span.end()
     if token is not None:
-        context.detach(token)
+        spans.detach(token)
     if counted is not None:
         middleware._active_request_counter.add(-1, counted)

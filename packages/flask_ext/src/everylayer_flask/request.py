@@ -146,7 +146,7 @@ class Request:
         if self.environ is not environ:
             self.environ.pop(KEY, None)
         if self._token is not None:
-            context.detach(self._token)
+            spans.detach(self._token)
             self._token = None
 
     @contained

@@ -6,12 +6,13 @@ import functools
 from types import FunctionType
 from typing import Any
 
-from opentelemetry import context, propagate
+from opentelemetry import propagate
 from opentelemetry.context import Context
 from opentelemetry.instrumentation import wsgi
 from opentelemetry.trace import Span
 from opentelemetry.util.http import ExcludeList, get_excluded_urls
 
+from everylayer import spans
 from everylayer.failsafe import contained
 from everylayer.wsgi import Environ
 
@@ -41,7 +42,7 @@ def leave(environ: Environ) -> None:
     if activation is not None:
         activation.__exit__(None, None, None)
     if token is not None:
-        context.detach(token)
+        spans.detach(token)
 
 
 def extract(environ: Environ) -> Context:

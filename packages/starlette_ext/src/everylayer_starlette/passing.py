@@ -11,6 +11,8 @@ import sys
 import textwrap
 from typing import Any
 
+from everylayer.failsafe import contained
+
 # What can hold an error back, or keep what is inside from being read here.
 _HOLDS: tuple[type[ast.AST], ...] = (
     ast.Try,
@@ -26,6 +28,7 @@ if sys.version_info >= (3, 11):
 _Method = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@contained
 def passes_on(cls: Any) -> bool:
     """Tell whether an exception of the inner app leaves a layer of class `cls` by all means.
 
@@ -37,7 +40,15 @@ def passes_on(cls: Any) -> bool:
     """
     try:
         return _passes_on(cls)
-    except (AttributeError, IndexError, OSError, RecursionError, SyntaxError, TypeError):
+    except (
+        AttributeError,
+        IndexError,
+        OSError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ):
         return False  # There is no source, or it is not that of a layer.
 
 
@@ -53,7 +64,8 @@ def _passes_on(cls: Any) -> bool:
     ):
         return False
     methods = [node for node in tree.body if isinstance(node, _Method)]
-    held = _held(next(method for method in methods if method.name == "__init__"))
+    init = next((method for method in methods if method.name == "__init__"), None)
+    held = _held(init) if init is not None else None
     return held is not None and all(_only_awaits(method, held) for method in methods)
 
 

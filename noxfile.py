@@ -22,6 +22,8 @@ PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = ["tests/packaging", "tests/examples", "tests/benchmarks"]
+# What searches: on the oldest and the newest interpreter.
+AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -98,7 +100,8 @@ def tests(session: nox.Session) -> None:
         if session.python == NEWEST:
             args += ["--cov", "--cov-report=term"]
         else:
-            args += [f"--ignore={folder}" for folder in ONCE]
+            inner = [] if session.python == PRESENT[0] else AT_BOTH_ENDS
+            args += [f"--ignore={folder}" for folder in [*ONCE, *inner]]
     session.run("python", "-m", "pytest", *args)
 
 

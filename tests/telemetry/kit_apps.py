@@ -183,8 +183,9 @@ def _starlette(arm: Arm) -> Iterator[Any]:
 @contextlib.contextmanager
 def _django(framework: str, arm: Arm) -> Iterator[Any]:
     import kit_django
+    from contract import django_settings
 
-    kit_django.set_up()
+    django_settings.configure()
     from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
     from django.test.utils import override_settings

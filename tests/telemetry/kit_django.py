@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import django
 from asgiref.sync import iscoroutinefunction
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
@@ -19,21 +16,6 @@ from kit_faults import ANSWERS, AppError, fail, fail_if
 
 ENTRY = "everylayer_django.EveryLayerMiddleware"
 LAYER = "kit_django.layer"
-
-
-def set_up() -> None:
-    """Configure Django, as `tests/django` does where it comes first."""
-    if not settings.configured:
-        settings.configure(
-            SECRET_KEY="not a secret",
-            ROOT_URLCONF="djangoapp.urls",
-            ALLOWED_HOSTS=["127.0.0.1", "testserver"],
-            MIDDLEWARE=[],
-            LOGGING_CONFIG=None,
-            USE_TZ=True,
-        )
-        django.setup()
-        logging.getLogger("django").setLevel(logging.CRITICAL + 1)
 
 
 def pieces(kind: str, number: str) -> Iterator[bytes]:

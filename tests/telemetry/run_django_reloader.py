@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from django.utils import autoreload
 
-import kit_django
+from contract import django_settings
 
 
 class Threaded(socketserver.ThreadingMixIn, WSGIServer):
@@ -31,5 +31,5 @@ def main(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    kit_django.set_up()
+    django_settings.configure()
     autoreload.run_with_reloader(main, int(sys.argv[1]))

@@ -20,6 +20,7 @@ from flask import Flask
 from starlette.applications import Starlette
 
 import kit_django
+from contract import django_settings
 from contract.telemetry import Telemetry, error_events
 from everylayer.instrumentor import Instrumentor
 from everylayer_django import patches as django_patches
@@ -123,7 +124,7 @@ def test_a_django_chain_that_names_it_twice(
     asynchronous = handler is ASGIHandler
     urls = kit_django.AsyncUrls if asynchronous else kit_django.SyncUrls
     chain = [kit_django.ENTRY, kit_django.LAYER, kit_django.ENTRY]
-    kit_django.set_up()
+    django_settings.configure()
     try:
         with override_settings(ROOT_URLCONF=urls, MIDDLEWARE=chain):
             for _ in range(2):
@@ -218,7 +219,8 @@ def test_uvicorn_reloads(tmp_path: Path) -> None:
 def test_django_reloads(tmp_path: Path) -> None:
     module = tmp_path / "changing.py"
     module.write_text("from served_app import app\n")
-    path = os.pathsep.join([str(HERE), str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    folders = [HERE, HERE.parent / "support", tmp_path, os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(map(str, folders))
     environ = {"SERVED_FRAMEWORK": "django-wsgi", "PYTHONPATH": path}
     with running(("run_django_reloader", "{fd}"), tmp_path, environ, cwd=tmp_path) as server:
         check_reload(server, module)

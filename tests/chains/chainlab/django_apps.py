@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
-import django
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
@@ -25,6 +23,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.django import DjangoInstrumentor
 from opentelemetry.trace import SpanKind
 
+from contract import django_settings
 from contract.drive import call_asgi, environ, run_wsgi, scope
 from contract.responses import Run
 from everylayer_django import patches
@@ -35,18 +34,7 @@ from .expected import Outcome
 from .faults import make
 from .grammar import Chain, Step
 
-if not settings.configured:
-    # As tests/django does: a process has one configuration.
-    settings.configure(
-        SECRET_KEY="not a secret",
-        ROOT_URLCONF="djangoapp.urls",
-        ALLOWED_HOSTS=["127.0.0.1", "testserver"],
-        MIDDLEWARE=[],
-        LOGGING_CONFIG=None,
-        USE_TZ=True,
-    )
-    django.setup()
-    logging.getLogger("django").setLevel(logging.CRITICAL + 1)
+django_settings.configure()
 
 ENTRY = "everylayer_django.EveryLayerMiddleware"
 ASYNC = "django_async"

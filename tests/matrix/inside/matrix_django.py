@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import django
-from django.conf import settings
-
+from contract import django_settings
 from contract.expect import problems
 from contract.responses import Run, differences
 from contract.telemetry import Telemetry
 
-settings.configure(
-    SECRET_KEY="not a secret",
-    ROOT_URLCONF="djangoapp.urls",
-    ALLOWED_HOSTS=["127.0.0.1", "testserver"],
-    MIDDLEWARE=[],
-    LOGGING_CONFIG=None,
-    USE_TZ=True,
-)
-django.setup()
-logging.getLogger("django").setLevel(logging.CRITICAL + 1)
+django_settings.configure()
 
 from djangoapp.cases import CASES, Case  # noqa: E402
 from djangoapp.serve import run  # noqa: E402

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
-import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
+
+from .forks import ForkLock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -16,17 +16,7 @@ R = TypeVar("R")
 _logger = logging.getLogger("everylayer")
 _counts: dict[str, int] = {}
 # Reentrant, as the ledger's: a finalizer may fail while it is held.
-_lock = threading.RLock()
-
-
-def _renew_lock() -> None:
-    """Give a forked child a lock of its own: another thread may have held this one."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = ForkLock()
 
 
 def contained(func: Callable[P, R]) -> Callable[P, R | None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from time import time_ns
 from types import TracebackType
@@ -15,6 +13,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, spans, text, writer
 from .failsafe import contained
+from .forks import ForkLock
 from .layers import Layer, LayerMap
 from .settings import Settings
 from .sighting import Sighting
@@ -23,17 +22,7 @@ ServerSpan = Callable[["int | None"], "Span | None"]
 
 # Errors of many requests may arrive at once; happy requests never come here. Reentrant: the
 # collector may run a finalizer that records an error of its own while the lock is held.
-_lock = threading.RLock()
-
-
-def _renew_lock() -> None:
-    """Give a forked child a lock of its own: another thread may have held this one."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = ForkLock()
 
 # Whether any error was ever shown outside the seams of its request: only then need they look.
 _any_loose = False
@@ -135,7 +124,7 @@ class Ledger:
 
         In another task that is known before the start passes the outermost seam.
         """
-        sighting = self.page.find(exc) if self.page is not None else None
+        sighting = self._sighting_of(exc)
         if sighting is not None:
             sighting.after_start = True
 
@@ -205,7 +194,7 @@ class Ledger:
 
     def knows(self, exc: BaseException) -> bool:
         """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""
-        return self.page is not None and self.page.find(exc) is not None
+        return self._sighting_of(exc) is not None
 
     def again(self, exc: BaseException, tb: TracebackType | None = None) -> bool:
         """Take a known exception at one more seam: nothing but its traceback can be new.
@@ -215,14 +204,14 @@ class Ledger:
         Returns:
             Whether it is known, so that the seam has nothing to add.
         """
-        if not self._bound:
-            return False
-        page = self.page
-        sighting = page.find(exc) if page is not None else None
+        sighting = self._sighting_of(exc) if self._bound else None
         if sighting is None:
             return False
         sighting.grow(tb or chain.traceback_of(exc))
         return True
+
+    def _sighting_of(self, exc: BaseException) -> Sighting | None:
+        return self.page.find(exc) if self.page is not None else None
 
     def pending(self) -> bool:
         """Tell whether anything seen has not been written."""

@@ -37,7 +37,7 @@ def raising_frame(tb: TracebackType | None) -> Frame | None:
     while (inner := tb.tb_next) is not None:
         tb = inner
     code = tb.tb_frame.f_code
-    known = _raising.young.get(id(code) + tb.tb_lasti)
+    known = _raising.young.get(spot_of(tb))
     if known is not None and known[0]() is code:
         return known[1]
     # Before 3.11 a code object knows its bare name only.

@@ -15,9 +15,8 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from everylayer.layers import Layer, name_of
+from everylayer.memo import Memo
 from everylayer.text import one_line
-
-from .memo import Memo
 
 # Entries that instrumentation adds: they do not count as layers of the app.
 OWN, STOCK = "everylayer_django.", "opentelemetry.instrumentation.django."

@@ -53,12 +53,11 @@ class RequestLedger(Ledger):
         gone: what left the app, while it is on its way, see `_leaves`.
     """
 
-    __slots__ = ("gone", "streaming")
+    streaming = False
+    gone: tuple[int, ...] = ()
 
     def __init__(self, start_ns: int | None = None, *, surrounded: bool = True) -> None:
         super().__init__(config.current(), surrounded=surrounded)
-        self.streaming = False
-        self.gone: tuple[int, ...] = ()
         if start_ns is not None:
             self.start_ns = start_ns
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
@@ -12,14 +12,14 @@ from flask import Flask, ctx
 from werkzeug.exceptions import HTTPException
 
 from everylayer.layers import Layer, codes_of, frame_name, name_of
+from everylayer.memo import Memo
 from everylayer.settings import Settings
 
 from .active import flask_request
 from .rules import Place, Rules, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
-_NOBODY: tuple[Callable[[], FunctionType | None], Layer] = (lambda: None, _FLASK)
-_MAX_LAYERS = 1024
+_MAX_LAYERS = 512
 
 # Flask 3.2 makes one class of the two contexts, and warns of the old name.
 _Context: Any = vars(ctx).get("RequestContext", ctx.AppContext)
@@ -81,7 +81,7 @@ class FlaskRules(Rules):
     def __init__(self, settings: Settings, app: Flask) -> None:
         super().__init__(settings)
         self._app = weakref.ref(app)
-        self._layers: dict[int, tuple[weakref.ref[FunctionType], Layer]] = {}
+        self._layers: Memo[Layer] = Memo(_MAX_LAYERS)
         self._mark(_MARKS)
 
     def know(self, layers: Iterable[Any]) -> None:
@@ -128,15 +128,11 @@ class FlaskRules(Rules):
         return Layer(frame_name(frame), kind), phase
 
     def _layer(self, function: Any, kind: str) -> Layer:
-        ref, layer = self._layers.get(id(function), _NOBODY)
-        if ref() is function and layer.kind == kind:
-            return layer
+        known = self._layers.get(function)
+        if known is not None and known.kind == kind:
+            return known
         layer = Layer(name_of(function), kind)
-        if type(function) is FunctionType:
-            if len(self._layers) >= _MAX_LAYERS:
-                self._layers.clear()
-            self._layers[id(function)] = (weakref.ref(function), layer)
-        return layer
+        return self._layers.keep(function, layer) if type(function) is FunctionType else layer
 
     def _view(self, code: CodeType) -> Any:
         """Return the view that was asked for, if it runs `code`.

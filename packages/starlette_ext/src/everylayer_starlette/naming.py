@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
 from everylayer.layers import Layer, LayerMap, name_of
+from everylayer.memo import Memo
 from everylayer.text import class_name, one_line
 
 # What the frameworks answer these with; asked by name, so that FastAPI need not be there.
@@ -44,7 +44,8 @@ _CALLS = {
 _APP = ("scope", "receive", "send")
 # What else a frame may be: a layer's own, and one of the app's.
 _LAYER, _APPS = "middleware", "app's"
-_MAX_PARTS = 4096
+_Part = tuple[str, str]
+_MAX_PARTS = 2048
 # Part of every app: what passes them began elsewhere.
 _CORE_MIDDLEWARE = (".errors", ".exceptions", ".opentelemetry")
 
@@ -69,7 +70,7 @@ class AppLayers(LayerMap):
     def __init__(self) -> None:
         super().__init__()
         self._by_owner: dict[int, Layer] = {}
-        self._parts: dict[int, tuple[Callable[[], CodeType | None], str, str]] = {}
+        self._parts: Memo[_Part] = Memo(_MAX_PARTS)
 
     def add_layer(self, made: Any, index: int | None) -> None:
         """Know `made`, a class, an instance or a function, as layer number `index`."""
@@ -84,24 +85,23 @@ class AppLayers(LayerMap):
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         """Return the innermost layer that `tb` passes through."""
-        parts = self._parts
+        parts = self._parts.entries.young
         named: FrameType | None = None
         framework = kind = role = ""
         while tb is not None:
             frame = tb.tb_frame
             tb = tb.tb_next
             code = frame.f_code
-            part = parts.get(id(code))
-            if part is None or part[0]() is not code:
-                part = self._learn(frame)
-            what = part[1]
+            known = parts.get(id(code))
+            part = known[1] if known is not None and known[0]() is code else self._learn(frame)
+            what, module = part
             if what == _LAYER:
                 named, kind, role = frame, what, ""
             elif what == _APPS:
                 if role:
                     named, kind, role = frame, role, ""
             elif what and (what != "exit" or (named is None and framework == "fastapi.routing")):
-                named, framework = None, part[2]
+                named, framework = None, module
                 role = "hook" if what == "exit" else what
         if named is None:
             return Layer(framework, "framework") if framework else None
@@ -111,8 +111,8 @@ class AppLayers(LayerMap):
         owned = self._by_owner.get(id(_owner(named)))
         return owned or self.layer_of(named.f_code) or Layer(_name(named), _kind(named))
 
-    def _learn(self, frame: FrameType) -> tuple[Callable[[], CodeType | None], str, str]:
-        """Tell what a frame of this code is, and remember it; an address may come back."""
+    def _learn(self, frame: FrameType) -> _Part:
+        """Tell what a frame of this code is, and remember it."""
         module, code = str(frame.f_globals.get("__name__", "")), frame.f_code
         if self.layer_of(code) is not None or _is_layer(frame, module):
             what = _LAYER
@@ -120,11 +120,7 @@ class AppLayers(LayerMap):
             what = _CALLS[module, code.co_name]
         else:
             what = "" if module.partition(".")[0] in _MACHINERY else _APPS
-        part = (weakref.ref(code), what, module)
-        if len(self._parts) >= _MAX_PARTS:
-            self._parts.clear()
-        self._parts[id(code)] = part
-        return part
+        return self._parts.keep(code, (what, module))
 
 
 def _is_layer(frame: FrameType, module: str) -> bool:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from everylayer.rendering.cache import Generations
+from .rendering.cache import Generations
 
 V = TypeVar("V")
 
@@ -38,3 +38,7 @@ class Memo(Generic[V]):
             return value
         self.entries.put(id(target), (guard, value))
         return value
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self.entries.clear()

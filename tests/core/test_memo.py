@@ -7,7 +7,7 @@ import threading
 import weakref
 from types import CodeType
 
-from everylayer_django.memo import Memo
+from everylayer.memo import Memo
 
 
 def made(name: str) -> CodeType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 from .faults import REFUSAL, SHAPES
@@ -95,8 +96,11 @@ DJANGO = Grammar(
     shapes=(REFUSAL, *SHAPES),
 )
 ONCE = tuple(act for act in ACTS if act not in RETRIES)
-# Of those that yield; FastAPI refuses to go on after one that swallows.
-DEPENDENCIES = ("pass", "before", "after", "reraise", "from", "none", "implicit", "mutate")
+# Of those that yield; FastAPI refuses to go on after one that swallows. From 0.106 to 0.117 they
+# end before the response is sent.
+DEPENDENCIES: tuple[str, ...] = ()
+if tuple(map(int, version("fastapi").split(".")[:2])) >= (0, 118):
+    DEPENDENCIES = ("pass", "before", "after", "reraise", "from", "none", "implicit", "mutate")
 STATUSES = (200, 404, 503)
 # The view among them. Most are short: they are served faster, and whatever goes wrong within a
 # few layers comes up sooner.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from typing import Any
 
 import pytest
@@ -153,6 +154,10 @@ class NoArgument:
         self.app = None
 
 
+class BlockingIsForbidden(Exception):
+    """As blockbuster raises it for a blocking call within the event loop."""
+
+
 def function(app: Any) -> Any:
     return app
 
@@ -186,7 +191,7 @@ def test_what_only_awaits_the_inner_app_passes_on(cls: Any) -> None:
     ],
 )
 def test_what_could_hide_an_error_does_not(cls: Any) -> None:
-    assert passes_on(cls) is False  # None would be a failure of ours
+    assert not passes_on(cls)
 
 
 def test_a_class_without_source_does_not() -> None:
@@ -206,4 +211,14 @@ def test_a_class_that_was_patched_does_not(monkeypatch: pytest.MonkeyPatch) -> N
             args[0]["caught"] = True
 
     monkeypatch.setattr(Through, "__call__", swallows)
+    assert not passes_on(Through)
+
+
+def test_a_tool_that_forbids_to_read_its_source_here_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def blocked(_cls: Any) -> Any:
+        raise BlockingIsForbidden
+
+    monkeypatch.setattr(inspect, "getsourcelines", blocked)
     assert not passes_on(Through)

@@ -11,8 +11,6 @@ import sys
 import textwrap
 from typing import Any
 
-from everylayer.failsafe import contained
-
 # What can hold an error back, or keep what is inside from being read here.
 _HOLDS: tuple[type[ast.AST], ...] = (
     ast.Try,
@@ -28,7 +26,6 @@ if sys.version_info >= (3, 11):
 _Method = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@contained
 def passes_on(cls: Any) -> bool:
     """Tell whether an exception of the inner app leaves a layer of class `cls` by all means.
 
@@ -40,16 +37,10 @@ def passes_on(cls: Any) -> bool:
     """
     try:
         return _passes_on(cls)
-    except (
-        AttributeError,
-        IndexError,
-        OSError,
-        RecursionError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-    ):
-        return False  # There is no source, or it is not that of a layer.
+    except Exception:
+        # There is no source, it is not that of a layer, or it must not be read here: a tool that
+        # forbids blocking calls within the event loop raises an error of its own.
+        return False
 
 
 def _passes_on(cls: Any) -> bool:

@@ -1,0 +1,68 @@
+"""What the audit asks of a framework, and who answers: the entry points `everylayer_audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Literal, Protocol
+
+from ..faults.point import Point
+from .model import Arm, ChainNode, Phase, Shape
+
+GROUP = "everylayer_audit"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """An app's chain, outermost first, and where in it a fault can be put.
+
+    Attributes:
+        points: by id of the node and phase; a node's `phases` are those that it has here.
+    """
+
+    nodes: tuple[ChainNode, ...]
+    points: dict[tuple[str, Phase], Point] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An app that is ready for its first request.
+
+    Attributes:
+        app: what a server would call.
+        stock: "" if stock instrumentation is on, else why it is not.
+    """
+
+    app: Callable[..., Any]
+    interface: Literal["wsgi", "asgi"]
+    chain: Chain
+    stock: str = ""
+
+
+class Adapter(Protocol):
+    """A framework's part; one instance serves one process, one app and one arm.
+
+    The order is: `prepare`, import of the target, `claims`, `open`.
+    """
+
+    framework: str
+
+    def prepare(self, arm: Arm) -> None:
+        """Switch on what must be there before the app is imported."""
+
+    def claims(self, app: object) -> bool:
+        """Tell whether `app` is of this framework."""
+
+    def open(self, app: Any, arm: Arm, shape: Shape) -> Opened:
+        """Complete the instrumentation, add the layer that `shape` asks for, read the chain.
+
+        The layer is the outermost of the app's own: it answers 200 to any Exception for
+        `swallowed`, raises another from it for `translated`, and is not there for `raised`.
+        """
+
+
+def adapters() -> list[Adapter]:
+    """Return one of each framework whose everylayer package is installed, by name."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return [point.load()() for point in found]

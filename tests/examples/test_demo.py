@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from contract.versions import STREAMS_FAIL_IN_GROUPS
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 MARK = "SHOP_TEST_MARK"
 
@@ -62,6 +64,8 @@ def wait(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
 
 @pytest.mark.parametrize("shop", ["django", "flask", "starlette"])
 def test_one_shop(examples: Path, shop: str) -> None:
+    if shop == "starlette" and STREAMS_FAIL_IN_GROUPS:
+        pytest.skip("the demo's table is that of a newer Starlette")
     mark = uuid.uuid4().hex
     process = start(examples, mark, shop)
     output, _ = process.communicate(timeout=120)

@@ -227,8 +227,8 @@ class Breakage:
         return "exporter" in self.name or not self.name.startswith(_RAISING)
 
 
-def with_processor(name: str, make: Callable[[Hits], SpanProcessor]) -> Breakage:
-    return Breakage(name, lambda hits: (sdk(hits, make(hits)), nothing))
+def with_processor(name: str, make: Callable[[Hits], SpanProcessor], met: bool = True) -> Breakage:
+    return Breakage(name, lambda hits: (sdk(hits, make(hits)), nothing), met=met)
 
 
 def with_option(name: str, make: Callable[[Hits], dict[str, Any]], met: bool = True) -> Breakage:
@@ -319,7 +319,11 @@ BREAKAGES = (
     with_processor("on_start stops", lambda h: Processor(on_start=h.raises(Stopped))),
     with_processor("on_end raises", lambda h: Processor(on_end=h.raises(Broken))),
     with_processor("on_end stops", lambda h: Processor(on_end=h.raises(Stopped))),
-    with_processor("_on_ending raises", lambda h: Processor(_on_ending=h.raises(Broken))),
+    with_processor(
+        "_on_ending raises",
+        lambda h: Processor(_on_ending=h.raises(Broken)),
+        met=hasattr(SpanProcessor, "_on_ending"),
+    ),
     with_option("sampler raises", lambda h: {"sampler": SamplerDouble(h.raises(Broken))}),
     with_option("sampler drops", lambda h: {"sampler": SamplerDouble(drops(h))}),
     with_option("sampler records only", lambda h: {"sampler": SamplerDouble(records_only(h))}),

@@ -15,7 +15,16 @@ from contract.telemetry import error_events, server_span, session
 from contract.versions import STREAMS_FAIL_IN_GROUPS
 from everylayer import own_failures, settings
 from kit_apps import BARE, BOTH, FRAMEWORKS, OURS, STOCK, Arm, call, served
-from kit_broken import BREAKAGES, Breakage, Broken, Hits, Stopped, telemetry
+from kit_broken import (
+    BREAKAGES,
+    Breakage,
+    Broken,
+    Hits,
+    Processor,
+    Stopped,
+    Telemetry,
+    telemetry,
+)
 from kit_faults import KINDS, message, watchers
 from kit_foreign import ForeignProvider, ForeignSpan
 
@@ -172,3 +181,21 @@ def test_spans_of_another_make_show_the_errors_too(framework: str, arm: Arm) -> 
             call(app, framework, f"/{kind}/1")
             found = [text for span in made for text in span.messages() if text != "None"]
             assert found == ([] if kind == "ok" else [message(kind, "1")])
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_failing_propagator_leaves_no_span_open(framework: str) -> None:
+    open_spans: list[str] = []
+    processor = Processor(
+        on_start=lambda span, parent_context=None: open_spans.append(span.name),
+        on_end=lambda span: open_spans.pop(),
+    )
+    propagates = next(each for each in BREAKAGES if each.name == "propagator raises")
+
+    def make(hits: Hits) -> Telemetry:
+        provider, break_it = propagates.make(hits)
+        provider.add_span_processor(processor)
+        return provider, break_it
+
+    answers(framework, OURS, replace(propagates, make=make))
+    assert not open_spans

@@ -10,16 +10,16 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from everylayer.fit import takes, warn_left_alone
+from everylayer.forks import ForkLock
 
 from . import handlers, stock
 
 _logger = logging.getLogger("everylayer")
-_lock = threading.Lock()
+_lock = ForkLock()
 
 _BASE = "django.core.handlers.base:BaseHandler"
 _EXCEPTION = "django.core.handlers.exception:"

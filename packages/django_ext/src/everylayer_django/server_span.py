@@ -61,14 +61,15 @@ def begin(request: HttpRequest) -> OwnSpan | None:
         or not config.current().server_span
     ):
         return None
-    span = server_span(request, time.time_ns(), None)
-    if span is None:
-        return None
+    # Before there is a span: the propagator is the user's, and may raise.
     scope = getattr(request, "scope", None)
     if scope is not None:
         parent = propagate.extract(scope, getter=otel_asgi.asgi_getter)
     else:
         parent = propagate.extract(request.META, getter=otel_wsgi.wsgi_getter)
+    span = server_span(request, time.time_ns(), None)
+    if span is None:
+        return None
     return OwnSpan(span, context.attach(trace.set_span_in_context(span, parent)))
 
 

@@ -63,6 +63,16 @@ class Slotted:
         await _through((scope, receive, send), self.inner, self.step, self.tag)
 
 
+class Spawning(Plain):
+    """A layer that has a task do the rest, and waits for it."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        def rest(*call: Any) -> Any:
+            return asyncio.get_running_loop().create_task(self.app(*call))
+
+        await _through((scope, receive, send), rest, self.step, self.tag)
+
+
 class Dispatch(BaseHTTPMiddleware):
     """Starlette's class with a value for a response."""
 
@@ -112,7 +122,7 @@ def layer_class(step: Step, index: int) -> Any:
     """Return what makes the layer, and how a span must name it."""
     if step.kind == "closure":
         return closure
-    bases = {"plain": Plain, "slotted": Slotted, "dispatch": Dispatch}
+    bases = {"plain": Plain, "slotted": Slotted, "spawning": Spawning, "dispatch": Dispatch}
     return _numbered(bases[step.kind], index)
 
 

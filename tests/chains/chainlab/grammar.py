@@ -113,7 +113,7 @@ MAX_RETRIES = 2
 
 STARLETTE = Grammar(
     # `call_next` works once.
-    layers={"plain": ACTS, "dispatch": ONCE, "closure": ACTS, "slotted": ACTS},
+    layers={"plain": ACTS, "dispatch": ONCE, "closure": ACTS, "slotted": ACTS, "spawning": ACTS},
     views={"view": ("raise", "ok", "stream", "background")},
     setups=("alone", "stock", "stock_app", "manual", "none"),
     outermost=("on500",),
@@ -122,7 +122,7 @@ STARLETTE = Grammar(
 
 GRAMMARS: dict[str, Grammar] = {
     "asgi": Grammar(
-        layers={"plain": ACTS, "closure": ACTS, "slotted": ACTS},
+        layers={"plain": ACTS, "closure": ACTS, "slotted": ACTS, "spawning": ACTS},
         views={"app": ("raise", "ok", "stream")},
         setups=("alone", "stock", "manual", "none"),
     ),
@@ -139,6 +139,7 @@ GRAMMARS: dict[str, Grammar] = {
             "before_hook": ("pass", "before"),
             "after_hook": ("pass", "after"),
             "closure": ACTS,
+            "spawning": ACTS,
         },
         views={"view": ("raise", "ok", "stream")},
         setups=("alone", "stock_first", "stock_last", "manual", "none"),
@@ -190,6 +191,9 @@ def variants(chain: Chain) -> list[Chain]:
 def _sensible(chain: Chain) -> tuple[Step, ...]:
     """Take out what the frameworks and stock make no one outcome of."""
     steps = chain.steps
+    if any(step.kind in ("dispatch", "spawning") for step in steps):
+        # What fails in another task or thread has no context.
+        steps = tuple(replace(s, does="retry") if s.does == "retry_in" else s for s in steps)
     if chain.framework == "flask" and chain.setup.startswith("stock"):
         # Stock begins one more server span each time that its app is run.
         return tuple(map(_once, steps))
@@ -204,8 +208,6 @@ def _sensible(chain: Chain) -> tuple[Step, ...]:
         if GROUPS_NAMELESS or any(steps[index].does != "pass" for index in tasks):
             # Of whatever is no `Exception` it makes a group, with an error of its own.
             steps = tuple(replace(s, fault="plain") if s.fault == "odd" else s for s in steps)
-        # And what fails in another task has no context.
-        steps = tuple(replace(s, does="retry") if s.does == "retry_in" else s for s in steps)
     # How far the inner tasks got by then, nobody can say.
     unsure = {index for index in tasks[:-1] if steps[index].does == "after"}
     return tuple(replace(s, does="before") if i in unsure else s for i, s in enumerate(steps))

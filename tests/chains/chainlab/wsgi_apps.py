@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +48,17 @@ class Wsgi:
         return _through((environ, start_response), self.app, self.step, self.tag)
 
 
+class Spawning(Wsgi):
+    """A layer that has a thread do the rest, and waits for it."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        def rest(*call: Any) -> Iterable[bytes]:
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(contextvars.copy_context().run, self.app, *call).result()
+
+        return _through((environ, start_response), rest, self.step, self.tag)
+
+
 def closure(app: WSGIApp, step: Step, tag: str) -> WSGIApp:
     """A function that returns a function."""
 
@@ -81,13 +94,14 @@ def _through(call: tuple[Any, Any], app: WSGIApp, step: Step, tag: str) -> Any:
 
 
 @functools.cache
-def layer_class(index: int) -> Any:
+def layer_class(kind: str, index: int) -> Any:
     """Return the class of layer `index`, with code of its own: layers are known by it."""
-    call = Wsgi.__call__
+    base = {"wsgi": Wsgi, "spawning": Spawning}[kind]
+    call = base.__call__
     own = types.FunctionType(
         call.__code__.replace(co_firstlineno=1000 + index), call.__globals__, "__call__"
     )
-    return type(f"Wsgi{index}", (Wsgi,), {"__call__": own})
+    return type(f"{base.__name__}{index}", (base,), {"__call__": own})
 
 
 def _view(step: Step, tag: str) -> Any:
@@ -156,7 +170,7 @@ def _build(chain: Chain, *, ours: bool) -> flask.Flask:
         if ours and put == min(chain.entry, len(layers)):
             EveryLayer(app, **chain.settings())
         if index >= 0:
-            make_layer = closure if step.kind == "closure" else layer_class(index)
+            make_layer = closure if step.kind == "closure" else layer_class(step.kind, index)
             app.wsgi_app = make_layer(app.wsgi_app, step, str(index))  # type: ignore[method-assign]
     if ours and chain.setup == "stock_last":
         FlaskInstrumentor.instrument_app(app)
@@ -189,6 +203,6 @@ def expect(chain: Chain) -> Outcome:
             return f"_view.{'chunks' if step.does == 'stream' else 'view'}"
         if not is_layer(step):
             return "_hook.hook"
-        return "closure.layer" if step.kind == "closure" else layer_class(tag).__name__
+        return "closure.layer" if step.kind == "closure" else layer_class(step.kind, tag).__name__
 
     return Model(chain, layer_of).run()

@@ -204,10 +204,9 @@ def _sensible(chain: Chain) -> tuple[Step, ...]:
         # FastAPI's telemetry fails in its stead.
         steps = tuple(replace(s, fault="plain") if s.fault == "broken" else s for s in steps)
     tasks = [index for index, step in enumerate(steps) if step.kind == "dispatch"]
-    if tasks:
-        if GROUPS_NAMELESS or any(steps[index].does != "pass" for index in tasks):
-            # Of whatever is no `Exception` it makes a group, with an error of its own.
-            steps = tuple(replace(s, fault="plain") if s.fault == "odd" else s for s in steps)
+    if tasks and (GROUPS_NAMELESS or any(steps[index].does != "pass" for index in tasks)):
+        # Of whatever is no `Exception` it makes a group, with an error of its own.
+        steps = tuple(replace(s, fault="plain") if s.fault == "odd" else s for s in steps)
     # How far the inner tasks got by then, nobody can say.
     unsure = {index for index in tasks[:-1] if steps[index].does == "after"}
     return tuple(replace(s, does="before") if i in unsure else s for i, s in enumerate(steps))

@@ -485,3 +485,11 @@ def test_a_name_beyond_measure_is_cut() -> None:
     assert frame is not None
     assert len(frame.function) <= 2048
     assert len(frame.file) <= 2048
+
+
+def test_what_everylayer_raises_by_itself_is_raised_where_it_was_put() -> None:
+    names: dict[str, object] = {"__name__": "everylayer.faults.somewhere"}
+    exec(compile("def put(): raise KeyError('put')", "put.py", "exec"), names)
+    frame = stacktrace.raising_frame(caught(lambda: names["put"]()).__traceback__)  # type: ignore[operator]
+    assert frame is not None
+    assert frame.file == __file__

@@ -31,15 +31,21 @@ _raising: Generations[int, tuple[Callable[[], CodeType | None], Frame]] = Genera
 
 
 def raising_frame(tb: TracebackType | None) -> Frame | None:
-    """Return the innermost frame of `tb`, None without a traceback."""
+    """Return the innermost frame of `tb`, None without a traceback.
+
+    A fault that everylayer puts is raised by the frame that it is put in.
+    """
     if tb is None:
         return None
+    outermost = tb
     while (inner := tb.tb_next) is not None:
         tb = inner
-    code = tb.tb_frame.f_code
     known = _raising.young.get(spot_of(tb))
-    if known is not None and known[0]() is code:
+    if known is not None and known[0]() is tb.tb_frame.f_code:
         return known[1]
+    if is_own(tb.tb_frame):
+        tb = _last_of_the_apps(outermost) or tb
+    code = tb.tb_frame.f_code
     # Before 3.11 a code object knows its bare name only.
     name = getattr(code, "co_qualname", code.co_name)
     module = _module_of(tb.tb_frame)
@@ -51,6 +57,19 @@ def raising_frame(tb: TracebackType | None) -> Frame | None:
     if HAS_COLUMNS:
         _raising.put(spot_of(tb), (guard_of(code), found))
     return found
+
+
+def is_own(frame: FrameType) -> bool:
+    """Tell whether a frame runs code of everylayer's packages."""
+    return _module_of(frame).startswith("everylayer")
+
+
+def _last_of_the_apps(tb: TracebackType | None) -> TracebackType | None:
+    last = None
+    while tb is not None:
+        last = last if is_own(tb.tb_frame) else tb
+        tb = tb.tb_next
+    return last
 
 
 def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: int) -> str:

@@ -28,9 +28,13 @@ def watching() -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _let_go(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     # What pytest keeps of the log holds exceptions, and these hold their app.
     monkeypatch.setattr(logging.getLogger("monitored"), "disabled", True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _all_let_go() -> Iterator[None]:
     yield
     gc.collect()
     assert not MONITORED or not watching()
@@ -81,6 +85,7 @@ def test_it_is_an_error_where_the_response_is_a_5xx(telemetry: Telemetry, app: A
 
 @each_app
 def test_nothing_is_watched_unless_asked_for(telemetry: Telemetry, app: Any) -> None:
+    gc.collect()
     monitor_apps.to_do[:] = ["handles"]
     with app() as running:
         assert running.run().status == 200
@@ -119,6 +124,7 @@ def test_two_apps_share_the_id(telemetry: Telemetry) -> None:
 def test_without_a_free_id_it_stays_off(
     telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
+    gc.collect()
     monitor._say_once.cache_clear()
     taken = [tool for tool in range(6) if sys.monitoring.get_tool(tool) is None]
     for tool in taken:
@@ -143,6 +149,7 @@ def test_instrumentors_let_go(telemetry: Telemetry) -> None:
     from contract.drive import run_asgi, scope
     from everylayer_starlette.instrumentor import EveryLayerStarletteInstrumentor
 
+    gc.collect()
     instrumentor = EveryLayerStarletteInstrumentor()
     instrumentor.instrument(swallowed="monitor")
     try:

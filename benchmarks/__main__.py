@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import cpu, document, facts, instructions, latency, plots, renderer, report
+from . import cpu, document, facts, instructions, latency, monitored, plots, renderer, report
 from .apps.faults import write_corpus
 from .arms import Arm
 from .data import Run
@@ -21,7 +21,10 @@ from .fleet import ROOT, Process
 from .plan import FULL, QUICK, Plan
 from .spec import FRAMEWORKS, Batch, Framework, Spec
 
-PARTS = ("rates", "kinds", "logged", "growth", "instructions", "latency", "storm", "renderer")
+PARTS = (
+    *("rates", "kinds", "logged", "growth", "instructions", "latency", "storm", "renderer"),
+    "monitor",
+)
 PICTURES = "benchmarks"
 # With these nothing but requests and exports takes time: memory is not traced.
 FAST_EXPORT_MS, SLOW_EXPORT_MS = 1.0, 1000.0
@@ -111,6 +114,7 @@ def _parts(
     yield "growth", each(bench.growth)
     yield "latency", each(load)
     yield "renderer", lambda: run.renderer.extend(_renderer(plan))
+    yield "monitor", lambda: run.monitor.extend(_monitor(plan))
     # These two do not take the time: they may share the machine with each other.
     yield "instructions", lambda: _instructions(run, plan, corpus, frameworks)
     yield "storm", lambda: run.storms.extend(_storms(plan, corpus, frameworks))
@@ -118,6 +122,10 @@ def _parts(
 
 def _renderer(plan: Plan) -> list[dict[str, Any]]:
     return [asdict(row) for row in renderer.measure(plan.renderer_rounds)]
+
+
+def _monitor(plan: Plan) -> list[dict[str, Any]]:
+    return [asdict(row) for row in monitored.measure(plan.monitor_rounds)]
 
 
 def _instructions(run: Run, plan: Plan, corpus: Path, frameworks: Sequence[Framework]) -> None:

@@ -25,6 +25,7 @@ class Run:
         latency: one row for each slice of load.
         storms: one row for each storm.
         renderer: rows of the renderer's table.
+        monitor: rows of the table of the monitor.
     """
 
     meta: dict[str, Any]
@@ -35,6 +36,7 @@ class Run:
     latency: Rows = field(default_factory=list)
     storms: Rows = field(default_factory=list)
     renderer: Rows = field(default_factory=list)
+    monitor: Rows = field(default_factory=list)
 
     def frameworks(self) -> list[Framework]:
         """Return those that were measured."""

@@ -24,6 +24,7 @@ class Plan:
         storm: errors without a pause.
         instructions: requests of the smaller counted batch; 0 leaves the counts out.
         renderer_rounds: turns of the renderer and the standard library in each case.
+        monitor_rounds: turns with and without the monitor in each case.
     """
 
     fleets: int = 3
@@ -40,6 +41,7 @@ class Plan:
     storm: int = 10_000
     instructions: int = 40
     renderer_rounds: int = 15
+    monitor_rounds: int = 41
 
 
 FULL = Plan()
@@ -56,4 +58,5 @@ QUICK = Plan(
     storm=300,
     instructions=0,
     renderer_rounds=3,
+    monitor_rounds=3,
 )

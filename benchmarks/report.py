@@ -63,6 +63,9 @@ def _blocks(run: Run) -> Iterator[Block]:
         yield Heading("The renderer alone")
         yield from tables.renderer(run)
         yield Image("renderer.png", "Rendering a traceback by its depth")
+    if run.monitor:
+        yield Heading("The monitor alone")
+        yield from tables.monitor(run)
 
 
 def _aims(run: Run) -> Iterator[Block]:

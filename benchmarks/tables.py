@@ -308,6 +308,26 @@ def renderer_aim(run: Run) -> str:
     return f"Renderer at 40 frames, warm (aim: at least 100 times as fast): {verdict}."
 
 
+def monitor(run: Run) -> Iterator[Block]:
+    """Yield what the monitor costs code that it does not watch."""
+    yield Text(
+        'Nanoseconds of CPU a call with `swallowed="monitor"` off and on, in turn, in code that is '
+        "none of a layer's: what any exception costs that is handled anywhere in the process. In "
+        "brackets the 10th and 90th percentile of the ratios."
+    )
+    rows = [
+        [
+            row["case"],
+            f"{row['off']:,.0f}",
+            f"{row['on']:,.0f}",
+            f"{row['on'] - row['off']:+,.0f}",
+            f"{row['ratio']:.2f} [{row['low']:.2f}-{row['high']:.2f}]",
+        ]
+        for row in run.monitor
+    ]
+    yield Table(["case", "off, ns", "on, ns", "difference, ns", "ratio"], rows)
+
+
 def latency_p95(
     run: Run, framework: Framework, arm: Arm, rate: float, work_ms: float
 ) -> Spread | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from benchmarks import aims, attenuation, document, facts, report
+from benchmarks import aims, attenuation, document, facts, monitored, report
 from benchmarks.arms import ARMS, Arm
 from benchmarks.cpu import KINDS, LAYER_COUNTS, OURS, RATES
 from benchmarks.data import Run
@@ -72,6 +73,9 @@ def sample() -> Run:
         | {"times": 200.0, "low": 190.0, "high": 210.0}
         for case in ("warm", "cold")
         for frames in (8, 40)
+    ]
+    run.monitor = [
+        {"case": "handled", "off": 200.0, "on": 350.0, "ratio": 1.75, "low": 1.7, "high": 1.8}
     ]
     return run
 
@@ -180,3 +184,15 @@ def test_nothing_tells_whose_machine_it_was() -> None:
     told = str(facts.gather([]))
     assert (platform.node() or "/") not in told
     assert str(Path.home()) not in told
+
+
+def test_the_monitor_is_measured_in_ratios() -> None:
+    text = document.to_markdown(report.blocks(sample()), "pictures")
+    assert "| handled | 200 | 350 | +150 | 1.75 [1.70-1.80] |" in text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is 3.12's")
+def test_the_monitor_is_off_after_it_was_measured() -> None:
+    rows = list(monitored.measure(rounds=1))
+    assert [row.case for row in rows] == [case for case, _ in monitored.CASES]
+    assert "everylayer.monitor" not in map(sys.monitoring.get_tool, range(6))

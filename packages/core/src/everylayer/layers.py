@@ -107,7 +107,7 @@ class LayerMap:
         asked_by_seams: a layer that a seam names is what this map has told it.
     """
 
-    __slots__ = ("_by_code",)
+    __slots__ = ("__weakref__", "_by_code")
 
     asked_by_seams = False
 

@@ -16,7 +16,7 @@ from .failsafe import contained
 from .forks import ForkLock
 from .layers import Layer, LayerMap
 from .settings import Settings
-from .sighting import Sighting
+from .sighting import SWALLOWED, Sighting
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 
@@ -161,7 +161,9 @@ class Ledger:
         """Take a sighting of `exc`; `everylayer.observer.observe` is the door for seams."""
         if not self.settings.enabled or issubclass(type(exc), GeneratorExit):
             return
-        if layer is None and handled is None and not explicit and self.again(exc, tb):
+        if (layer is None and handled is None and not explicit and self.again(exc, tb)) or (
+            phase == SWALLOWED and not self._room_for_swallowed(exc)
+        ):
             return
         self._find_span()
         replaced: Sighting | None = None  # freed after the lock: its frames may hold anything
@@ -194,7 +196,8 @@ class Ledger:
 
     def knows(self, exc: BaseException) -> bool:
         """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""
-        return self._sighting_of(exc) is not None
+        sighting = self._sighting_of(exc)
+        return sighting is not None and sighting.phase != SWALLOWED
 
     def again(self, exc: BaseException, tb: TracebackType | None = None) -> bool:
         """Take a known exception at one more seam: nothing but its traceback can be new.
@@ -205,10 +208,20 @@ class Ledger:
             Whether it is known, so that the seam has nothing to add.
         """
         sighting = self._sighting_of(exc) if self._bound else None
-        if sighting is None:
+        if sighting is None or sighting.phase == SWALLOWED:
             return False
         sighting.grow(tb or chain.traceback_of(exc))
         return True
+
+    def _room_for_swallowed(self, exc: BaseException) -> bool:
+        """Tell whether `exc`, which a layer handled, is news; a loop of them must not push out."""
+        sighting = self._sighting_of(exc)
+        if sighting is not None:
+            return sighting.phase == SWALLOWED
+        if self.page is None or len(self.page.seen) < self.settings.max_events:
+            return True
+        self.page.dropped += 1
+        return False
 
     def _sighting_of(self, exc: BaseException) -> Sighting | None:
         return self.page.find(exc) if self.page is not None else None

@@ -6,12 +6,14 @@ import dataclasses
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
+Swallowed = Literal["off", "monitor"]
 
 _logger = logging.getLogger("everylayer")
 
@@ -23,6 +25,9 @@ _PRESETS: Mapping[str, Mapping[str, int]] = {
     "default": {},
     "tempo": {"max_message_bytes": 2048, "max_stack_bytes": 2048},
 }
+
+
+_NEEDED_FOR = "as only its sys.monitoring tells what a layer handles by itself"
 
 
 class SettingsError(ValueError):
@@ -56,6 +61,9 @@ class Settings:
     max_events: int = _setting(8, "exception events a span; the rest is counted")
     late_spans: bool = _setting(True, "put errors after the span's end on a child span")
     server_span: bool = _setting(True, "start a server span where nothing else does")
+    swallowed: Swallowed = _setting(
+        "off", "show what the app's layers handle by themselves: Python 3.12 and newer"
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -68,6 +76,10 @@ class Settings:
             raise _bad(
                 "client_errors", self.client_errors, f"one of {_listed(get_args(ClientErrors))}"
             )
+        if self.swallowed not in get_args(Swallowed):
+            raise _bad("swallowed", self.swallowed, f"one of {_listed(get_args(Swallowed))}")
+        if self.swallowed == "monitor" and sys.version_info < (3, 12):
+            raise _bad("swallowed", self.swallowed, f"off, or Python 3.12 or newer, {_NEEDED_FOR}")
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise _bad(name, getattr(self, name), f"at least {least}")

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from .chain import traceback_of
 from .layers import Layer, LayerMap, from_traceback
+
+# The phase of what a layer handled by itself, as the monitor saw it.
+SWALLOWED = "swallowed"
 
 # Type, message, file and line of an error that has been written.
 Identity = tuple[str, str, str, int]
@@ -68,6 +72,9 @@ class Sighting:
         layers: LayerMap | None,
     ) -> None:
         """Take what another seam knows: the longer traceback, and whatever was missing."""
+        if self.phase == SWALLOWED and phase != SWALLOWED:
+            # It went on after all, and is what any seam sees.
+            self.phase, self.layer = "", None
         if layers is not None:
             self.layers = layers
         if layer is not None and self.layer is None:
@@ -96,6 +103,14 @@ class Sighting:
             head = head.tb_next
         if _longer(tb, known):
             self.tb = tb
+
+    def stayed(self) -> bool:
+        """Tell whether what a layer handled never left the frame that did.
+
+        Each frame that an exception leaves is followed by one more in its traceback.
+        """
+        tb = traceback_of(self.exc)
+        return tb is None or self.tb is None or tb.tb_frame is self.tb.tb_frame
 
     def where(self) -> Layer:
         """Return the layer that it began in, as far as anything tells."""

@@ -12,7 +12,7 @@ from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .settings import Settings
-from .sighting import Identity, Sighting
+from .sighting import SWALLOWED, Identity, Sighting
 from .sinks import attributes, log_event, span_event
 
 
@@ -99,7 +99,7 @@ def write(
         return
     entries = [
         entry
-        for sighting in pending
+        for sighting in _in_question(pending, page)
         if (entry := _entry(sighting, page, rules, response_status)) is not None
     ]
     for entry in _within_budget(entries, page, rules.max_events):
@@ -118,21 +118,39 @@ def worth_a_span(page: Page | None, rules: Settings, response_status: int | None
     return page is not None and any(
         sighting.explicit
         or _judge(sighting, sighting.where(), rules, response_status) is not Verdict.IGNORE
-        for sighting in page.seen
+        for sighting in _in_question(page.seen, page)
     )
+
+
+def _in_question(sightings: list[Sighting], page: Page) -> list[Sighting]:
+    """Return those that are errors of their own; what a layer handled by itself comes last.
+
+    That was none if it left the layer, or became another error, whose record tells of it.
+    """
+    if not any(s.phase == SWALLOWED for s in sightings):
+        return sightings
+    crossed = [s for s in page.seen if s.phase != SWALLOWED]
+    told = {id(earlier) for s in crossed for earlier in chain.ancestors(s.exc)}
+    kept = [s for s in sightings if s.phase == SWALLOWED and s.stayed() and id(s.exc) not in told]
+    return [*(s for s in sightings if s.phase != SWALLOWED), *kept]
 
 
 def _judge(
     sighting: Sighting, layer: Layer, rules: Settings, response_status: int | None
 ) -> Verdict:
+    escaped = sighting.late or sighting.escaped or (sighting.left and response_status is None)
+    handled = sighting.handled
+    if sighting.phase == SWALLOWED:
+        # Only a 5xx says that dealing with it was not enough.
+        escaped, handled = False, response_status is None or response_status < 500
     return judge(
         sighting.exc,
         rules,
         layer_kind=layer.kind,
         client_status=sighting.client_status,
         response_status=response_status,
-        escaped=(sighting.late or sighting.escaped or (sighting.left and response_status is None)),
-        handled=sighting.handled,
+        escaped=escaped,
+        handled=handled,
     )
 
 

@@ -18,7 +18,7 @@ from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 
-from . import config, streams
+from . import config, handled, streams
 from .locate import STOCK, frames, locate
 from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle, uncaught
 from .server_span import OwnSpan, begin
@@ -34,6 +34,7 @@ def load_middleware(original: Original) -> Original:
     def load_middleware(self: Any, is_async: bool = False) -> None:
         config.load()
         original(self, is_async)
+        handled.watch()
 
     return load_middleware
 

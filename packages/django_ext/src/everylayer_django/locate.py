@@ -243,6 +243,11 @@ def _made_by(factory: Any, target: Any) -> bool:
     )
 
 
+def layers() -> tuple[Any, ...]:
+    """Return what MIDDLEWARE names, outermost first, without what instrumentation added."""
+    return _layers(tuple(settings.MIDDLEWARE))
+
+
 @functools.lru_cache(maxsize=16)
 def _layers(paths: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(import_string(path) for path in paths if not path.startswith((OWN, STOCK)))

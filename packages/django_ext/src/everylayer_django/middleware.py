@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 
 from everylayer.chain import drop_frame
 
-from . import config, patches
+from . import config, handled, patches
 from .requests import see
 
 GetResponse = Callable[[HttpRequest], "HttpResponseBase | Awaitable[HttpResponseBase]"]
@@ -44,6 +44,7 @@ class EveryLayerMiddleware:
         self.get_response = _checked(get_response, unknown)
         config.load()
         patches.install()
+        handled.watch()
         if _called_by_django(sys._getframe(1)):
             _say_nothing_of_it()
             raise MiddlewareNotUsed

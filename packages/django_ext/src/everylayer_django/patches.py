@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
-from . import handlers, stock
+from . import handled, handlers, stock
 
 _logger = logging.getLogger("everylayer")
 _lock = ForkLock()
@@ -106,6 +106,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Put back what `install` found."""
+    handled.leave()
     with _lock:
         while _done:
             owner, name, found, ours = _done.pop()

@@ -11,7 +11,7 @@ from everylayer.failsafe import contained
 from everylayer.settings import ENV_PREFIX, resolve
 from everylayer.wsgi import WSGIApp
 
-from . import patches, probes, walk
+from . import handled, patches, probes, walk
 from .request import Entry, outermost
 from .rules import Rules
 
@@ -89,7 +89,9 @@ class EveryLayerMiddleware:
         else:
             path = [place, *walk.path_to(app, lambda held: isinstance(held, Flask))]
             layers = path[:-1] if len(path) > 1 else path
-            rules.know(probes.layers_of(layers))
+            found = probes.layers_of(layers)
+            rules.know(found)
+            handled.watch(rules, found)
             probes.put_around(layers[1:])
         inside = path[-1].held
         if isinstance(inside, Flask):

@@ -145,6 +145,12 @@ class FlaskRules(Rules):
         view = app.view_functions.get(asked.endpoint or "")
         return view if _runs(view, code) else None
 
+    def hooks(self) -> Iterator[Any]:
+        """Yield the functions that the app, or a blueprint, has registered around its views."""
+        for kind, _, registry in (*(step for _, step in _STEPS), _PREPROCESSOR):
+            if kind == "hook" and registry:
+                yield from _functions(getattr(self._app(), registry, ()))
+
     def _registered(self, code: CodeType, registry: str) -> Any:
         """Return the function of `registry` whose frame runs `code`."""
         for function in _functions(getattr(self._app(), registry, ())):

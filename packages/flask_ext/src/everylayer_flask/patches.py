@@ -24,12 +24,12 @@ from typing import Any
 
 from flask import Flask
 
-from everylayer import wsgi
+from everylayer import monitor, wsgi
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 from everylayer.wsgi import WSGIApp
 
-from . import probes, request, stock, walk
+from . import handled, probes, request, stock, walk
 from .innermost import innermost, made_from
 from .naming import FlaskRules, client_status
 from .seams import STATE, seams_of, unknown, unlisten
@@ -72,10 +72,12 @@ class Adoption(request.Entry):
         self._chain = None if layer is None or self._is_base(layer) else layer
         self.plain = self._chain is None
         self.rules.know(())
+        handled.watch(self.rules, ())
         if self._chain is not None:
             self._probe(app, layer)
         self.plain = self.plain and not self.rules.starts_span
         self.run = self._chain if self.stands_in else None
+        handled.watch_hooks_once(self, app)
 
     def rewrap(self, app: Flask) -> None:
         """Look at the layers again."""
@@ -91,6 +93,7 @@ class Adoption(request.Entry):
     def end(self, app: Flask) -> None:
         """Put everything back."""
         self.active = False
+        monitor.leave(self.rules)
         self._restore()
         unlisten(app)
         app.__class__ = self._cls
@@ -106,7 +109,9 @@ class Adoption(request.Entry):
     def _probe(self, app: Flask, outermost: Any) -> None:
         path = walk.path_to(outermost, self._is_base)
         places = [walk.Place(outermost, self._set_chain), *path[:-1]]
-        self.rules.know(probes.layers_of(places))
+        layers = probes.layers_of(places)
+        self.rules.know(layers)
+        handled.watch(self.rules, layers)
         self.plain = bool(path) and all(stock.is_stock(place.held) for place in places)
         # What leaves the outermost layer leaves the app, unless its own `__call__` catches it.
         self._undo += probes.put_around(places[1:] if self.stands_in else places)

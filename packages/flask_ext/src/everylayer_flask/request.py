@@ -85,11 +85,7 @@ class Request:
 
     def take(self, exc: BaseException, phase: str, client_status: int | None) -> None:
         """Do the same, for a caller that is contained itself."""
-        self.quiet = False
-        ledger = self._ledger or self._open()
-        span = self.environ.get(stock.SPAN)
-        if span is not None and span is not ledger.span:
-            ledger.bind(span, inside=True)
+        ledger = self.ledger()
         # Most errors pass several seams; the first one has found out where they come from.
         if ledger.again(exc):
             return
@@ -98,6 +94,15 @@ class Request:
             return
         layer, phase = self._place(exc, phase)
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+
+    def ledger(self) -> Ledger:
+        """Return the ledger, which belongs to the request's span as far as that is known."""
+        self.quiet = False
+        ledger = self._ledger or self._open()
+        span = self.environ.get(stock.SPAN)
+        if span is not None and span is not ledger.span:
+            ledger.bind(span, inside=True)
+        return ledger
 
     def knows(self, exc: BaseException) -> bool:
         """Tell whether `exc` has been shown."""

@@ -83,6 +83,10 @@ class AppLayers(LayerMap):
         self._by_code.update({id(code): (code, layer) for code in _codes(made)})
         self._parts.clear()
 
+    def named(self, made: Any) -> Layer | None:
+        """Return what `add_layer` made of `made`, None for what is no layer of the app's."""
+        return self._by_owner.get(id(made))
+
     def locate(self, tb: TracebackType | None) -> Layer | None:
         """Return the innermost layer that `tb` passes through."""
         parts = self._parts.entries.young

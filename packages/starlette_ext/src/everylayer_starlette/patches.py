@@ -27,6 +27,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
+from everylayer import monitor
 from everylayer.asgi import SCOPE_KEY, Exchange, close
 from everylayer.asgi_span import begin
 from everylayer.chain import drop_frame
@@ -35,6 +36,7 @@ from everylayer.fit import takes, warn_left_alone
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings, resolve
 
+from . import handled
 from .naming import client_status
 from .passing import passes_on
 from .seams import (
@@ -113,6 +115,7 @@ def claim_nothing() -> None:
 def _release(app: Any, claim: Claim) -> None:
     del app.__dict__[KEY]
     _claimed.discard(app)
+    monitor.leave(claim.layers)
     while claim.undo:
         claim.undo.pop()()
 
@@ -268,6 +271,7 @@ def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
     made: list[Middleware] = []
     for index, entry in enumerate(entries):
         claim.layers.add_layer(entry.cls, index)
+        handled.watch(entry.cls, claim)
         made += [Middleware(_prober(claim, index, makers[index])), entry]
     return [*made, Middleware(_prober(claim, None, makers[-1]))]
 
@@ -308,6 +312,7 @@ def _note(made: Any, claim: Claim, index: int | None) -> None:
         show_handlers(made, claim)
     else:
         claim.layers.add_layer(made, index)
+        handled.watch(made, claim)
 
 
 class Patch(NamedTuple):

@@ -13,6 +13,7 @@ from starlette.routing import Router
 
 from everylayer.failsafe import contained
 
+from . import handled
 from .seams import Claim, binding_probe, probe, starts_span
 
 _MAX_LAYERS = 64
@@ -55,6 +56,7 @@ def probe_within(top: Any, claim: Claim) -> list[Any]:
         slots = [] if isinstance(layer, (Starlette, Router)) else _slots_of(layer) or []
         if slots:
             claim.layers.add_layer(layer, None)
+            handled.watch(layer, claim)
         make = probe
         if starts_span(type(layer)):
             make = binding_probe

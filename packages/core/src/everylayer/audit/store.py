@@ -17,14 +17,13 @@ class Store(SpanProcessor):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._spans: list[SpanData] = []
+        # A span comes once for each provider that has this processor, and counts once.
+        self._spans: dict[tuple[str, str], SpanData] = {}
 
     def on_end(self, span: ReadableSpan) -> None:
         kept = span_data(span)
         with self._lock:
-            # The app may have given one provider's processors to another.
-            if not any(known.span_id == kept.span_id for known in self._spans):
-                self._spans.append(kept)
+            self._spans.setdefault((kept.trace_id, kept.span_id), kept)
 
     def reset(self) -> None:
         """Forget all spans."""
@@ -44,7 +43,7 @@ class Store(SpanProcessor):
             since: a `mark`.
         """
         with self._lock:
-            found = self._spans[since:]
+            found = list(self._spans.values())[since:]
         return tuple(span for span in found if trace_id in ("", span.trace_id))
 
 

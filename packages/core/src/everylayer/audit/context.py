@@ -12,13 +12,11 @@ from .verdict import server_span
 KINDS = {
     "context-fresh": (
         "what it leads to runs in a fresh contextvars.Context",
-        "run it in contextvars.copy_context(), or hand the context on: "
-        "create_task(..., context=contextvars.copy_context())",
+        "give it a copy: create_task(..., context=contextvars.copy_context())",
     ),
     "context-thread": (
         "what it leads to runs in another thread, which does not inherit the context",
-        "hand the context on: contextvars.copy_context().run in the executor, asyncio.to_thread, "
-        "or opentelemetry-instrumentation-threading",
+        "give it the context: asyncio.to_thread, or contextvars.copy_context().run in an executor",
     ),
     "context-detached": (
         "the token of the request's span is detached before the layers inside have run",
@@ -60,9 +58,7 @@ def find_losses(nodes: Iterable[ChainNode], looks: Mapping[Arm, Trial]) -> list[
     for arm, trial in looks.items():
         for loss in _losses(trial):
             arms.setdefault(loss, []).append(arm)
-    return [
-        _finding(loss, by_id.get(loss.node), found, len(looks)) for loss, found in arms.items()
-    ]
+    return [_finding(loss, by_id.get(loss.node), found, len(looks)) for loss, found in arms.items()]
 
 
 def _losses(trial: Trial) -> Iterator[_Loss]:
@@ -86,10 +82,9 @@ def _first_loss(visits: Sequence[Visit], server: SpanData) -> _Loss | None:
             had.add(visit.node)
         elif last is not None and visit.phase == "before":
             return _Loss(_kind(visit, last, server), last.node)
-        elif last is not None and visit.phase == "after" and visit.node in had:
+        elif last is not None and visit.node in had and visit.trace_id != server.trace_id:
             # Stock ends its span with the last part of the body: that is no layer's doing.
-            if visit.trace_id != server.trace_id:
-                return _Loss(_kind(visit, last, server), visit.node)
+            return _Loss(_kind(visit, last, server), visit.node)
     return None
 
 

@@ -23,7 +23,9 @@ _BREACHES = {
         "do what can fail before the response is started, or count on a cut connection",
     ),
 }
-_AUTH = re.compile(r"auth|session|permission|login|token|jwt|csrf|identity|principal|acl", re.I)
+_AUTH = re.compile(
+    r"auth|session|permission|login|token|jwt|csrf|identity|principal|acl", re.IGNORECASE
+)
 
 
 def find_hazards(

@@ -9,23 +9,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from .model import SHAPES, ChainNode, Fault, Phase, Request, Shape
+from .wire import TargetError
 
 ENDPOINT = "endpoint"
 LOOK: Fault = Fault("", "before", "raised", "look", "none")
 PHASES: tuple[Phase, ...] = ("before", "after", "stream", "teardown", "background")
 
 
-class PlanError(Exception):
+class PlanError(TargetError):
     """Nothing can be tried as it was asked for, and why, in one sentence."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All faults that are wanted, before it is known which of them a request reaches.
+    """All faults that are wanted, in the order of the chain.
 
-    Attributes:
-        faults: in the order of the chain; those of endpoints that the request does not reach
-            are left out when that is known.
+    Which of them the request reaches is not known before it is sent.
     """
 
     request: Request
@@ -35,6 +34,11 @@ class Plan:
         """Return what one child tries: a look first, then its faults."""
         found = tuple(fault for fault in self.faults if fault.shape == shape)
         return (LOOK, *found) if found else ()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The ids of the nodes that anything is tried at, in order."""
+        return tuple(dict.fromkeys(fault.node for fault in self.faults))
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -130,13 +134,11 @@ def _nothing(wanted: Sequence[ChainNode], phases: Collection[Phase]) -> str:
 def describe(plan: Plan, target: str, nodes: Sequence[ChainNode], arms: Sequence[str]) -> str:
     """Return what the audit would do, for people."""
     by_id = {node.id: node for node in walk(nodes)}
-    lines = [
-        f"An audit of {target} would send {plan.request.method} {plan.request.path} for each of "
-        f"these faults, in the arms {', '.join(arms)}:",
-        "",
-    ]
+    request = f"{plan.request.method} {plan.request.path}"
+    lines = [f"An audit of {target} would send {request} for each of these faults,"]
+    lines += [f"in the arms {', '.join(arms)}:", ""]
     endpoints = 0
-    for node_id in dict.fromkeys(fault.node for fault in plan.faults):
+    for node_id in plan.nodes:
         node = by_id[node_id]
         if node.kind == ENDPOINT:
             endpoints += 1

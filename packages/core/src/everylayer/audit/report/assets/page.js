@@ -103,22 +103,26 @@ function showReport(report) {
     follow();
   };
   const close = () => detail.close();
+  let drawn;
   const follow = () => {
     const { open: id, show, layer } = address.read();
     const row = rows.get(id);
     pick.value = chain.byNode.has(layer) ? layer : "";
     for (const input of document.querySelectorAll("input[name=show]")) input.checked = input.value === (show || "all");
     sift();
-    if (!row) return detail.open && detail.close();
+    if (!row) return close();
+    if (detail.open && row === drawn) return;
+    drawn = row;
     detail.replaceChildren(...trial(row, chain.names.get(row.node) || row.node, report, close, step));
     if (!detail.open) detail.showModal();
     detail.scrollTop = 0;
     document.getElementById("detail-title").focus();
   };
   detail.addEventListener("close", () => {
-    const { open: id } = address.read();
+    // The address may have opened another one since.
+    if (detail.open) return;
+    chain.buttons().find((button) => button.dataset.row === drawn?.id)?.focus();
     address.write({ open: "" });
-    chain.buttons().find((button) => button.dataset.row === id)?.focus();
   });
   detail.addEventListener("click", (event) => event.target === detail && close());
   detail.addEventListener("keydown", (event) => {
@@ -126,6 +130,8 @@ function showReport(report) {
     if (by && !event.altKey && !event.metaKey && event.target.tagName !== "PRE") step(by);
   });
   const lost = report.rows.filter(isLost).length;
+  const { stock, everylayer } = report.totals;
+  document.title = `${report.target}: stock lost ${stock.lost} of ${stock.tried}, everylayer ${everylayer.lost}`;
   fill(
     "main",
     el("section", { class: "totals", "aria-label": "totals" }, Object.keys(ARMS).map((arm) => total(report, arm))),

@@ -72,7 +72,7 @@ function trial(row, name, report, close, step) {
     el(
       "header",
       { class: "detail-head" },
-      el("h2", { id: "detail-title", tabindex: "-1" }, name, el("span", { class: "at" }, ` ${row.phase} · ${columnOf(row)}`)),
+      el("h2", { id: "detail-title", tabindex: "-1" }, el("span", {}, name), el("span", { class: "at" }, ` ${row.phase} · ${columnOf(row)}`)),
       el(
         "nav",
         { "aria-label": "faults" },

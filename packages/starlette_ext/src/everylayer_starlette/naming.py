@@ -9,6 +9,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.base import BaseHTTPMiddleware
 
 from everylayer.layers import Layer, LayerMap, name_of
 from everylayer.memo import Memo
@@ -76,7 +77,7 @@ class AppLayers(LayerMap):
         """Know `made`, a class, an instance or a function, as layer number `index`."""
         if is_machinery(str(getattr(made, "__module__", ""))):
             return
-        layer = Layer(name_of(made), "middleware", index)
+        layer = Layer(layer_name(made), "middleware", index)
         self._by_owner[id(made)] = layer
         # Chains are built from the inside: of layers that share code the outermost is named, and
         # the closure that a factory made rather than the factory.
@@ -121,6 +122,13 @@ class AppLayers(LayerMap):
         else:
             what = "" if module.partition(".")[0] in _MACHINERY else _APPS
         return self._parts.keep(code, (what, module))
+
+
+def layer_name(made: Any) -> str:
+    """Return what a layer is called: a function that Starlette wraps, by its own name."""
+    dispatch = getattr(made, "dispatch_func", None)
+    wrapped = type(made) is BaseHTTPMiddleware and callable(dispatch)
+    return name_of(dispatch if wrapped else made)
 
 
 def _is_layer(frame: FrameType, module: str) -> bool:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from types import CellType
 from typing import Any, NamedTuple
 
-from starlette.applications import Starlette
 from starlette.routing import Router
 
 from everylayer.failsafe import contained
 
+from .classes import Starlette
 from .seams import Claim, binding_probe, probe, starts_span
 
 _MAX_LAYERS = 64

@@ -54,8 +54,8 @@ def _seams(report: Report) -> Table:
         padding=(0, 2, 0, 0),
     )
     table.add_column("layer", overflow="fold", ratio=2, min_width=10)
-    for name in ("phase", "shape", "stock", "everylayer"):
-        table.add_column(name, no_wrap=True)
+    for title in ("phase", "shape", "stock", "everylayer"):
+        table.add_column(title, no_wrap=True)
     table.add_column("why", overflow="fold", ratio=3, min_width=10)
     last = ""
     lines = _lines(report.rows)

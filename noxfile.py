@@ -135,6 +135,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def browser(session: nox.Session) -> None:
+    """Look at the audit's report in the machine's Chromium; `-- --pictures FOLDER` keeps them."""
+    install(session, "browser")
+    session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
+
+
+@nox.session(python=NEWEST)
 def bench(session: nox.Session) -> None:
     """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it."""
     install(session, "bench")

@@ -36,6 +36,8 @@ OWN_WEB = {
 }
 # Values and rules, each testable without a span.
 PURE = ["chain", "layers", "policy", "record", "rendering", "settings", "stacktrace", "text"]
+# What runs for the command alone, and may need what its extra brings.
+FOR_THE_COMMAND = ("audit", "cli.py", "__main__.py")
 # Where an import name is not the name of the distribution that brings it; longest prefix wins.
 BROUGHT_BY = {
     "anyio": {"starlette"},
@@ -54,6 +56,7 @@ BROUGHT_BY = {
     },
     "sentry_sdk": {"sentry-sdk"},
     "werkzeug": {"flask"},
+    "wrapt": {"opentelemetry-instrumentation"},
 }
 
 MODULES = [
@@ -72,6 +75,15 @@ def declared(package: str) -> dict[str, Requirement]:
     listed = project(package)["dependencies"]
     assert isinstance(listed, list)
     return {canonicalize_name(r.name): r for r in map(Requirement, listed)}
+
+
+def brought_by_the_command(package: str, path: Path) -> set[str]:
+    """Return what the extra `audit` brings to a module that only its command imports."""
+    if path.relative_to(FOLDERS[package] / "src" / package).parts[0] not in FOR_THE_COMMAND:
+        return set()
+    extras = project("everylayer")["optional-dependencies"]
+    assert isinstance(extras, dict)
+    return {canonicalize_name(Requirement(line).name) for line in extras["audit"]}
 
 
 def is_type_checking(node: ast.stmt) -> bool:
@@ -143,6 +155,7 @@ def test_what_a_module_needs_is_declared(package: str, path: Path) -> None:
     available = {canonicalize_name(package), *declared(package)}
     if package != "everylayer":
         available |= declared("everylayer").keys()
+    available |= brought_by_the_command(package, path)
     missing = {
         name
         for name in imports_when_loaded(path)

@@ -1,0 +1,1 @@
+"""A report in each form that people and machines read."""

@@ -1,0 +1,165 @@
+"""What a plain callable is: which interface, where defined, what inside it; none is ever called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CellType, CodeType, FunctionType
+from typing import Any, Literal, NamedTuple
+
+Interface = Literal["wsgi", "asgi", ""]
+
+# Where layers commonly keep the next one; other places are looked at after these.
+_NAMES = ("app", "wsgi_app", "application", "inner", "next", "_app", "wrapped", "__wrapped__")
+_ASGI = ("scope", "receive", "send")
+_ENVIRON = ("environ", "env", "wsgi_environ")
+_OURS = ("everylayer", "opentelemetry.")
+_COROUTINE = inspect.CO_COROUTINE
+_GENERATOR = inspect.CO_GENERATOR
+
+
+class Slot(NamedTuple):
+    """A place in a layer that holds another app.
+
+    Attributes:
+        put: has the layer hold something else; it may raise where the layer is frozen.
+        prefix: what a layer that branches calls this one by, "" for the next layer.
+    """
+
+    app: Any
+    put: Callable[[Any], object]
+    prefix: str = ""
+
+
+def interface_of(app: Any) -> Interface:
+    """Return how `app` is called, "" where its parameters do not tell."""
+    while isinstance(app, functools.partial):
+        app = app.func
+    if inspect.isclass(app) or inspect.ismodule(app) or not callable(app):
+        return ""
+    function = app if inspect.isroutine(app) else type(app).__call__
+    names = _positional(app)
+    if names is None:
+        return ""
+    if names[-3:] == _ASGI or (len(names) == 3 and inspect.iscoroutinefunction(function)):
+        return "asgi"
+    if len(names) == 2 and (names[0] in _ENVIRON or names[1].startswith("start")):
+        return "wsgi"
+    return ""
+
+
+def _positional(app: Any) -> tuple[str, ...] | None:
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(each.name for each in parameters if each.kind in kinds)
+
+
+def slots_of(layer: Any, is_app: Callable[[Any], bool]) -> list[Slot]:
+    """Return where `layer` holds other apps: the next one first, then the mounted ones."""
+    found: list[Slot] = []
+    seen: set[int] = set()
+    for slot in [*_slots(layer), *_mounted(layer)]:
+        if id(slot.app) not in seen and slot.app is not layer and is_app(slot.app):
+            seen.add(id(slot.app))
+            found.append(slot)
+    return sorted(found, key=lambda slot: bool(slot.prefix))
+
+
+def _slots(layer: Any) -> Iterator[Slot]:
+    while isinstance(layer, functools.partial):
+        for value in layer.args:
+            yield Slot(value, _refuse)
+        layer = layer.func
+    for cell in getattr(layer, "__closure__", None) or ():
+        yield from _in_cell(cell)
+    if inspect.ismethod(layer):
+        layer = layer.__self__
+    held = dict(_attributes(layer))
+    first = [name for name in _NAMES if name in held]
+    for name in [*first, *(name for name in held if name not in first)]:
+        yield Slot(held[name], functools.partial(setattr, layer, name))
+
+
+def _in_cell(cell: CellType) -> Iterator[Slot]:
+    try:
+        yield Slot(cell.cell_contents, functools.partial(setattr, cell, "cell_contents"))
+    except ValueError:
+        return  # Not filled yet.
+
+
+def _mounted(layer: Any) -> Iterator[Slot]:
+    """Yield the apps in the tables of a layer that chooses between several by their path."""
+    for _, table in _attributes(layer):
+        if type(table) is dict:
+            for key, value in table.items():
+                if isinstance(key, str):
+                    yield Slot(value, functools.partial(table.__setitem__, key), key)
+
+
+def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
+    if inspect.isclass(owner):
+        return
+    yield from list(getattr(owner, "__dict__", {}).items())
+    for cls in type(owner).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            # Read past the class's own attribute access: it may do anything.
+            value = getattr(cls.__dict__.get(name), "__get__", None)
+            if value is not None and not name.startswith("__"):
+                try:
+                    yield name, value(owner, cls)
+                except AttributeError:
+                    continue
+
+
+def _refuse(app: Any) -> None:
+    raise AttributeError("what a partial was given cannot be replaced")
+
+
+def is_instrumentation(app: Any) -> bool:
+    """Tell whether `app` is everylayer's or OpenTelemetry's own."""
+    owner = app if inspect.isroutine(app) else type(app)
+    return str(getattr(owner, "__module__", "")).startswith(_OURS)
+
+
+def where(target: Any) -> str:
+    """Return `file:line` of the definition, the file below the working directory without it."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    target = inspect.unwrap(target) if inspect.isroutine(target) else type(target)
+    code = getattr(getattr(target, "__func__", target), "__code__", None)
+    try:
+        file = code.co_filename if code else inspect.getsourcefile(target)
+        line = code.co_firstlineno if code else inspect.findsource(target)[1] + 1
+    except (OSError, TypeError):
+        return ""
+    path = Path(file or "")
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{shown}:{line}"
+
+
+def streaming_codes(code: CodeType, interface: Interface) -> tuple[CodeType, ...]:
+    """Return the functions within `code` that run while the body is produced.
+
+    Those are an ASGI layer's own `send`, and a WSGI layer's generators.
+    """
+    nested = [const for const in code.co_consts if isinstance(const, CodeType)]
+    if interface == "asgi":
+        return tuple(
+            each
+            for each in nested
+            if each.co_flags & _COROUTINE and each.co_argcount == 1 and "send" in each.co_name
+        )
+    return tuple(
+        each for each in nested if each.co_flags & _GENERATOR and each.co_name != "<genexpr>"
+    )
+
+
+def is_plain_function(app: Any) -> bool:
+    """Tell whether `app` is written as a function."""
+    return isinstance(app, FunctionType)

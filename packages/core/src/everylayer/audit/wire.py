@@ -1,0 +1,90 @@
+"""What parent and child tell one another: a job goes in, lines come back, all of it JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, Union
+
+from .model import Arm, ChainNode, Fault, Request, Shape
+
+T = TypeVar("T")
+
+
+class TargetError(Exception):
+    """Why an app cannot be looked at, in one sentence.
+
+    Attributes:
+        details: the traceback, "" for none.
+    """
+
+    def __init__(self, text: str, details: str = "") -> None:
+        super().__init__(text)
+        self.details = details
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child has to do.
+
+    Attributes:
+        kind: `chain` reads the chain and sends nothing; `trials` tries each of `faults`.
+        target: as it was typed.
+        factory: what `target` names is called for the app.
+    """
+
+    kind: Literal["chain", "trials"]
+    target: str
+    arm: Arm = "bare"
+    shape: Shape = "raised"
+    factory: bool = False
+    request: Request = field(default_factory=Request)
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chained:
+    """The chain of a target, as read in one arm.
+
+    Attributes:
+        stock: "" if stock instrumentation is on, else why it is not.
+        versions: of Python and each package that matters, by name.
+    """
+
+    framework: str
+    interface: Literal["wsgi", "asgi"]
+    nodes: tuple[ChainNode, ...]
+    stock: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def dump(value: Any) -> str:
+    """Return a dataclass of an audit as one line of JSON."""
+    return json.dumps(dataclasses.asdict(value), default=str)
+
+
+def read(cls: type[T], data: Any) -> T:
+    """Return the dataclass `cls` that `data`, read from JSON, stands for.
+
+    Raises:
+        TypeError: for a field that is missing or unknown.
+    """
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _value(hints.get(name, Any), item) for name, item in data.items()})
+
+
+def _value(kind: Any, item: Any) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        rest = [arg for arg in args if arg is not type(None)]
+        return None if item is None else _value(rest[0], item)
+    if origin is tuple:
+        kinds = [args[0]] * len(item) if args[-1] is Ellipsis else args
+        return tuple(_value(each, one) for each, one in zip(kinds, item, strict=True))
+    if origin is dict:
+        return {key: _value(args[1], one) for key, one in item.items()}
+    nested = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    return read(kind, item) if nested else item

@@ -1,7 +1,7 @@
 """What chaos did, for the integrity check: in memory, and as JSON lines in a file.
 
-    {"kind": "request", "trace_id": "...", "span_id": "..."}
-    {"kind": "fault", "trace_id": "...", "layer": "...", "phase": "...", "token": "...", ...}
+{"kind": "request", "trace_id": "...", "span_id": "..."}
+{"kind": "fault", "trace_id": "...", "layer": "...", "phase": "...", "token": "...", ...}
 """
 
 from __future__ import annotations

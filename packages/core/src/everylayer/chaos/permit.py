@@ -65,4 +65,6 @@ def _from_variable(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 def _from_provider() -> list[tuple[str, str]]:
     resource = getattr(trace.get_tracer_provider(), "resource", None)
     given: Mapping[str, object] = getattr(resource, "attributes", None) or {}
-    return [("the tracer provider's resource", str(given[name])) for name in _NAMES if name in given]
+    return [
+        ("the tracer provider's resource", str(given[name])) for name in _NAMES if name in given
+    ]

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from opentelemetry import trace
 
 from .. import settings
-from ..audit.adapter import Chain, adapters
+from ..audit.adapter import Adapter, Chain, adapters
 from ..audit.model import ChainNode, Phase
+from ..audit.neutral import Neutral
 from ..failsafe import contained
 from ..faults.point import Point
 from ..spans import is_server
@@ -165,16 +166,16 @@ def chain_of(app: Any) -> Chain:
     """Return the chain of `app` as it runs.
 
     Raises:
-        ChaosRefused: no installed package knows its framework.
+        ChaosRefused: it is no app.
     """
-    known = adapters()
-    for adapter in known:
+    known: list[Adapter] = adapters()
+    for adapter in (*known, Neutral(known)):
         if adapter.claims(app):
             return adapter.chain(app)
     names = ", ".join(adapter.framework for adapter in known) or "none"
     raise ChaosRefused(
-        f"Chaos knows no way into {type(app).__module__}.{type(app).__qualname__}; everylayer's "
-        f"packages that are installed know: {names}."
+        f"Chaos finds no way into a {type(app).__module__}.{type(app).__qualname__}: it is neither "
+        f"a WSGI nor an ASGI app, nor one of a framework whose package is installed ({names})."
     )
 
 

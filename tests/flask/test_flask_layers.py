@@ -296,6 +296,16 @@ def test_a_walk_that_finds_nothing_changes_nothing(telemetry: Telemetry) -> None
     check(telemetry.spans, PLAIN, ESCAPED)
 
 
+def test_a_probe_inside_a_layer_that_has_one_is_spared(telemetry: Telemetry) -> None:
+    app = shop()
+    innermost = RaisesBefore(app.wsgi_app, PLAIN)
+    app.wsgi_app = RecoversLater(Through(innermost), "200 OK")
+    EveryLayer(app)
+    assert type(innermost) is RaisesBefore
+    drive.run_wsgi(app, drive.environ())
+    check(telemetry.spans, PLAIN, HANDLED)
+
+
 @pytest.mark.parametrize("most", [1, 1024])
 def test_views_below_the_same_decorator_keep_their_names(
     most: int, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch

@@ -92,10 +92,15 @@ def from_traceback(tb: TracebackType | None) -> Layer:
 def frame_name(frame: FrameType) -> str:
     """Return the qualified name of the function that a frame runs, a class for its `__call__`."""
     code = frame.f_code
-    name = str(getattr(code, "co_qualname", code.co_name))
     owner = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
+    return code_name(code, None if owner is None else type(owner))
+
+
+def code_name(code: CodeType, owner: type | None = None) -> str:
+    """Return what `frame_name` says of a frame that runs `code`, as a method of `owner`."""
+    name = str(getattr(code, "co_qualname", code.co_name))
     if name == code.co_name and owner is not None:
-        name = f"{_qualname(type(owner))}.{name}"
+        name = f"{_qualname(owner)}.{name}"
     parts = name.removesuffix(".__call__").split(".<locals>.")
     return one_line(".".join(parts[-2:]), _MAX_NAME)
 

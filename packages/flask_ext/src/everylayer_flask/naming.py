@@ -143,17 +143,18 @@ class FlaskRules(Rules):
         if asked is None or app is None:
             return None
         view = app.view_functions.get(asked.endpoint or "")
-        return view if _runs(view, code) else None
+        return view if runs(view, code) else None
 
     def _registered(self, code: CodeType, registry: str) -> Any:
         """Return the function of `registry` whose frame runs `code`."""
         for function in _functions(getattr(self._app(), registry, ())):
-            if _runs(function, code):
+            if runs(function, code):
                 return function
         return None
 
 
-def _runs(function: Any, code: CodeType) -> bool:
+def runs(function: Any, code: CodeType) -> bool:
+    """Tell whether a frame that runs `code` is a call of `function`."""
     if getattr(getattr(function, "__func__", function), "__code__", None) is code:
         return True
     return not hasattr(function, "__code__") and code in codes_of(function)

@@ -29,7 +29,7 @@ def put_around(places: Iterable[Place]) -> list[Undo]:
     for place in places:
         # What a probe that an earlier assignment made holds has its probe.
         inside, probed = probed, _is_probe(place.held)
-        if not inside and not probed and not _must_pass(place):
+        if not inside and not probed and not must_pass(place):
             undo += _put_around(place)
     return undo
 
@@ -57,7 +57,7 @@ def _put_around(place: Place) -> Iterator[Undo]:
     yield functools.partial(place.put, layer)
 
 
-def _must_pass(place: Place) -> bool:
+def must_pass(place: Place) -> bool:
     """Tell whether what the holder holds cannot fail unseen: the holder has no means to hide it.
 
     That is so where its `__call__`, and nothing else of its class, calls it, outside of any `try`
@@ -65,13 +65,19 @@ def _must_pass(place: Place) -> bool:
     """
     if not place.name:
         return False
-    cls = type(place.holder)
+    cls = class_of(place.holder)
     mine = getattr(cls.__call__, "__code__", None)
     for code in _codes(cls):
         calls = [step for step in dis.get_instructions(code) if _loads(step, place.name)]
         if calls and (code is not mine or _catches(code) or not all(map(_is_call, calls))):
             return False
     return mine is not None and place.name in mine.co_names
+
+
+def class_of(layer: Any) -> type:
+    """Return the class of `layer`, not the one that a probe has given it."""
+    cls = type(layer)
+    return cls.__mro__[1] if _PROBED in vars(cls) else cls
 
 
 def _codes(cls: type) -> Iterator[CodeType]:

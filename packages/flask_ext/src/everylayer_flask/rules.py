@@ -20,7 +20,7 @@ Place = tuple["Layer | None", str]
 Known = dict[int, tuple[CodeType, Layer]]
 
 # Frames of these say how a function of the app was called, not which one it is.
-_PLUMBING = frozenset(
+PLUMBING = frozenset(
     (
         *("asgiref", "asyncio", "blinker", "concurrent", "contextlib", "everylayer"),
         *("everylayer_flask", "flask", "jinja2", "opentelemetry", "threading", "werkzeug"),
@@ -109,7 +109,7 @@ def module_of(frame: FrameType) -> str:
 
 def is_plumbing(frame: FrameType) -> bool:
     """Tell whether a frame is none of the app's."""
-    return module_of(frame) in _PLUMBING
+    return module_of(frame) in PLUMBING
 
 
 def codes_within(code: CodeType) -> Iterator[CodeType]:

@@ -1,0 +1,65 @@
+"""The view functions of an app, and the methods of its view classes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from flask import Flask
+from flask.views import MethodView, View
+
+from .functions import functions_of, mode, of_the_app, span_name, where
+from .parts import Part, Points, attempted
+from .points import AtEndpoint, ResponsePoint, around_call, in_stream, on_close
+
+_SEAM = "handle_user_exception"
+
+
+class _Way(NamedTuple):
+    """What one view comes to: the functions that run, and the view class, if it is one's method."""
+
+    functions: list[FunctionType]
+    cls: type | None = None
+
+
+def endpoints(app: Flask, blueprint: str | None) -> Iterator[Part]:
+    """Yield the views of `blueprint`, or those of the app itself."""
+    for endpoint, view in app.view_functions.items():
+        if (endpoint.rpartition(".")[0] or None) == blueprint:
+            for way in _ways(view):
+                make = functools.partial(_part, app, endpoint, view, way)
+                yield attempted(make, view, "endpoint", _SEAM)
+
+
+def _ways(view: Any) -> Iterator[_Way]:
+    """Yield the only way through a function, one for each method of a `MethodView`."""
+    functions = functions_of(view)
+    found = (vars(function).get("view_class") for function in functions)
+    cls = next((each for each in found if inspect.isclass(each)), None)
+    if cls is None or not issubclass(cls, View):
+        yield _Way(functions)
+        return
+    names = ["dispatch_request"]
+    if issubclass(cls, MethodView):
+        names = [method.lower() for method in sorted(cls.methods or ())]
+    for name in names:
+        yield _Way([*functions, *functions_of(getattr(cls, name, None))], cls)
+
+
+def _part(app: Flask, endpoint: str, view: Any, way: _Way) -> Part:
+    functions = way.functions
+    own = of_the_app(functions)
+    if not own:
+        # Flask's own, such as the one that serves static files.
+        return Part(endpoint, "endpoint", where=where(functions), seam=_SEAM)
+    name = span_name(view, functions, way.cls)
+    module = str(own[0].__globals__.get("__name__"))
+    points: Points = {
+        phase: AtEndpoint(point, endpoint) for phase, point in around_call(own[-1]).items()
+    }
+    points.setdefault("stream", ResponsePoint(app, endpoint, in_stream(name, module)))
+    points["teardown"] = ResponsePoint(app, endpoint, on_close(name, module))
+    return Part(name, "endpoint", where=where(own), mode=mode(functions), seam=_SEAM, points=points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -70,6 +71,14 @@ class Adapter(Protocol):
 
 
 def adapters() -> list[Adapter]:
-    """Return one of each framework whose everylayer package is installed, by name."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return [point.load()() for point in found]
+    """Return one of each framework whose everylayer package is installed, by name.
+
+    One that cannot be imported says so on stderr: its framework may be gone, or too old.
+    """
+    found: list[Adapter] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        try:
+            found.append(point.load()())
+        except ImportError as error:
+            sys.stderr.write(f"everylayer: no audit of {point.name} apps: {error}\n")
+    return found

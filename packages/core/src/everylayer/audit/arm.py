@@ -8,6 +8,8 @@ Its answers are JSON lines on the file descriptor FD, since the app may print as
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import os
 import sys
@@ -16,9 +18,10 @@ from importlib import metadata
 from typing import Any
 
 from .adapter import Adapter, Opened, adapters
+from .drive import driving
 from .failing import describe, failure, run
 from .missing import LoggedErrors, missing_service
-from .model import Trial, to_json
+from .model import Request, Trial, to_json
 from .neutral import Neutral
 from .silence import silence
 from .store import Store
@@ -66,8 +69,11 @@ def work(job: Job, write: Write) -> None:
         adapter.prepare(job.arm)
     adapter, app = load(job.target, job.factory, known)
     opened = run(lambda: adapter.open(app, job.arm, job.shape), "opening the app")
-    if job.kind == "chain":
-        write({"chain": to_json(_chained(adapter, opened))})
+    if job.kind != "trials":
+        chained = _chained(adapter, opened)
+        if job.kind == "path":
+            chained = _pass(opened, job.request, chained)
+        write({"chain": to_json(chained)})
         return
     write({"ready": True})
     for trial in _trials(opened, job, store):
@@ -100,6 +106,23 @@ def _chained(adapter: Adapter, opened: Opened) -> Chained:
         stock=opened.stock,
         versions=versions(),
     )
+
+
+def _pass(opened: Opened, request: Request, chained: Chained) -> Chained:
+    """Send `request` once, with somebody waiting at the start of each layer."""
+    passed: dict[str, None] = {}
+    points = [
+        (node, point) for (node, phase), point in opened.chain.points.items() if phase == "before"
+    ]
+    for node, point in points:
+        point.arm(functools.partial(passed.setdefault, node))
+    try:
+        with driving(opened) as driver:
+            answer = driver.send(request)
+    finally:
+        for _, point in points:
+            point.disarm()
+    return dataclasses.replace(chained, passed=tuple(passed), status=answer.status)
 
 
 def versions() -> dict[str, str]:

@@ -98,7 +98,7 @@ class Neutral:
                 )
         except ImportError:
             return f"{package} is not installed: pip install {package}"
-        top.app = OpenTelemetryMiddleware(top.app)  # type: ignore[no-untyped-call]
+        top.app = OpenTelemetryMiddleware(top.app)
         reading.instrument(top.app, "")
         return ""
 
@@ -115,9 +115,10 @@ class _Top:
 
 @dataclass
 class _Found:
-    """A layer, where it is held, and the ids of what it leads to."""
+    """A layer, where it is held, what is held there by now, and what it leads to."""
 
     slot: Slot
+    now: Any
     id: str = ""
     phases: list[Phase] = field(default_factory=list)
     inner: list[list[_Found]] = field(default_factory=list)
@@ -156,7 +157,7 @@ class _Reading:
             if adapter is not None:
                 self._claimed = (adapter, here)
                 break
-            found = _Found(here)
+            found = _Found(here, here.app)
             line.append(found)
             if not is_instrumentation(here.app):
                 found.id = f"{prefix}{sum(1 for each in line if each.id)}"
@@ -229,6 +230,7 @@ class _Reading:
             endpoint = WSGIEndpoint(last.slot.app)
         with contextlib.suppress(AttributeError, TypeError):
             last.slot.put(endpoint)
+            last.now = endpoint
             if "stream" not in last.phases:
                 self._point(last, "stream", endpoint.stream)
             if isinstance(endpoint, WSGIEndpoint):
@@ -238,9 +240,9 @@ class _Reading:
         """Put a probe between each two layers."""
         make: Callable[..., Any] = asgi.Probe if self.interface == "asgi" else wsgi.Probe
         for index, found in enumerate(self._line[1:], 1):
-            if found.id and found is not self._line[-1]:
+            if found.id:
                 with contextlib.suppress(AttributeError, TypeError):
-                    found.slot.put(make(found.slot.app, self._layer(found, index)))
+                    found.slot.put(make(found.now, self._layer(found, index)))
 
     def layer_map(self) -> LayerMap:
         """Return who is who in a traceback."""
@@ -312,7 +314,7 @@ class _Reading:
         return "function" if is_plain_function(app) or inspect.ismethod(app) else self.interface
 
     def _seam(self, found: _Found) -> str:
-        if found in self._line[1:-1]:
+        if found in self._line[1:]:
             return "a probe around it"
         return "the outermost seam" if found in self._line else "what leads to it"
 

@@ -81,8 +81,8 @@ def _naming(module: str, step: Callable[[], T], what: str) -> T:
         if not missing or not f"{module}.".startswith(f"{missing}."):
             raise
         raise TargetError(
-            f"there is no module {missing}{_close_modules(missing)}, neither in {Path.cwd()} nor "
-            f"installed for {sys.executable}",
+            f"there is no module {missing}, neither in {Path.cwd()} nor installed for "
+            f"{sys.executable}{_close_modules(missing)}",
             error.details,
         ) from cause
 

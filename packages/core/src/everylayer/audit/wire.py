@@ -31,12 +31,13 @@ class Job:
     """What a child has to do.
 
     Attributes:
-        kind: `chain` reads the chain and sends nothing; `trials` tries each of `faults`.
+        kind: `chain` reads the chain and sends nothing; `path` sends `request` once, to see what
+            it passes; `trials` tries each of `faults`.
         target: as it was typed.
         factory: what `target` names is called for the app.
     """
 
-    kind: Literal["chain", "trials"]
+    kind: Literal["chain", "path", "trials"]
     target: str
     arm: Arm = "bare"
     shape: Shape = "raised"
@@ -52,6 +53,8 @@ class Chained:
     Attributes:
         stock: "" if stock instrumentation is on, else why it is not.
         versions: of Python and each package that matters, by name.
+        passed: ids of the nodes that the request of a job `path` has passed.
+        status: that it was answered with; None for no answer, and where nothing was sent.
     """
 
     framework: str
@@ -59,6 +62,8 @@ class Chained:
     nodes: tuple[ChainNode, ...]
     stock: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] = ()
+    status: int | None = None
 
 
 def dump(value: Any) -> str:

@@ -1,0 +1,46 @@
+"""The command `everylayer chain`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .chain_view import print_chain
+from .model import Request, Trial, to_json
+from .options import is_verbose, target_options, verbose_option
+from .process import run_arm
+from .wire import Chained, Job
+
+
+@click.command()
+@target_options
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table")
+@click.option("--path", help="Send one GET of this path, and mark the layers that it passes.")
+@verbose_option
+@click.pass_context
+def chain(ctx: click.Context, target: str, factory: bool, style: str, path: str | None) -> None:
+    """Print the real chain of TARGET, outermost first.
+
+    TARGET is what you start your server with: module:app, module:create_app(), a module,
+    file.py:app, a Django settings module, or the folder of a manage.py. It is imported in a
+    process of its own, from which no telemetry is sent; without --path it gets no request.
+    """
+    found: list[Chained] = []
+
+    def take(line: Chained | Trial) -> None:
+        if isinstance(line, Chained):
+            found.append(line)
+
+    job = Job(
+        kind="chain" if path is None else "path",
+        target=target,
+        arm="everylayer",
+        factory=factory,
+        request=Request(path=path or "/"),
+    )
+    run_arm(job, take, verbose=is_verbose(ctx))
+    if style == "json":
+        click.echo(json.dumps({"target": target, "path": path, **to_json(found[0])}, indent=2))
+    else:
+        print_chain(target, path, found[0])

@@ -15,7 +15,7 @@ from contract import drive
 from contract.expect import ESCAPED, HANDLED, check
 from contract.faults import PLAIN, fault_site
 from contract.telemetry import Telemetry, error_events
-from everylayer_flask import EveryLayer, naming, patches
+from everylayer_flask import EveryLayer, patches
 from flask_layers import TEXT, RaisesBefore, RecoversLater, Through, closure_layer
 
 Make = Callable[[Any], Any]
@@ -304,34 +304,3 @@ def test_a_probe_inside_a_layer_that_has_one_is_spared(telemetry: Telemetry) -> 
     assert type(innermost) is RaisesBefore
     drive.run_wsgi(app, drive.environ())
     check(telemetry.spans, PLAIN, HANDLED)
-
-
-@pytest.mark.parametrize("most", [1, 1024])
-def test_views_below_the_same_decorator_keep_their_names(
-    most: int, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(naming, "_MAX_LAYERS", most)
-    app = shop()
-    EveryLayer(app)
-
-    def checked(view: Callable[[], str]) -> Callable[[], str]:
-        @functools.wraps(view)
-        def check_and_run() -> str:
-            return view()
-
-        return check_and_run
-
-    def first_view() -> str:
-        fault_site(PLAIN)
-
-    def second_view() -> str:
-        fault_site(PLAIN)
-
-    app.add_url_rule("/first", view_func=checked(first_view))
-    app.add_url_rule("/second", view_func=checked(second_view))
-    for path in ("/second", "/first", "/second"):
-        telemetry.clear()
-        drive.run_wsgi(app, drive.environ(path))
-        (event,) = error_events(telemetry.spans)
-        name = str((event.event.attributes or {})["everylayer.layer.name"])
-        assert name.endswith(f"{path[1:]}_view")

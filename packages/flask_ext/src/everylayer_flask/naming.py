@@ -20,6 +20,7 @@ from .rules import Place, Rules, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
 _MAX_LAYERS = 512
+_EMPTY = object()
 
 # Flask 3.2 makes one class of the two contexts, and warns of the old name.
 _Context: Any = vars(ctx).get("RequestContext", ctx.AppContext)
@@ -115,9 +116,9 @@ class FlaskRules(Rules):
     def _named(self, frame: FrameType, step: _Step) -> Place:
         function = self._view(frame.f_code) if step is _VIEW else None
         if function is None:
-            function = self._registered(frame.f_code, step[2])
+            function = self._registered(frame, step[2])
         if function is None and step is _BEFORE:
-            function = self._registered(frame.f_code, _PREPROCESSOR[2])
+            function = self._registered(frame, _PREPROCESSOR[2])
             step = step if function is None else _PREPROCESSOR
         kind, phase, registry = step
         if function is not None:
@@ -131,7 +132,7 @@ class FlaskRules(Rules):
         known = self._layers.get(function)
         if known is not None and known.kind == kind:
             return known
-        layer = Layer(name_of(function), kind)
+        layer = Layer(registered_name(function), kind)
         return self._layers.keep(function, layer) if type(function) is FunctionType else layer
 
     def _view(self, code: CodeType) -> Any:
@@ -145,12 +146,18 @@ class FlaskRules(Rules):
         view = app.view_functions.get(asked.endpoint or "")
         return view if runs(view, code) else None
 
-    def _registered(self, code: CodeType, registry: str) -> Any:
-        """Return the function of `registry` whose frame runs `code`."""
+    def _registered(self, frame: FrameType, registry: str) -> Any:
+        """Return the function of `registry` whose call `frame` is.
+
+        Functions that share a decorator share their code; what they close over tells them apart.
+        """
+        code, first = frame.f_code, None
         for function in _functions(getattr(self._app(), registry, ())):
             if runs(function, code):
-                return function
-        return None
+                if not code.co_freevars or closes_over(function, frame):
+                    return function
+                first = first or function
+        return first
 
 
 def runs(function: Any, code: CodeType) -> bool:
@@ -158,6 +165,30 @@ def runs(function: Any, code: CodeType) -> bool:
     if getattr(getattr(function, "__func__", function), "__code__", None) is code:
         return True
     return not hasattr(function, "__code__") and code in codes_of(function)
+
+
+def registered_name(function: Any) -> str:
+    """Return the name of a hook or view, as the app keeps it.
+
+    What decorates a view class is called after its `as_view`, as all of them are.
+    """
+    cls = getattr(function, "view_class", None)
+    return name_of(cls if isinstance(cls, type) else function)
+
+
+def closes_over(function: Any, frame: FrameType) -> bool:
+    """Tell whether the variables around `function` are those around what `frame` runs."""
+    cells = getattr(getattr(function, "__func__", function), "__closure__", None) or ()
+    here = frame.f_locals
+    pairs = zip(frame.f_code.co_freevars, cells, strict=False)
+    return all(here.get(name, _EMPTY) is _content(cell) for name, cell in pairs)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
 
 
 def _functions(registry: Any) -> Iterator[Any]:

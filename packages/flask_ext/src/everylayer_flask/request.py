@@ -119,10 +119,16 @@ class Request:
 
     def _place(self, exc: BaseException, phase: str) -> Place:
         tb = traceback_of(exc)
+        found: Place = (None, phase)
         for rules in (self.inner, self.rules):
-            found = (None, phase) if rules is None else rules.place(tb, phase)
-            if found[0] is not None:
+            placed = found if rules is None else rules.place(tb, phase)
+            # What Flask has called but does not know may be a layer's: its `start_response`.
+            if placed[0] is not None and (found[0] is None or placed[0].kind == "middleware"):
+                found = placed
+            if found[0] is not None and found[0].kind != "app":
                 return found
+        if found[0] is not None:
+            return found
         return of_body(tb, phase) if phase in ("stream", "close") else None, phase
 
     @contained

@@ -7,6 +7,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from opentelemetry import trace
+from werkzeug.wrappers import Response
 
 from everylayer.layers import Layer, LayerMap, codes_of, frame_name, name_of
 from everylayer.settings import Settings
@@ -93,13 +94,17 @@ def of_body(tb: TracebackType | None, phase: str) -> Layer | None:
     Below Flask or Werkzeug it is a view's, or what was to be called on close.
     """
     kind = "middleware"
+    found: FrameType | None = None
     while tb is not None:
-        if not is_plumbing(tb.tb_frame):
-            return Layer(frame_name(tb.tb_frame), kind)
-        if module_of(tb.tb_frame) in ("flask", "werkzeug"):
+        frame, tb = tb.tb_frame, tb.tb_next
+        if frame.f_code is Response.close.__code__:
+            # A body of a layer's has handed the close on.
+            found = None
+        if found is None and not is_plumbing(frame):
+            found = frame
+        if found is None and module_of(frame) in ("flask", "werkzeug"):
             kind = "hook" if phase == "close" else "view"
-        tb = tb.tb_next
-    return None
+    return None if found is None else Layer(frame_name(found), kind)
 
 
 def module_of(frame: FrameType) -> str:

@@ -13,16 +13,22 @@ from flask.views import MethodView, View
 
 from .functions import functions_of, mode, of_the_app, span_name, where
 from .parts import Part, Points, attempted
-from .points import AtEndpoint, ResponsePoint, around_call, in_stream, on_close
+from .points import Asked, ResponsePoint, around_call, in_stream, on_close
 
 _SEAM = "handle_user_exception"
 
 
 class _Way(NamedTuple):
-    """What one view comes to: the functions that run, and the view class, if it is one's method."""
+    """What one view comes to.
+
+    Attributes:
+        cls: the view class whose method comes last.
+        method: of the requests that go this way; "" for all.
+    """
 
     functions: list[FunctionType]
     cls: type | None = None
+    method: str = ""
 
 
 def endpoints(app: Flask, blueprint: str | None) -> Iterator[Part]:
@@ -42,11 +48,11 @@ def _ways(view: Any) -> Iterator[_Way]:
     if cls is None or not issubclass(cls, View):
         yield _Way(functions)
         return
-    names = ["dispatch_request"]
+    names = {"": "dispatch_request"}
     if issubclass(cls, MethodView):
-        names = [method.lower() for method in sorted(cls.methods or ())]
-    for name in names:
-        yield _Way([*functions, *functions_of(getattr(cls, name, None))], cls)
+        names = {method: method.lower() for method in sorted(cls.methods or ())}
+    for method, name in names.items():
+        yield _Way([*functions, *functions_of(getattr(cls, name, None))], cls, method)
 
 
 def _part(app: Flask, endpoint: str, view: Any, way: _Way) -> Part:
@@ -57,9 +63,8 @@ def _part(app: Flask, endpoint: str, view: Any, way: _Way) -> Part:
         return Part(endpoint, "endpoint", where=where(functions), seam=_SEAM)
     name = span_name(view, functions, way.cls)
     module = str(own[0].__globals__.get("__name__"))
-    points: Points = {
-        phase: AtEndpoint(point, endpoint) for phase, point in around_call(own[-1]).items()
-    }
-    points.setdefault("stream", ResponsePoint(app, endpoint, in_stream(name, module)))
-    points["teardown"] = ResponsePoint(app, endpoint, on_close(name, module))
+    asked = Asked(app, endpoint, way.method)
+    points: Points = around_call(own[-1], asked)
+    points.setdefault("stream", ResponsePoint(asked, in_stream(name, module)))
+    points["teardown"] = ResponsePoint(asked, on_close(name, module))
     return Part(name, "endpoint", where=where(own), mode=mode(functions), seam=_SEAM, points=points)

@@ -7,9 +7,9 @@ import inspect
 from types import FunctionType
 from typing import Any
 
-from everylayer.layers import code_name, name_of
+from everylayer.layers import code_name
 
-from ..naming import runs
+from ..naming import registered_name, runs
 from ..rules import PLUMBING
 
 # No chain of decorators is that long: one that is goes in a circle.
@@ -91,7 +91,7 @@ def span_name(
     # The name is made from the outermost frame that is the app's.
     code = of_the_app(functions)[0].__code__
     if registered and runs(target, code):
-        return name_of(target)
+        return registered_name(target)
     is_method = code.co_varnames[:1] == ("self",)
     return code_name(code, (owner or _owner_of(target)) if is_method else None)
 

@@ -104,7 +104,7 @@ def _layer_part(place: Place, kind: str, seam: str, outermost: bool) -> Part:
         kind,
         where=where(functions) if kind == "function" else where_class(probes.class_of(layer)),
         seam=seam,
-        points=around_call(functions[-1]) | _within(functions[-1].__code__),
+        points=around_call(functions[-1], layer=_object(layer)) | _within(functions[-1].__code__),
         inner=_bodies(functions[-1]),
     )
 
@@ -114,6 +114,13 @@ def _kind_of(layer: Any) -> str:
     if inspect.isroutine(layer) or isinstance(layer, functools.partial):
         return "function"
     return "class"
+
+
+def _object(layer: Any) -> Any:
+    """Return the object whose method runs, None for a function."""
+    while isinstance(layer, functools.partial):
+        layer = layer.func
+    return getattr(layer, "__self__", None if inspect.isroutine(layer) else layer)
 
 
 def _within(code: CodeType) -> Points:

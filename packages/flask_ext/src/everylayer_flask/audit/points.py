@@ -7,52 +7,88 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType
-from typing import Any
+from types import FrameType, FunctionType
+from typing import Any, NamedTuple
 
 from flask import Flask
 from werkzeug.wrappers import Response
 
+from everylayer.audit.model import Phase
 from everylayer.faults.code import CodePoint
-from everylayer.faults.point import Point, Switch, Visit
+from everylayer.faults.point import Switch, Visit
+from everylayer.faults.watched import Moment
 
-from ..active import flask_request
+from ..active import context, flask_request
+from ..naming import closes_over
 from .parts import Points
 
 Change = Callable[[Response, Switch], None]
 _PROCESS = "process_response"
+# The method of a view class that answers where it has none for this one.
+_AS = {"HEAD": "GET"}
 
 
-def around_call(function: FunctionType) -> Points:
+class Asked(NamedTuple):
+    """What a request must ask for.
+
+    Attributes:
+        method: "" for any.
+    """
+
+    app: Flask
+    endpoint: str
+    method: str = ""
+
+    def now(self) -> bool | None:
+        """Tell whether the current request does; None where there is none."""
+        request = flask_request()
+        if request is None:
+            return None
+        if context().app is not self.app or request.endpoint != self.endpoint:
+            return False
+        return self.method in ("", request.method, _AS.get(request.method))
+
+
+def around_call(function: FunctionType, asked: Asked | None = None, layer: Any = None) -> Points:
     """Return the points at which `function` starts and returns.
 
     A generator returns while the response is sent.
+
+    Args:
+        function: a function of the app's.
+        asked: the only requests for which that is meant.
+        layer: the object whose method it is, where another one may run the same.
     """
-    codes = (function.__code__,)
-    end = CodePoint(codes, "return")
-    before = CodePoint(codes, "start")
-    if inspect.isgeneratorfunction(function):
-        return {"before": before, "stream": end}
-    return {"before": before, "after": end}
+    end: Phase = "stream" if inspect.isgeneratorfunction(function) else "after"
+    return {
+        "before": CallPoint(function, "start", asked, layer),
+        end: CallPoint(function, "return", asked, layer),
+    }
 
 
-class AtEndpoint:
-    """A point that is only meant while a certain endpoint is asked for.
+class CallPoint:
+    """The start or the return of one function, though others share its code.
 
-    Views that one factory makes share their code.
+    Those are what one factory or one decorator makes, and objects of one class.
     """
 
-    __slots__ = ("_endpoint", "_point")
+    __slots__ = ("_asked", "_function", "_layer", "_point")
 
-    def __init__(self, point: Point, endpoint: str) -> None:
-        self._point = point
-        self._endpoint = endpoint
+    def __init__(
+        self,
+        function: FunctionType,
+        moment: Moment,
+        asked: Asked | None = None,
+        layer: Any = None,
+    ) -> None:
+        self._point = CodePoint((function.__code__,), moment)
+        self._function = function
+        self._asked = asked
+        self._layer = layer
 
     def arm(self, visit: Visit) -> None:
         def visit_here() -> None:
-            asked = flask_request()
-            # A view that is a generator may run when the request is no longer the current one.
-            if asked is None or asked.endpoint == self._endpoint:
+            if self._is_meant():
                 visit()
 
         self._point.arm(visit_here)
@@ -60,30 +96,43 @@ class AtEndpoint:
     def disarm(self) -> None:
         self._point.disarm()
 
+    def _is_meant(self) -> bool:
+        # A view that is a generator may run when the request is no longer the current one.
+        if self._asked is not None and self._asked.now() is False:
+            return False
+        code = self._function.__code__
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code is not code:
+            frame = frame.f_back
+        if frame is None:
+            return True
+        first = code.co_varnames[0] if code.co_argcount else ""
+        if self._layer is not None and frame.f_locals.get(first) is not self._layer:
+            return False
+        return closes_over(self._function, frame)
+
 
 class ResponsePoint:
-    """A point in the response of one endpoint, which is changed for it while it is armed."""
+    """A point in the response to certain requests, which is changed for it while it is armed."""
 
-    __slots__ = ("_app", "_change", "_endpoint", "_switch")
+    __slots__ = ("_asked", "_change", "_switch")
 
-    def __init__(self, app: Flask, endpoint: str, change: Change) -> None:
-        self._app = app
-        self._endpoint = endpoint
+    def __init__(self, asked: Asked, change: Change) -> None:
+        self._asked = asked
         self._change = change
         self._switch = Switch()
 
     def arm(self, visit: Visit) -> None:
         self._switch.arm(visit)
-        _Watcher.on(self._app).points[id(self)] = self
+        _Watcher.on(self._asked.app).points[id(self)] = self
 
     def disarm(self) -> None:
         self._switch.disarm()
-        _Watcher.on(self._app).forget(self)
+        _Watcher.on(self._asked.app).forget(self)
 
     def take(self, response: Response) -> None:
-        """Change `response` if it is that of the endpoint."""
-        asked = flask_request()
-        if asked is not None and asked.endpoint == self._endpoint:
+        """Change `response` if it is the answer to such a request."""
+        if self._asked.now():
             self._change(response, self._switch)
 
 

@@ -89,6 +89,7 @@ class Visit:
         trace_id, span_id: of the current span, hexadecimal; "" for none.
         thread, task: names of the running thread and asyncio task; "" for no task.
         context: tells one `contextvars.Context` from another within a run; 0 is unknown.
+        at: the function that ran there, as `file:function`; "" if it is not known.
     """
 
     node: str
@@ -99,6 +100,7 @@ class Visit:
     thread: str = ""
     task: str = ""
     context: int = 0
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class Trial:
         spans: all that were exported for this request.
         own_failures: failures of everylayer's own during it.
         leftover: the current span outlived the request, in hexadecimal; "" for none.
+        translated: the layer of that shape has raised its own exception.
     """
 
     arm: Arm
@@ -168,6 +171,7 @@ class Trial:
     spans: tuple[SpanData, ...] = ()
     own_failures: int = 0
     leftover: str = ""
+    translated: bool = False
 
 
 @dataclass(frozen=True)

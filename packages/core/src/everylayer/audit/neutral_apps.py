@@ -10,7 +10,6 @@ from ..wsgi import Environ, StartResponse, WSGIApp
 from .model import Shape
 
 _TEXT = b"text/plain; charset=utf-8"
-_CHUNKS = (b"first ", b"second")
 
 
 class TranslatedError(Exception):
@@ -63,25 +62,31 @@ class WSGIShape:
 
 
 class ASGIEndpoint:
-    """The innermost app, or, while the switch is armed, a stream that fails half-way."""
+    """The innermost app; while the switch is armed its body comes in parts, which may fail."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.stream = Switch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self.stream.armed or scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        await send(_start(200))
-        for chunk in _CHUNKS:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        first = True
+
+        async def sending(message: Message) -> None:
+            nonlocal first
+            if not first or message["type"] != "http.response.body":
+                await send(message)
+                return
+            first = False
+            await send({**message, "more_body": True})
             self.stream.reached()
-        await send({"type": "http.response.body", "body": b""})
+            if not message.get("more_body"):
+                await send({"type": "http.response.body", "body": b""})
+
+        await self.app(scope, receive, sending if self.stream.armed else send)
 
 
 class WSGIEndpoint:
-    """The innermost app, or, while a switch is armed, a body that fails half-way or at its end."""
+    """The innermost app; while a switch is armed its body may fail half-way, or at its close."""
 
     def __init__(self, app: WSGIApp) -> None:
         self.app = app
@@ -89,22 +94,27 @@ class WSGIEndpoint:
         self.teardown = Switch()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not (self.stream.armed or self.teardown.armed):
-            return self.app(environ, start_response)
-        start_response("200 OK", [("Content-Type", _TEXT.decode())])
-        return _Body(self)
+        body = self.app(environ, start_response)
+        return _Body(body, self) if self.stream.armed or self.teardown.armed else body
 
 
 class _Body:
-    def __init__(self, endpoint: WSGIEndpoint) -> None:
+    def __init__(self, body: Iterable[bytes], endpoint: WSGIEndpoint) -> None:
+        self._body = body
         self._endpoint = endpoint
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in _CHUNKS:
+        first = True
+        for chunk in self._body:
             yield chunk
-            self._endpoint.stream.reached()
+            if first:
+                self._endpoint.stream.reached()
+            first = False
 
     def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
         self._endpoint.teardown.reached()
 
 

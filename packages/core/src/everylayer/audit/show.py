@@ -46,10 +46,10 @@ def show(file: Path, output: Path | None, browse: bool | None) -> None:
     except UnreadableError as error:
         raise Refusal(f"{name} cannot be shown: {error}.") from None
     if output is not None and str(output) == "-":
-        click.get_binary_stream("stdout").write(page.encode())
+        click.echo(page.encode(), nl=False)
         return
     written = _write(page, output, file)
-    click.echo(str(written))
+    click.echo(click.format_filename(written))
     if output is None if browse is None else browse:
         click.launch(written.as_uri())
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Hashable
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..model import SCHEMA, Report
 from .limits import UnreadableError
-
-T = TypeVar("T")
 
 _LARGEST = 2**64
 
@@ -31,21 +28,22 @@ def report_of(value: dict[str, Any]) -> Report:
     if schema != SCHEMA:
         raise UnreadableError(f"its schema is {schema!r:.20}, and this version reads {SCHEMA}")
     try:
-        return _instance(Report, value, "report")
+        report: Report = _instance(Report, value, "report")
     except RecursionError:
         raise UnreadableError("its chain is nested too deep") from None
+    return report
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
-def _instance(cls: type[T], value: object, path: str) -> T:
+def _instance(cls: Any, value: object, path: str) -> Any:
     if not isinstance(value, dict):
         raise UnreadableError(f"its {path} is not an object")
     given: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         where = f"{path}.{field.name}"
         if field.name in value:
             given[field.name] = _value(_hints(cls)[field.name], value[field.name], where)

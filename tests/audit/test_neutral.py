@@ -1,0 +1,224 @@
+"""Plain WSGI and ASGI callables: their chain, without a call, and the points in it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everylayer.audit import drive
+from everylayer.audit.adapter import Chain, Opened
+from everylayer.audit.callables import interface_of
+from everylayer.audit.model import Answer, ChainNode, Request
+from everylayer.audit.neutral import Neutral
+
+APPS = Path(__file__).parent / "apps"
+
+
+@pytest.fixture
+def apps(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The plain apps, new for each test: opening one changes it."""
+    monkeypatch.chdir(APPS)
+    spec = importlib.util.spec_from_file_location("plain", APPS / "plain.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def names(nodes: tuple[ChainNode, ...]) -> list[Any]:
+    return [(node.id, node.name, node.kind, names(node.inner)) for node in nodes]
+
+
+def send(opened: Opened, path: str = "/") -> Answer:
+    with drive.driving(opened) as driver:
+        return driver.send(Request(path=path))
+
+
+def fail() -> None:
+    raise ValueError("put here")
+
+
+def test_the_chain_is_read_along_attributes_slots_closures_and_tables(apps: Any) -> None:
+    opened = Neutral().open(apps.application, "bare", "raised")
+    assert opened.interface == "wsgi"
+    assert names(opened.chain.nodes) == [
+        ("0", "Auth", "wsgi", []),
+        ("1", "upper.layer", "function", []),
+        (
+            "2",
+            "Mounts",
+            "wsgi",
+            [("2.0.0", "/other Auth", "mount", [("2.0.1", "other", "wsgi", [])])],
+        ),
+        ("3", "Slotted", "wsgi", []),
+        ("4", "endpoint", "endpoint", []),
+    ]
+    source = (APPS / "plain.py").read_text(encoding="utf-8").splitlines()
+    first = opened.chain.nodes[0]
+    file, _, line = first.where.partition(":")
+    assert file == "plain.py"
+    assert source[int(line) - 1] == "class Auth:"
+    assert {node.phases for node in opened.chain.nodes} == {
+        ("before", "after"),
+        ("before", "after", "stream"),
+        ("before", "after", "stream", "teardown"),
+    }
+    assert send(opened).status == 200
+    assert send(opened, "/other").status == 202
+
+
+def test_an_asgi_chain_is_async(apps: Any) -> None:
+    nodes = Neutral().open(apps.asgi, "bare", "raised").chain.nodes
+    assert [(node.name, node.mode, node.phases) for node in nodes] == [
+        ("AsgiAuth", "async", ("before", "after", "stream")),
+        ("asgi_endpoint", "async", ("before", "after", "stream")),
+    ]
+
+
+@pytest.mark.parametrize("name", ["application", "asgi", "partial", "endpoint"])
+def test_a_fault_at_each_point_leaves_the_app_and_none_is_left_there(name: str, apps: Any) -> None:
+    opened = Neutral().open(getattr(apps, name), "bare", "raised")
+    plain = send(opened)
+    assert (plain.status, plain.escaped, plain.hazards) == (200, "", ())
+    for (node, phase), point in opened.chain.points.items():
+        if "." in node:
+            continue
+        point.arm(fail)
+        answer = send(opened)
+        point.disarm()
+        assert answer.escaped == "ValueError: put here", (node, phase)
+        if phase in ("stream", "teardown"):
+            assert answer.status == 200, (node, phase)
+        assert send(opened) == plain, (node, phase)
+
+
+def test_points_that_only_look_change_nothing(apps: Any) -> None:
+    for name in ("application", "asgi"):
+        opened = Neutral().open(getattr(apps, name), "bare", "raised")
+        plain = send(opened)
+        passed: list[Any] = []
+        for place, point in opened.chain.points.items():
+            point.arm(lambda place=place: passed.append(place))  # type: ignore[misc]
+        answer = send(opened)
+        for point in opened.chain.points.values():
+            point.disarm()
+        assert answer == plain
+        assert set(passed) == {place for place in opened.chain.points if "." not in place[0]}
+
+
+@pytest.mark.parametrize("name", ["application", "asgi"])
+def test_the_shapes_swallow_and_translate_outside_all(name: str, apps: Any) -> None:
+    escaped = {}
+    for shape in ("swallowed", "translated"):
+        opened = Neutral().open(getattr(apps, name), "bare", shape)  # type: ignore[arg-type]
+        assert opened.chain.nodes[0].id == "0"
+        point = opened.chain.points["0", "before"]
+        point.arm(fail)
+        answer = send(opened)
+        point.disarm()
+        escaped[shape] = (answer.status, answer.escaped.partition(":")[0])
+        assert send(opened).body == send(Opened(opened.app, opened.interface, Chain(()))).body
+    assert escaped == {"swallowed": (200, ""), "translated": (None, "Translated")}
+
+
+@pytest.mark.parametrize("name", ["application", "asgi"])
+def test_ids_of_layers_are_the_same_in_each_arm(name: str, apps: Any) -> None:
+    adapter = Neutral()
+    bare = adapter.open(getattr(apps, name), "bare", "raised")
+    ours = Neutral().open(getattr(apps, name), "everylayer", "raised")
+    added = [node for node in ours.chain.nodes if node.kind == "instrumentation"]
+    assert [node.id for node in added] == [f"+{index}" for index in range(len(added))]
+    assert [node.name for node in added] == ["OpenTelemetryMiddleware", "Seam"]
+    assert all(not node.phases for node in added)
+    assert adapter.framework == f"plain {bare.interface.upper()}"
+    assert send(ours) == send(bare)
+
+
+class Inside:
+    """Knows one object as its app."""
+
+    framework = "inside"
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def prepare(self, arm: Any) -> None: ...
+
+    def claims(self, app: object) -> bool:
+        return app is self.app
+
+    def open(self, app: Any, arm: Any, shape: Any) -> Opened:
+        assert shape == "raised"
+        opened = Neutral().open(app, "bare", shape)
+
+        def outermost(environ: Any, start_response: Any) -> Any:
+            return opened.app(environ, start_response)
+
+        return Opened(outermost, opened.interface, opened.chain, "no stock")
+
+
+def test_plain_layers_around_a_frameworks_app_come_before_its_own(apps: Any) -> None:
+    inside = apps.application.app
+    adapter = Neutral([Inside(inside)])
+    opened = adapter.open(apps.application, "everylayer", "swallowed")
+    assert adapter.framework == "inside"
+    assert opened.stock == "no stock"
+    assert [(node.id, node.name) for node in opened.chain.nodes] == [
+        ("+0", "Seam"),
+        ("0", "Auth"),
+        ("1", "upper.layer"),
+        ("2", "Mounts"),
+        ("3", "Slotted"),
+        ("4", "endpoint"),
+    ]
+    for node in ("0", "2"):
+        point = opened.chain.points[node, "before"]
+        point.arm(fail)
+        assert send(opened).size == len(b"recovered")
+        point.disarm()
+    assert opened.chain.nodes[3].inner[0].id == "2.0.0"
+    assert send(opened).size == len(b"ANSWER")
+
+
+def three(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+async def three_of_other_names(a: Any, b: Any, c: Any) -> None: ...
+
+
+def two(environ: Any, start_response: Any) -> None: ...
+
+
+def two_of_other_names(config: Any, debug: Any) -> None: ...
+
+
+class Hostile:
+    """Has no attribute that can be asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return []
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        (three, "asgi"),
+        (three_of_other_names, "asgi"),
+        (two, "wsgi"),
+        (two_of_other_names, ""),
+        (Hostile, ""),
+        (3, ""),
+        (print, ""),
+        (dict.get, ""),
+    ],
+)
+def test_the_interface_is_told_by_the_parameters(app: Any, interface: str) -> None:
+    assert interface_of(app) == interface

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from everylayer import cli
 from everylayer.audit.model import SpanData, SpanEvent
 from everylayer.chaos.command import integrity
 from everylayer.chaos.integrity import Integrity, check
-from everylayer.chaos.journal import Injected, Journal, Seen
+from everylayer.chaos.journal import Entry, Injected, Journal, Seen
 
 
 def trace_of(number: int) -> str:
@@ -115,7 +116,7 @@ def test_one_lost_trace_fails_the_run() -> None:
 
 def test_what_was_not_sampled_is_not_expected() -> None:
     journal, spans = run_of(10, 2)
-    unsampled = [Seen(trace_of(50), sampled=False), fault(50, sampled=False)]
+    unsampled: list[Entry] = [Seen(trace_of(50), sampled=False), fault(50, sampled=False)]
     result = check([*journal, *unsampled], spans)
     assert result.ok
     assert (result.requests, result.faults) == (10, 2)
@@ -255,6 +256,16 @@ def test_the_command_names_what_was_lost(tmp_path: Path) -> None:
         "errors on their trace": [token_of(1)],
         "error status passed through": [token_of(1)],
     }
+
+
+def test_the_command_is_one_of_everylayers(tmp_path: Path, capfd: Any) -> None:
+    journal, spans = run_of(3, 1)
+    ask(tmp_path, journal, spans[1:])
+    files = [str(tmp_path / "chaos.jsonl"), str(tmp_path / "spans.json")]
+    assert cli.run(["integrity", *files]) == 1
+    assert trace_of(1) in capfd.readouterr().out
+    assert cli.run(["integrity", files[1], files[1]]) == 2
+    assert "no entry of a journal" in capfd.readouterr().err
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def test_a_layer_of_a_wsgi_app_fails_and_the_error_arrives(telemetry: Telemetry)
         answer = run_wsgi(app, environ("/", HEADERS))
     assert (answer.status, answer.body, answer.raised) == (503, b"later", None)
     span = server_span(telemetry.spans)
-    assert f"{span.get_span_context().trace_id:032x}" == TRACE
+    assert span.context is not None
+    assert f"{span.context.trace_id:032x}" == TRACE
     (found,) = error_events([span])
     (fault,) = running.journal.faults
     values = dict(found.event.attributes or {})

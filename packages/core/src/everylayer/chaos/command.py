@@ -49,8 +49,14 @@ class Refusal(click.ClickException):
     show_default=True,
     help="By how much the number of spans may differ, as a share.",
 )
+@click.pass_context
 def integrity(
-    journal: Path, spans: Path, form: str, expected_spans: int | None, max_deviation: float
+    ctx: click.Context,
+    journal: Path,
+    spans: Path,
+    form: str,
+    expected_spans: int | None,
+    max_deviation: float,
 ) -> None:
     """Hold the exported SPANS against the JOURNAL of a run of chaos.
 
@@ -67,7 +73,7 @@ def integrity(
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
         show(result, Console(highlight=False))
-    raise SystemExit(result.exit_code)
+    ctx.exit(result.exit_code)
 
 
 def show(result: rules.Integrity, console: Console) -> None:

@@ -12,9 +12,10 @@ from flask import Flask
 from flask.views import MethodView, View
 
 from .functions import functions_of, mode, of_the_app, span_name, where
-from .parts import Part, Points, attempted
+from .parts import Part, Points, gathered
 from .points import Asked, ResponsePoint, around_call, in_stream, on_close
 
+_KIND = "endpoint"
 _SEAM = "handle_user_exception"
 
 
@@ -35,9 +36,12 @@ def endpoints(app: Flask, blueprint: str | None) -> Iterator[Part]:
     """Yield the views of `blueprint`, or those of the app itself."""
     for endpoint, view in app.view_functions.items():
         if (endpoint.rpartition(".")[0] or None) == blueprint:
-            for way in _ways(view):
-                make = functools.partial(_part, app, endpoint, view, way)
-                yield attempted(make, view, "endpoint", _SEAM)
+            yield from gathered(functools.partial(_parts, app, endpoint, view), endpoint, _KIND)
+
+
+def _parts(app: Flask, endpoint: str, view: Any) -> Iterator[Part]:
+    for way in _ways(view):
+        yield _part(app, endpoint, view, way)
 
 
 def _ways(view: Any) -> Iterator[_Way]:
@@ -60,11 +64,13 @@ def _part(app: Flask, endpoint: str, view: Any, way: _Way) -> Part:
     own = of_the_app(functions)
     if not own:
         # Flask's own, such as the one that serves static files.
-        return Part(endpoint, "endpoint", where=where(functions), seam=_SEAM)
-    name = span_name(view, functions, way.cls)
+        return Part(endpoint, _KIND, where=where(functions), seam=_SEAM)
+    # A generator runs when those around it have returned.
+    running = own[-1:] if inspect.isgeneratorfunction(own[-1]) else functions
+    name = span_name(view, running, way.cls, registered=running is functions)
     module = str(own[0].__globals__.get("__name__"))
     asked = Asked(app, endpoint, way.method)
     points: Points = around_call(own[-1], asked)
     points.setdefault("stream", ResponsePoint(asked, in_stream(name, module)))
     points["teardown"] = ResponsePoint(asked, on_close(name, module))
-    return Part(name, "endpoint", where=where(own), mode=mode(functions), seam=_SEAM, points=points)
+    return Part(name, _KIND, where=where(own), mode=mode(functions), seam=_SEAM, points=points)

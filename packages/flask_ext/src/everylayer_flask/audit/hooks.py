@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from blinker import Signal
@@ -122,26 +122,25 @@ def sessions(app: Flask, method: str) -> list[Part]:
 
 def part_of(function: Any, about: Registry, *, registered: bool = True) -> Iterator[Part]:
     """Yield the part of one function, unless it is Flask's own."""
-    if is_instrumentation(function):
-        yield Part(name_of(function), INSTRUMENTATION)
-        return
-    functions = functions_of(function)
-    if functions and not of_the_app(functions):
-        return
-    make: Callable[[], Part] = functools.partial(_part_of, function, about, registered)
-    yield attempted(make, function, about.kind, about.seam)
 
+    def make() -> Part | None:
+        if is_instrumentation(function):
+            return Part(name_of(function), INSTRUMENTATION)
+        functions = functions_of(function)
+        if functions and not of_the_app(functions):
+            return None
+        return Part(
+            span_name(function, functions, registered=registered),
+            about.kind,
+            where=where(of_the_app(functions)),
+            mode=mode(functions),
+            seam=about.seam,
+            points=_points(functions, teardown=about.teardown),
+        )
 
-def _part_of(function: Any, about: Registry, registered: bool) -> Part:
-    functions = functions_of(function)
-    return Part(
-        span_name(function, functions, registered=registered),
-        about.kind,
-        where=where(of_the_app(functions)),
-        mode=mode(functions),
-        seam=about.seam,
-        points=_points(functions, teardown=about.teardown),
-    )
+    part = attempted(make, function, about.kind, about.seam)
+    if part is not None:
+        yield part
 
 
 def _points(functions: list[Any], *, teardown: bool) -> Points:

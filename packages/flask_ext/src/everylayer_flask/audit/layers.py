@@ -85,8 +85,6 @@ def layer_part(place: Place, *, outermost: bool, around: str = "") -> Part:
         around: the seam of the outermost one, "" for the app's own `__call__`.
     """
     layer = place.held
-    if is_instrumentation(layer):
-        return Part(name_of(layer), INSTRUMENTATION)
     kind = _kind_of(layer)
     seam = around or "Flask.__call__" if outermost else "probe around it"
     return attempted(lambda: _layer_part(place, kind, seam, outermost), layer, kind, seam)
@@ -94,6 +92,8 @@ def layer_part(place: Place, *, outermost: bool, around: str = "") -> Part:
 
 def _layer_part(place: Place, kind: str, seam: str, outermost: bool) -> Part:
     layer = place.held
+    if is_instrumentation(layer):
+        return Part(name_of(layer), INSTRUMENTATION)
     if not outermost and probes.must_pass(place):
         seam = "that of the layer around it, which cannot hide errors"
     functions = functions_of(layer)

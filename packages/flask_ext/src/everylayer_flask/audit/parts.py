@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from everylayer.audit.adapter import Chain
 from everylayer.audit.model import ChainNode, Phase
@@ -13,6 +13,7 @@ from everylayer.layers import name_of
 
 INSTRUMENTATION = "instrumentation"
 Points = dict[Phase, Point]
+Found = TypeVar("Found", bound="Part | None")
 
 
 class Part:
@@ -40,7 +41,7 @@ class Part:
         self.inner = list(inner)
 
 
-def attempted(make: Callable[[], Part], target: Any, kind: str, seam: str = "") -> Part:
+def attempted(make: Callable[[], Found], target: Any, kind: str, seam: str = "") -> Found | Part:
     """Return `make()`; where `target` cannot be read, it stays in the tree, without points."""
     try:
         return make()

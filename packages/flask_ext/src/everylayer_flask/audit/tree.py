@@ -9,12 +9,13 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from .. import patches
 from ..walk import Place
 from . import hooks
 from .endpoints import endpoints
-from .functions import is_instrumentation, where_class
+from .functions import where_class
 from .layers import app_of, layer_part, mounts_of, way_in
-from .parts import Part, gathered
+from .parts import INSTRUMENTATION, Part, gathered
 
 _AROUND = "EveryLayerMiddleware around the app"
 
@@ -49,14 +50,13 @@ def _layers(way: Iterable[Place], around: str = "") -> list[Part]:
     outermost = True
     for place in way:
         found.append(layer_part(place, outermost=outermost, around=around))
-        outermost = outermost and is_instrumentation(place.held)
+        outermost = outermost and found[-1].kind == INSTRUMENTATION
     return found
 
 
 def _inside(app: Flask) -> Part:
-    cls = next(
-        (cls for cls in type(app).__mro__ if not cls.__module__.startswith("opentelemetry.")), Flask
-    )
+    classes = type(app).__mro__[0 if patches.adoption_of(app) is None else 1 :]
+    cls = next(cls for cls in classes if not cls.__module__.startswith("opentelemetry."))
     return Part(
         "Flask",
         "wsgi",

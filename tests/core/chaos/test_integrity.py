@@ -181,6 +181,9 @@ def test_a_late_span_has_its_own_status() -> None:
 def test_the_status_that_the_rule_names() -> None:
     assert check([seen(1), fault(1, status=500)], [failed(1)]).ok
     assert not check([seen(1), fault(1, status=503)], [failed(1)]).ok
+    escaped = server(1, None, status="ERROR", events=(event(1),))
+    assert check([seen(1), fault(1, status=500)], [escaped]).ok
+    assert not check([seen(1), fault(1, status=403)], [escaped]).ok
     refused = server(1, 403, events=(event(1, True),))
     assert check([seen(1), fault(1, status=403)], [refused]).ok
 

@@ -175,6 +175,17 @@ def test_the_same_traces_fail_again_and_no_others(telemetry: Telemetry) -> None:
 
 
 @new_enough
+def test_the_first_rule_that_chooses_a_trace_has_it(telemetry: Telemetry) -> None:
+    app = make_wsgi()
+    rules = Rule("view", error="KeyError", modulus=(2, 0)), Rule("Auth", error="OSError")
+    with chaos.start(app, Chaos(rules)) as running:
+        for number in range(1, 9):
+            run_wsgi(app, environ("/", [("traceparent", f"00-{number:032x}-{7:016x}-01")]))
+    assert [fault.error for fault in running.journal.faults] == ["OSError", "KeyError"] * 4
+    assert [fault.layer for fault in running.journal.faults] == ["Auth", "view"] * 4
+
+
+@new_enough
 def test_a_layer_outside_the_span_fails_by_what_the_headers_say(telemetry: Telemetry) -> None:
     app = Recover(StockWSGI(view))
     with chaos.start(app, Chaos((Rule("Recover", trace_id=TRACE[:6]),))) as running:

@@ -163,7 +163,9 @@ def passed_through(fault: Injected, spans: Sequence[SpanData], known: set[str]) 
     span, event = holders[0]
     servers = servers_of(spans, known)
     answered = status_of(span) or next(filter(None, map(status_of, servers)), None)
-    if fault.status is not None and answered != fault.status:
+    # What leaves the app has no answer: the server makes one, of 500.
+    found = fault.status if answered is None and (fault.status or 0) >= 500 else answered
+    if fault.status is not None and found != fault.status:
         return False
     handled = event.attributes.get("everylayer.handled")
     if handled is None:

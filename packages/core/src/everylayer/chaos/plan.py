@@ -66,7 +66,7 @@ class Chaos:
     """A plan.
 
     Attributes:
-        rules: the first one that a request meets puts its fault.
+        rules: the first one that chooses a trace puts its fault, and no other one does.
         seed: another one lets other trace ids fail, where it is for `probability` to say.
         journal: path of a file to add to what was put; see `journal.py`.
     """

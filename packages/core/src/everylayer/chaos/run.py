@@ -103,8 +103,8 @@ class Running:
         self.journal.saw(Seen(found.trace_id, server, found.sampled))
         for rule, places in zip(self.plan.rules, self.places, strict=True):
             index = decide.place_for(rule, self.plan.seed, found.trace_id, len(places))
-            if index is not None and places[index] == place:
-                return self._fault(rule, place, found)
+            if index is not None:
+                return self._fault(rule, place, found) if places[index] == place else None
         return None
 
     def _fault(self, rule: Rule, place: Place, found: Origin) -> Exception:

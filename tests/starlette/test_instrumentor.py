@@ -173,6 +173,53 @@ def test_uninstrument_leaves_no_trace() -> None:
     assert json.loads(done.stdout) == [True, True]
 
 
+STOCK_FIRST = """
+from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+StarletteInstrumentor().instrument()
+import starlette.applications
+from everylayer_starlette.instrumentor import EveryLayerStarletteInstrumentor
+EveryLayerStarletteInstrumentor().instrument()
+
+from contract.drive import run_asgi, scope
+from contract.telemetry import error_events, install
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+class Swallow:
+    def __init__(self, app):
+        self.app = app
+    async def __call__(self, scope, receive, send):
+        try:
+            await self.app(scope, receive, send)
+        except ValueError:
+            await PlainTextResponse("recovered")(scope, receive, send)
+
+class Broken(Swallow):
+    async def __call__(self, scope, receive, send):
+        raise ValueError("plain")
+
+telemetry = install()
+app = starlette.applications.Starlette(middleware=[Middleware(Swallow), Middleware(Broken)])
+answered = run_asgi(app, scope("/")).status
+print(answered, len(error_events(telemetry.spans)))
+"""
+
+
+def test_stock_may_have_replaced_the_class_before_everylayer_is_loaded() -> None:
+    support = str(Path(__file__).parent.parent / "support")
+    path = os.pathsep.join([support, os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", STOCK_FIRST],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["200", "1"], done.stderr
+    assert "does not know" not in done.stderr
+
+
 APP = """
 import asyncio
 from opentelemetry import trace

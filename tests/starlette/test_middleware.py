@@ -13,6 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router
@@ -99,6 +100,28 @@ def test_ignored_and_expected(telemetry: Telemetry) -> None:
     converse(app_with(Raiser, expected=("ValueError",)), OK)
     (event,) = error_events(telemetry.spans)
     assert (event.event.attributes or {})["everylayer.handled"] is True
+
+
+# What a layer is called
+
+
+async def refusing(request: Any, call_next: Any) -> Any:
+    fault_site(PLAIN)
+
+
+async def calm_function(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+def test_a_function_that_starlette_wraps_goes_by_its_own_name(telemetry: Telemetry) -> None:
+    layers = [Middleware(BaseHTTPMiddleware, dispatch=f) for f in (calm_function, refusing)]
+    app = Starlette(routes=CALM_ROUTES, middleware=layers)
+    app.add_middleware(EveryLayerMiddleware)
+    assert converse(app, OK).status == 500
+    (found,) = error_events(telemetry.spans)
+    attributes = found.event.attributes or {}
+    assert attributes["everylayer.layer.name"] == "refusing"
+    assert attributes["everylayer.layer.index"] == 1
 
 
 # What is no ASGI app

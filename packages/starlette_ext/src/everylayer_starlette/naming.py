@@ -9,6 +9,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.base import BaseHTTPMiddleware
 
 from everylayer.layers import Layer, LayerMap, name_of
 from everylayer.memo import Memo
@@ -74,9 +75,9 @@ class AppLayers(LayerMap):
 
     def add_layer(self, made: Any, index: int | None) -> None:
         """Know `made`, a class, an instance or a function, as layer number `index`."""
-        if _is_machinery(str(getattr(made, "__module__", ""))):
+        if is_machinery(str(getattr(made, "__module__", ""))):
             return
-        layer = Layer(name_of(made), "middleware", index)
+        layer = Layer(layer_name(made), "middleware", index)
         self._by_owner[id(made)] = layer
         # Chains are built from the inside: of layers that share code the outermost is named, and
         # the closure that a factory made rather than the factory.
@@ -123,14 +124,21 @@ class AppLayers(LayerMap):
         return self._parts.keep(code, (what, module))
 
 
+def layer_name(made: Any) -> str:
+    """Return what a layer is called: a function that Starlette wraps, by its own name."""
+    dispatch = getattr(made, "dispatch_func", None)
+    wrapped = type(made) is BaseHTTPMiddleware and callable(dispatch)
+    return name_of(dispatch if wrapped else made)
+
+
 def _is_layer(frame: FrameType, module: str) -> bool:
     code = frame.f_code
     if code.co_varnames[: code.co_argcount][-3:] != _APP:
         return False
-    return not _is_machinery(module)
+    return not is_machinery(module)
 
 
-def _is_machinery(module: str) -> bool:
+def is_machinery(module: str) -> bool:
     """Tell whether code of `module` belongs to every app; Starlette's own middleware does not."""
     if module.startswith("starlette.middleware."):
         return module.endswith(_CORE_MIDDLEWARE)
@@ -152,10 +160,14 @@ def _owner(frame: FrameType) -> Any:
 
 
 def _name(frame: FrameType) -> str:
-    code = frame.f_code
+    return called(frame.f_code, type(frame.f_locals.get("self")))
+
+
+def called(code: CodeType, owner: type[Any]) -> str:
+    """Return what a view, a hook or a handler is called that runs `code`, for an `owner` if any."""
     name = str(getattr(code, "co_qualname", code.co_name))
     if code.co_argcount and code.co_varnames[0] == "self":
-        name = f"{type(frame.f_locals.get('self')).__qualname__}.{code.co_name}"
+        name = f"{owner.__qualname__}.{code.co_name}"
     parts = name.removesuffix(".__call__").split(".<locals>.")
     return one_line(".".join(parts[-2:]) if "." not in parts[-1] else parts[-1], 200)
 

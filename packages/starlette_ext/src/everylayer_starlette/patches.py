@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from opentelemetry.context import get_current
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
@@ -35,6 +34,7 @@ from everylayer.fit import takes, warn_left_alone
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings, resolve
 
+from .classes import Starlette
 from .naming import client_status
 from .passing import passes_on
 from .seams import (

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from types import CellType
 from typing import Any, NamedTuple
 
-from starlette.applications import Starlette
 from starlette.routing import Router
 
 from everylayer.failsafe import contained
 
+from .classes import Starlette
 from .seams import Claim, binding_probe, probe, starts_span
 
 _MAX_LAYERS = 64
@@ -52,7 +52,7 @@ def probe_within(top: Any, claim: Claim) -> list[Any]:
     layers, seen = [top], {id(top)}
     while layers and len(seen) < _MAX_LAYERS:
         layer = layers.pop()
-        slots = [] if isinstance(layer, (Starlette, Router)) else _slots_of(layer) or []
+        slots = [] if isinstance(layer, (Starlette, Router)) else slots_of(layer) or []
         if slots:
             claim.layers.add_layer(layer, None)
         make = probe
@@ -77,7 +77,8 @@ def _cover(slot: Slot, make: Callable[[Any, Claim], Any], claim: Claim) -> None:
 
 
 @contained
-def _slots_of(layer: Any) -> list[Slot]:
+def slots_of(layer: Any) -> list[Slot]:
+    """Return the places in which `layer` holds an app."""
     return list(_slots(layer))
 
 

@@ -22,8 +22,8 @@ PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = ["tests/packaging", "tests/examples", "tests/benchmarks"]
-# What searches: on the oldest and the newest interpreter.
-AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak"]
+# What searches, or starts many processes: on the oldest and the newest interpreter.
+AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak", "tests/audit/test_process.py"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -132,6 +132,13 @@ def demo(session: nox.Session) -> None:
     """Show every layer of the three example apps failing, with stock alone and with everylayer."""
     install(session, "demo")
     session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def browser(session: nox.Session) -> None:
+    """Look at the audit's report in the machine's Chromium; `-- --pictures FOLDER` keeps them."""
+    install(session, "browser")
+    session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
 
 
 @nox.session(python=NEWEST)

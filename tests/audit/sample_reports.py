@@ -31,7 +31,7 @@ HOSTILE = (
     "<img src=x onerror=alert(2)> </style> ]]> & &lt; {{7*7}} @@data@@ \u202eright to left"
 )
 
-_LAYERS: tuple[tuple[str, str, str, tuple[Phase, ...]], ...] = (
+LAYERS: tuple[tuple[str, str, str, tuple[Phase, ...]], ...] = (
     ("RequestIdMiddleware", "class", "shop/middleware.py:18", ("before", "after")),
     ("GZipMiddleware", "asgi", "starlette/middleware/gzip.py:9", ("before", "stream")),
     ("RecoveryMiddleware", "class", "shop/recovery.py:31", ("before", "after")),
@@ -162,7 +162,7 @@ def small() -> Report:
     """Return the audit of a shop with four layers, a mounted app and two endpoints."""
     layers = tuple(
         ChainNode(str(index), name, kind, where, "async", "send wrapper", phases)
-        for index, (name, kind, where, phases) in enumerate(_LAYERS)
+        for index, (name, kind, where, phases) in enumerate(LAYERS)
     )
     own = ChainNode("+0", "OpenTelemetryMiddleware", "instrumentation")
     endpoints = (

@@ -279,9 +279,7 @@ def test_an_asgi_app_gets_what_a_server_gives() -> None:
         seen.append(await waiting)
 
     answer = asgi(http(handler), Request("GET", "/caf%C3%A9?q=1", (("X-Tenant", "\xe9"),)))
-    assert answer == Answer(
-        202, (("x-answer", "yes"),), hashlib.sha256(b"abc").hexdigest(), 3
-    )
+    assert answer == Answer(202, (("x-answer", "yes"),), hashlib.sha256(b"abc").hexdigest(), 3)
     scope, first, last = seen
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (
         "/café",

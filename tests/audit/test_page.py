@@ -105,8 +105,8 @@ def test_totals_count_what_was_reached() -> None:
     view = shown(render(report))
     lost = sum(not row.verdicts["stock"].ok for row in report.rows)
     assert view["totals"] == {
-        "stock": {"tried": len(report.rows) - 1, "lost": lost},
-        "everylayer": {"tried": len(report.rows) - 1, "lost": 0},
+        "stock": {"put": len(report.rows) - 1, "lost": lost, "unreached": 1},
+        "everylayer": {"put": len(report.rows) - 1, "lost": 0, "unreached": 1},
     }
     assert 0 < lost < len(report.rows)
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from everylayer.audit.model import to_json
 from everylayer.audit.report.page import render
-from everylayer.audit.show import show
+from everylayer.cli import cli
 
 TRACE = {
     "resourceSpans": [
@@ -31,7 +31,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(*arguments: object, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(show, [str(a) for a in arguments], input=stdin)
+    return CliRunner().invoke(cli, ["show", *map(str, arguments)], input=stdin)
 
 
 def saved(folder: Path, value: object = TRACE) -> Path:
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_one_sentence_and_exit_2(tmp_path: Path, content:
     file.write_bytes(content)
     result = run(file)
     assert result.exit_code == 2
-    assert result.output.startswith(f"Error: {file} cannot be shown: ")
+    assert result.output.startswith(f"everylayer: {file} cannot be shown: ")
     assert result.output.count("\n") == 1
 
 
@@ -148,4 +148,4 @@ def test_the_file_to_show_is_never_written_over(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     result = run(saved(tmp_path), "--output", tmp_path / "no" / "page.html")
     assert result.exit_code == 2
-    assert result.output.startswith("Error: The page cannot be written")
+    assert result.output.startswith("everylayer: the page cannot be written")

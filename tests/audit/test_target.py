@@ -229,9 +229,13 @@ def test_what_is_not_there_is_named_with_what_is_close(here: Path) -> None:
             "needs a database or service that is not there (broken_x.OperationalError: refused)",
         ),
         (
-            "import socket\n"
-            "try:\n    socket.create_connection(('127.0.0.1', 1), 1)\n"
-            "except OSError as e:\n    raise RuntimeError('cache') from e",
+            """
+            import socket
+            try:
+                socket.create_connection(('127.0.0.1', 1), 1)
+            except OSError as e:
+                raise RuntimeError('cache') from e
+            """,
             "needs a database or service that is not there (ConnectionRefusedError",
         ),
         ("app = 1", "is no WSGI or ASGI app, but a int"),

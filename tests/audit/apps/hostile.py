@@ -18,7 +18,9 @@ def _answer(environ: Any, start_response: Any) -> Any:
 
 
 def prints() -> Any:
-    """Print everywhere, on the descriptors too, more than a pipe holds."""
+    """Print everywhere, more than a pipe holds, read stdin, and keep a thread from ending."""
+    assert sys.stdin.read() == ""
+    threading.Thread(target=time.sleep, args=(600,)).start()
     os.write(1, b'{"end": true}\n' * 20_000)
     print("\udc80 not UTF-8", "x" * 100_000, file=sys.stderr)
     sys.stdout.close()
@@ -30,20 +32,17 @@ def exits() -> Any:
     os._exit(3)
 
 
-def crashes() -> Any:
-    os.kill(os.getpid(), signal.SIGSEGV)
+def ends_in_request() -> Any:
+    """Exit the first time, crash the second."""
 
-
-def exits_in_request() -> Any:
     def app(environ: Any, start_response: Any) -> Any:
-        os._exit(4)
+        marker = os.environ["HOSTILE_PID"]
+        if os.path.exists(marker):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        with open(marker, "w", encoding="utf-8"):
+            os._exit(4)
 
     return app
-
-
-def reads_stdin() -> Any:
-    assert sys.stdin.read() == ""
-    return _answer
 
 
 def hangs() -> Any:
@@ -57,12 +56,6 @@ def hangs() -> Any:
             time.sleep(0.01)
 
     return app
-
-
-def leaves_threads() -> Any:
-    """Keep the interpreter from its end."""
-    threading.Thread(target=time.sleep, args=(600,)).start()
-    return _answer
 
 
 def needs_a_database_to_answer() -> Any:

@@ -43,8 +43,11 @@ def upper(app: Any) -> Any:
 
     def layer(environ: Any, start_response: Any) -> Any:
         def changed(body: Any) -> Any:
-            for chunk in body:
-                yield chunk.upper()
+            try:
+                for chunk in body:
+                    yield chunk.upper()
+            finally:
+                getattr(body, "close", list)()
 
         return changed(app(environ, start_response))
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FrameType, FunctionType
 from typing import Any, Literal, NamedTuple
 
 Interface = Literal["wsgi", "asgi", ""]
@@ -35,12 +35,13 @@ class Slot(NamedTuple):
 
 def interface_of(app: Any) -> Interface:
     """Return how `app` is called, "" where its parameters do not tell."""
+    given = app
     while isinstance(app, functools.partial):
         app = app.func
     if inspect.isclass(app) or inspect.ismodule(app) or not callable(app):
         return ""
     function = app if inspect.isroutine(app) else type(app).__call__
-    names = _positional(app)
+    names = _positional(given)
     if names is None:
         return ""
     if names[-3:] == _ASGI or (len(names) == 3 and inspect.iscoroutinefunction(function)):
@@ -72,7 +73,7 @@ def slots_of(layer: Any, is_app: Callable[[Any], bool]) -> list[Slot]:
 
 def _slots(layer: Any) -> Iterator[Slot]:
     while isinstance(layer, functools.partial):
-        for value in layer.args:
+        for value in (*layer.args, *layer.keywords.values()):
             yield Slot(value, _refuse)
         layer = layer.func
     for cell in getattr(layer, "__closure__", None) or ():
@@ -141,6 +142,18 @@ def where(target: Any) -> str:
     path = Path(file or "")
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f"{shown}:{line}"
+
+
+def runs(layer: Any, frame: FrameType) -> bool:
+    """Tell whether `frame`, which runs a code of `layer`, does so for this very one."""
+    while isinstance(layer, functools.partial):
+        layer = layer.func
+    names = frame.f_code.co_varnames[:1]
+    if not inspect.isfunction(layer):
+        own = layer.__self__ if inspect.ismethod(layer) else layer
+        return not names or frame.f_locals.get(names[0]) is own
+    held = zip(layer.__code__.co_freevars, layer.__closure__ or (), strict=False)
+    return all(frame.f_locals.get(name) is cell.cell_contents for name, cell in held)
 
 
 def streaming_codes(code: CodeType, interface: Interface) -> tuple[CodeType, ...]:

@@ -10,6 +10,7 @@ from .chain_view import print_chain
 from .model import Request, Trial, to_json
 from .options import is_verbose, target_options, verbose_option
 from .process import run_arm
+from .spelling import parse
 from .wire import Chained, Job
 
 
@@ -26,6 +27,7 @@ def chain(ctx: click.Context, target: str, factory: bool, style: str, path: str 
     file.py:app, a Django settings module, or the folder of a manage.py. It is imported in a
     process of its own, from which no telemetry is sent; without --path it gets no request.
     """
+    parse(target, factory)  # What can be refused at once needs no process.
     found: list[Chained] = []
 
     def take(line: Chained | Trial) -> None:

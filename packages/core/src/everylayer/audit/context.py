@@ -75,17 +75,26 @@ def _first_loss(visits: Sequence[Visit], server: SpanData) -> _Loss | None:
     last: Visit | None = None
     had: set[str] = set()
     for visit in visits:
-        if visit.phase not in ("before", "after", "stream"):
+        # A body is often produced when the span is over, in every framework.
+        if visit.phase not in ("before", "after"):
             continue
         if _has(visit, server):
             last = visit
             had.add(visit.node)
         elif last is not None and visit.phase == "before":
             return _Loss(_kind(visit, last, server), last.node)
-        elif last is not None and visit.node in had and visit.trace_id != server.trace_id:
-            # Stock ends its span with the last part of the body: that is no layer's doing.
+        elif _lost_inside(visit, had, server):
+            assert last is not None
             return _Loss(_kind(visit, last, server), visit.node)
     return None
+
+
+def _lost_inside(visit: Visit, had: set[str], server: SpanData) -> bool:
+    """Tell whether a layer that began with the span returns without it.
+
+    One that has only ended is no loss: stock ends its span with the last part of the body.
+    """
+    return visit.phase == "after" and visit.node in had and visit.trace_id != server.trace_id
 
 
 def _has(visit: Visit, server: SpanData) -> bool:

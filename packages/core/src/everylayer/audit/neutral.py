@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from .. import asgi, wsgi
 from ..faults.code import CodePoint
-from ..faults.point import Point, Visit
+from ..faults.point import Point
+from ..faults.watched import Moment
 from ..layers import Layer, LayerMap, codes_of, name_of
 from ..settings import resolve
 from .adapter import Adapter, Chain, Opened
@@ -26,9 +27,11 @@ from .callables import (
 )
 from .model import Arm, ChainNode, Phase, Shape
 from .neutral_apps import ASGIEndpoint, ASGIShape, WSGIEndpoint, WSGIShape
+from .points import Later, OfOne
 from .wire import TargetError
 
 _MAX_LAYERS = 64
+_MOMENTS: tuple[tuple[Phase, Moment], ...] = (("before", "start"), ("after", "return"))
 
 
 class Neutral:
@@ -182,12 +185,12 @@ class _Reading:
         codes = tuple(codes_of(found.slot.app))
         if not codes:
             return
-        self._point(found, "before", CodePoint(codes, "start"))
-        self._point(found, "after", CodePoint(codes, "return"))
+        for phase, moment in _MOMENTS:
+            self._point(found, phase, OfOne(CodePoint(codes, moment), codes, found.slot.app))
         streaming = tuple(each for code in codes for each in streaming_codes(code, self.interface))
         if streaming:
             point: Point = CodePoint(streaming, "start")
-            self._point(found, "stream", _Later(point) if self.interface == "asgi" else point)
+            self._point(found, "stream", Later(point) if self.interface == "asgi" else point)
 
     def _point(self, found: _Found, phase: Phase, point: Point) -> None:
         found.phases.append(phase)
@@ -317,27 +320,6 @@ class _Reading:
         if found in self._line[1:]:
             return "a probe around it"
         return "the outermost seam" if found in self._line else "what leads to it"
-
-
-class _Later:
-    """A point that is reached from its second time on: a response's first message is its start."""
-
-    def __init__(self, point: Point) -> None:
-        self._point = point
-
-    def arm(self, visit: Visit) -> None:
-        times = 0
-
-        def visited() -> None:
-            nonlocal times
-            times += 1
-            if times > 1:
-                visit()
-
-        self._point.arm(visited)
-
-    def disarm(self) -> None:
-        self._point.disarm()
 
 
 def _seam(app: Any, interface: str, layers: LayerMap) -> Any:

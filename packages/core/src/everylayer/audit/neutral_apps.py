@@ -7,13 +7,10 @@ from collections.abc import Iterable, Iterator
 from ..asgi_types import ASGIApp, Message, Receive, Scope, Send
 from ..faults.point import Switch
 from ..wsgi import Environ, StartResponse, WSGIApp
+from .injected import Translated
 from .model import Shape
 
 _TEXT = b"text/plain; charset=utf-8"
-
-
-class TranslatedError(Exception):
-    """What a layer makes of another error."""
 
 
 class ASGIShape:
@@ -37,7 +34,7 @@ class ASGIShape:
             if scope["type"] != "http":
                 raise
             if self.shape == "translated":
-                raise TranslatedError("translated by the outermost layer") from exc
+                raise Translated("translated by the outermost layer") from exc
             if started:
                 raise
             await send(_start(200))
@@ -56,7 +53,7 @@ class WSGIShape:
             return self.app(environ, start_response)
         except Exception as exc:
             if self.shape == "translated":
-                raise TranslatedError("translated by the outermost layer") from exc
+                raise Translated("translated by the outermost layer") from exc
             start_response("200 OK", [("Content-Type", _TEXT.decode())])
             return [b"recovered"]
 

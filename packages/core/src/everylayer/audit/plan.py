@@ -77,15 +77,13 @@ def make_plan(
     """
     wanted = _chosen(list(walk(nodes)), layers)
     faults: list[Fault] = []
-    for shape in SHAPES:
-        if shapes and shape not in shapes:
-            continue
-        for node in wanted:
-            for phase in PHASES:
-                if phase in node.phases and (not phases or phase in phases):
-                    faults.append(_fault(node, phase, shape))
-            if is_async and shape == "raised" and _may_be_cancelled(node, phases):
-                faults.append(_fault(node, "before", shape, "cancelled"))
+    for node in wanted:
+        for phase in PHASES:
+            if phase in node.phases and (not phases or phase in phases):
+                faults += [_fault(node, phase, s) for s in SHAPES if not shapes or s in shapes]
+        cancel = is_async and (not shapes or "raised" in shapes)
+        if cancel and _may_be_cancelled(node, phases):
+            faults.append(_fault(node, "before", "raised", "cancelled"))
     if not faults:
         raise PlanError(_nothing(wanted, phases))
     return Plan(request, tuple(faults))

@@ -12,12 +12,7 @@ from .report.limits import MAX_BYTES, UnreadableError
 from .report.otlp import spans_of
 from .report.page import render, render_traces
 from .report.saved import is_report, report_of
-
-
-class Refusal(click.ClickException):
-    """What cannot be done, in one sentence."""
-
-    exit_code = 2
+from .wire import TargetError
 
 
 @click.command()
@@ -44,7 +39,7 @@ def show(file: Path, output: Path | None, browse: bool | None) -> None:
     try:
         page = page_of(_read(file), Path(name).name)
     except UnreadableError as error:
-        raise Refusal(f"{name} cannot be shown: {error}.") from None
+        raise TargetError(f"{name} cannot be shown: {error}") from None
     if output is not None and str(output) == "-":
         click.echo(page.encode(), nl=False)
         return
@@ -84,8 +79,8 @@ def _write(page: str, output: Path | None, source: Path) -> Path:
                 stream.write(page)
             return Path(stream.name)
         if output.exists() and source.exists() and output.samefile(source):
-            raise Refusal(f"{click.format_filename(output)} is the file to show.")
+            raise TargetError(f"{click.format_filename(output)} is the file to show")
         output.write_text(page, encoding="utf-8")
         return output.resolve()
     except OSError as error:
-        raise Refusal(f"The page cannot be written: {error.strerror}.") from None
+        raise TargetError(f"the page cannot be written: {error.strerror}") from None

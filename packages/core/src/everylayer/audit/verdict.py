@@ -54,7 +54,7 @@ def judge(
     if context is False and beside and in_context(beside, server_span(beside.spans)):
         changed.append("the request's span is not the current one here, as it is with stock alone")
     if server is None:
-        why = ("the request has no server span", *changed)
+        why = ("no server span", *changed)
         return Verdict(event=False, response=response, context=context, why=why)
     first = list(_events(trial, server, InjectedFault, message_of(fault)))
     second = list(_events(trial, server, Translated)) if trial.translated else []
@@ -109,7 +109,8 @@ def _events(
 
 def _is(carried: Carried, cls: type[BaseException], message: str) -> bool:
     name = _type(carried)
-    if name == cls.__name__:
+    # A framework's part may have a subclass of its own.
+    if name.startswith(cls.__name__):
         return True
     # A group has the fault among its members.
     stack = str(carried.value(attributes.EXCEPTION_STACKTRACE))
@@ -124,7 +125,7 @@ def _absent(
     first: list[Carried], second: list[Carried], trial: Trial, context: bool | None
 ) -> Iterator[str]:
     if not first:
-        here = ", and no span of the request records here" if context is False else ""
+        here = "; none is current here" if context is False else ""
         yield f"no exception event on the server span{here}"
     if not trial.translated:
         return

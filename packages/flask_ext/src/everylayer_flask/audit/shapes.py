@@ -14,15 +14,12 @@ from typing import Any
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from everylayer.audit.injected import Translated
 from everylayer.audit.model import Shape
 from everylayer.wsgi import Environ, StartResponse, WSGIApp
 
 _TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 _ANSWER = "swallowed"
-
-
-class Translated(Exception):
-    """What an error has been translated into."""
 
 
 class Swallows:

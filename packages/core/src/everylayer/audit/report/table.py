@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -24,42 +25,66 @@ def render(report: Report) -> RenderableType:
     return Group(*parts, Text(), *_summary(report))
 
 
+def _shown(text: str) -> str:
+    """Return `text` without what a terminal would act on."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def print_report(report: Report, console: Console) -> None:
     """Print `report`."""
     console.print(render(report))
+
+
+class _Line(NamedTuple):
+    """What is the same for one or more shapes of a fault at one place."""
+
+    node: str
+    phase: str
+    stock: Verdict
+    everylayer: Verdict
 
 
 def _seams(report: Report) -> Table:
     known = {node.id: node for node in walk(report.chain)}
     request = f"{report.request.method} {report.request.path}"
     table = Table(
-        title=Text(f"{report.target} ({report.framework}), {request}"),
+        title=Text(_shown(f"{report.target} ({report.framework}), {request}")),
         title_justify="left",
         box=None,
         padding=(0, 2, 0, 0),
     )
-    table.add_column("layer", overflow="fold", ratio=2)
-    table.add_column("phase", no_wrap=True)
-    table.add_column("shape", no_wrap=True)
-    table.add_column("stock", no_wrap=True)
-    table.add_column("everylayer", no_wrap=True)
-    table.add_column("why", overflow="fold", ratio=3)
+    table.add_column("layer", overflow="fold", ratio=2, min_width=10)
+    for title in ("phase", "shape", "stock", "everylayer"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why", overflow="fold", ratio=3, min_width=10)
     last = ""
-    for row in report.rows:
-        if not any(verdict.reached for verdict in row.verdicts.values()):
-            continue
-        name = _name(row, known) if row.fault.node != last else Text()
-        last = row.fault.node
-        shape = row.fault.shape if row.fault.error == "error" else row.fault.error
-        stock, ours = judged(row, "stock"), judged(row, "everylayer")
-        cells = [_state(stock), _state(ours), _why(stock, ours)]
-        table.add_row(name, row.fault.phase, shape, *cells)
+    lines = _lines(report.rows)
+    every = {row.fault.shape for row in report.rows if row.fault.error == "error"}
+    for line, shapes in lines.items():
+        name = _name(line.node, known) if line.node != last else Text()
+        last = line.node
+        shape = "all" if len(every) > 1 and every <= set(shapes) else "\n".join(shapes)
+        states = (_state(line.stock), _state(line.everylayer))
+        table.add_row(name, line.phase, shape, *states, _why(line.stock, line.everylayer))
     return table
 
 
-def _name(row: Row, known: dict[str, ChainNode]) -> Text:
-    node = known.get(row.fault.node)
-    return Text(node.name if node is not None else row.fault.node, style="bold")
+def _lines(rows: Iterable[Row]) -> dict[_Line, list[str]]:
+    """Return the lines with their shapes, without those of faults that were not put."""
+    lines: dict[_Line, list[str]] = {}
+    for row in rows:
+        if any(verdict.reached for verdict in row.verdicts.values()):
+            fault = row.fault
+            line = _Line(fault.node, fault.phase, judged(row, "stock"), judged(row, "everylayer"))
+            lines.setdefault(line, []).append(
+                fault.shape if fault.error == "error" else fault.error
+            )
+    return lines
+
+
+def _name(node_id: str, known: dict[str, ChainNode]) -> Text:
+    node = known.get(node_id)
+    return Text(_shown(node.name if node is not None else node_id), style="bold")
 
 
 def _state(verdict: Verdict) -> Text:
@@ -79,13 +104,13 @@ def _why(stock: Verdict, ours: Verdict) -> Text:
 
 def _clauses(verdict: Verdict) -> str:
     more = [f"and {len(verdict.why) - _SHOWN} more"] if len(verdict.why) > _SHOWN else []
-    return "; ".join([*verdict.why[:_SHOWN], *more])
+    return _shown("; ".join([*verdict.why[:_SHOWN], *more]))
 
 
 def _finding(finding: Finding) -> Iterable[Text]:
-    yield Text.assemble(("! ", "yellow"), finding.text, (f"  [{finding.kind}]", "dim"))
+    yield Text.assemble(("! ", "yellow"), _shown(finding.text), (f"  [{finding.kind}]", "dim"))
     if finding.where:
-        yield Text(f"  at {finding.where}", style="dim")
+        yield Text(_shown(f"  at {finding.where}"), style="dim")
     if finding.remedy:
         yield Text(f"  {finding.remedy}")
 
@@ -96,7 +121,7 @@ def _summary(report: Report) -> Sequence[Text]:
     good = not counts.get("everylayer", {}).get("lost")
     lines = [Text(", ".join(said), style="bold green" if good else "bold red")]
     if report.stock:
-        lines.append(Text(f"Stock was not tried: {report.stock}", style="yellow"))
+        lines.append(Text(_shown(f"Stock was not tried: {report.stock}"), style="yellow"))
     unreached = counts.get("everylayer", {}).get("unreached", 0)
     if unreached:
         lines.append(Text(f"{unreached} more faults could not be put: see not-reached above"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ..model import Answer, ChainNode, Report, Row, SpanData, Trial, Verdict, Visit, to_json
+from .totals import TELEMETRY, totals
 from .waterfall import plain, traces, waterfall
 
-TELEMETRY = ("stock", "everylayer")
 _QUESTIONS = ("event", "message", "stack", "status", "once", "response", "context")
 
 
@@ -22,7 +22,7 @@ def report_view(report: Report) -> dict[str, Any]:
         "path": report.request.path,
         "chain": [_node(node) for node in report.chain],
         "rows": [_row(row) for row in report.rows],
-        "totals": {arm: totals(report.rows, arm) for arm in TELEMETRY},
+        "totals": totals(report),
         "findings": [to_json(finding) for finding in report.findings],
         "versions": report.versions,
         "noStock": report.stock,
@@ -52,15 +52,6 @@ def state(verdict: Verdict | None) -> str:
     if verdict.ok:
         return "ok"
     return "lost" if verdict.event is False else "wrong"
-
-
-def totals(rows: Sequence[Row], arm: str) -> dict[str, int]:
-    """Return how many faults `arm` was tried with, and how many were lost or arrived wrong."""
-    states = [state(row.verdicts.get(arm)) for row in rows]
-    return {
-        "tried": sum(s in ("ok", "lost", "wrong") for s in states),
-        "lost": sum(s in ("lost", "wrong") for s in states),
-    }
 
 
 def _node(node: ChainNode) -> dict[str, Any]:

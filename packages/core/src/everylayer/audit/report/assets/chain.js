@@ -103,7 +103,7 @@ class ChainView {
     const title = el(
       "div",
       { class: "title" },
-      el("h3", {}, el("span", { class: "arrow", "aria-hidden": "true" }, "↓ "), node.name),
+      el("h3", {}, el("span", { class: "arrow", "aria-hidden": "true" }, "↓\u00a0"), el("span", {}, node.name)),
       node.kind ? el("span", { class: "kind" }, [node.kind, node.mode === "async" ? "async" : ""].filter(Boolean).join(" · ")) : null,
       node.where ? el("span", { class: "where", title: node.where }, node.where) : null,
     );

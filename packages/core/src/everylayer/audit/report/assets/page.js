@@ -1,6 +1,7 @@
 // The page around it: title, totals, findings, filters, and what the address asks for.
 
 const view = JSON.parse(document.getElementById("data").textContent);
+const NOTHING = { put: 0, lost: 0 };
 const detail = document.getElementById("detail");
 
 function fill(id, ...children) {
@@ -42,9 +43,9 @@ function breakdown(rows, arm) {
 }
 
 function total(report, arm) {
-  const { tried, lost } = report.totals[arm];
+  const { put, lost } = report.totals[arm] || NOTHING;
   const title = ARMS[arm];
-  if (!tried) {
+  if (!put) {
     const why = (arm === "stock" && report.noStock) || "nothing was tried";
     return el("div", { class: "total" }, el("h2", {}, title), el("p", { class: "figure" }, "–"), el("p", {}, why));
   }
@@ -53,7 +54,7 @@ function total(report, arm) {
     "div",
     { class: `total ${lost ? "bad" : "good"}` },
     el("h2", {}, title),
-    el("p", { class: "figure" }, mark(lost ? "lost" : "ok"), el("b", {}, lost.toLocaleString("en")), el("span", {}, ` of ${tried.toLocaleString("en")} lost`)),
+    el("p", { class: "figure" }, mark(lost ? "lost" : "ok"), el("b", {}, lost.toLocaleString("en")), el("span", {}, ` of ${put.toLocaleString("en")} lost`)),
     el("div", { class: "strip", "aria-hidden": "true" }, strip),
     el("p", { class: "breakdown" }, breakdown(report.rows, arm)),
   );
@@ -103,22 +104,26 @@ function showReport(report) {
     follow();
   };
   const close = () => detail.close();
+  let drawn;
   const follow = () => {
     const { open: id, show, layer } = address.read();
     const row = rows.get(id);
     pick.value = chain.byNode.has(layer) ? layer : "";
     for (const input of document.querySelectorAll("input[name=show]")) input.checked = input.value === (show || "all");
     sift();
-    if (!row) return detail.open && detail.close();
+    if (!row) return close();
+    if (detail.open && row === drawn) return;
+    drawn = row;
     detail.replaceChildren(...trial(row, chain.names.get(row.node) || row.node, report, close, step));
     if (!detail.open) detail.showModal();
     detail.scrollTop = 0;
     document.getElementById("detail-title").focus();
   };
   detail.addEventListener("close", () => {
-    const { open: id } = address.read();
+    // The address may have opened another one since.
+    if (detail.open) return;
+    chain.buttons().find((button) => button.dataset.row === drawn?.id)?.focus();
     address.write({ open: "" });
-    chain.buttons().find((button) => button.dataset.row === id)?.focus();
   });
   detail.addEventListener("click", (event) => event.target === detail && close());
   detail.addEventListener("keydown", (event) => {
@@ -126,6 +131,8 @@ function showReport(report) {
     if (by && !event.altKey && !event.metaKey && event.target.tagName !== "PRE") step(by);
   });
   const lost = report.rows.filter(isLost).length;
+  const { stock = NOTHING, everylayer = NOTHING } = report.totals;
+  document.title = `${report.target}: stock lost ${stock.lost} of ${stock.put}, everylayer ${everylayer.lost}`;
   fill(
     "main",
     el("section", { class: "totals", "aria-label": "totals" }, Object.keys(ARMS).map((arm) => total(report, arm))),

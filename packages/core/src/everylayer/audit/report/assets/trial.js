@@ -72,12 +72,7 @@ function trial(row, name, report, close, step) {
     el(
       "header",
       { class: "detail-head" },
-      el(
-        "div",
-        {},
-        el("h2", { id: "detail-title", tabindex: "-1" }, name, el("span", { class: "at" }, ` ${row.phase} · ${columnOf(row)}`)),
-        el("p", {}, `${WHAT[columnOf(row)]}, ${WHEN[row.phase]}. Without telemetry: `, answered(row.bare), "."),
-      ),
+      el("h2", { id: "detail-title", tabindex: "-1" }, el("span", {}, name), el("span", { class: "at" }, ` ${row.phase} · ${columnOf(row)}`)),
       el(
         "nav",
         { "aria-label": "faults" },
@@ -85,6 +80,7 @@ function trial(row, name, report, close, step) {
         el("button", { type: "button", "aria-label": "next fault", title: "next (→)", click: () => step(1) }, "→"),
         el("button", { type: "button", "aria-label": "close", title: "close (Esc)", click: close }, "✕"),
       ),
+      el("p", {}, `${WHAT[columnOf(row)]}, ${WHEN[row.phase]}. Without telemetry: `, answered(row.bare), "."),
     ),
     el("div", { class: "panes" }, Object.keys(ARMS).map((arm) => pane(row, arm, report.noStock))),
   ];

@@ -202,6 +202,25 @@ def test_plain_layers_around_a_frameworks_app_come_before_its_own(apps: Any) -> 
     assert send(opened).size == len(b"ANSWER")
 
 
+class Hostile:
+    """Raises at any question, as a proxy does outside of a request."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        raise AssertionError("nobody calls it")
+
+
+def test_what_a_layer_holds_besides_is_not_read(apps: Any) -> None:
+    layer = apps.Auth(apps.endpoint)
+    layer.current = Hostile()
+    layer.call_me = layer.__call__
+    layer.me = layer
+    nodes = Neutral().open(layer, "bare", "raised").chain.nodes
+    assert [(node.name, node.inner) for node in nodes] == [("Auth", ()), ("endpoint", ())]
+
+
 def three(scope: Any, receive: Any, send: Any) -> None: ...
 
 
@@ -214,17 +233,6 @@ def two(environ: Any, start_response: Any) -> None: ...
 def two_of_other_names(config: Any, debug: Any) -> None: ...
 
 
-class Hostile:
-    """Has no attribute that can be asked for."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", [])
-        return []
-
-
 @pytest.mark.parametrize(
     ("app", "interface"),
     [
@@ -232,7 +240,7 @@ class Hostile:
         (three_of_other_names, "asgi"),
         (two, "wsgi"),
         (two_of_other_names, ""),
-        (Hostile, ""),
+        (Neutral, ""),
         (3, ""),
         (print, ""),
         (dict.get, ""),

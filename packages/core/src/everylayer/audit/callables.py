@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CellType, CodeType, FrameType, FunctionType
+from types import CellType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any, Literal, NamedTuple
 
 Interface = Literal["wsgi", "asgi", ""]
@@ -65,10 +65,23 @@ def slots_of(layer: Any, is_app: Callable[[Any], bool]) -> list[Slot]:
     found: list[Slot] = []
     seen: set[int] = set()
     for slot in [*_slots(layer), *_mounted(layer)]:
-        if id(slot.app) not in seen and slot.app is not layer and is_app(slot.app):
+        if id(slot.app) not in seen and not _is_of(slot.app, layer) and _asked(is_app, slot.app):
             seen.add(id(slot.app))
             found.append(slot)
     return sorted(found, key=lambda slot: bool(slot.prefix))
+
+
+def _is_of(held: Any, layer: Any) -> bool:
+    """Tell whether `held` is the layer itself, or one of its own methods."""
+    return held is layer or (type(held) is MethodType and held.__self__ is layer)
+
+
+def _asked(is_app: Callable[[Any], bool], held: Any) -> bool:
+    # A proxy of something that is there in a request only raises at any question.
+    try:
+        return is_app(held)
+    except Exception:  # noqa: BLE001 - whatever it raises, it is no layer that can be read
+        return False
 
 
 def _slots(layer: Any) -> Iterator[Slot]:

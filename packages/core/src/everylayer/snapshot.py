@@ -166,12 +166,10 @@ def _clean_line(line: str) -> str:
 
 @contained
 def _take() -> Snapshot:
-    frames = dict(sys._current_frames())
+    # Not our own: a stack begins at whoever asked. No ident tells which: gevent's is another.
+    frames = {ident: _caller(frame) for ident, frame in sys._current_frames().items()}
     try:
         idents = list(frames)
-        # Not our own: this thread's stack begins at whoever asked.
-        here = threading.get_ident()
-        frames[here] = _caller(frames[here])
         loops = tasks.all_loops(frames.values())
         of_loop = {key: idents[index] for key, (_, index) in loops.items()}
         running = {of_loop[key]: tasks.running_task(loop) for key, (loop, _) in loops.items()}
@@ -179,7 +177,7 @@ def _take() -> Snapshot:
         by_task = [_of_task(task, of_loop, running) for task in found_tasks]
         by_thread = [_of_thread(ident, frames[ident], running.get(ident)) for ident in idents]
     finally:
-        # It holds our own frame, which holds it.
+        # Whoever fails here leaves a traceback, and that this frame.
         frames.clear()
     threads, threads_left = _bounded(by_thread)
     others, tasks_left = _bounded(by_task)

@@ -82,7 +82,7 @@ class Neutral:
         interface = interface_of(app)
         if not interface:
             raise TargetError("it cannot be told whether the app is WSGI or ASGI")
-        reading = _Reading(interface, self._frameworks)
+        reading = _Reading(interface, self._frameworks, serving=True)
         reading.follow(Slot(app, _Top(app).put))
         reading.read_inside()
         return Chain(tuple(reading.nodes()), reading.points)
@@ -133,10 +133,20 @@ class _Reading:
     Attributes:
         inside: the chain of the framework's app at its end.
         framework: its name.
+
+    Args:
+        serving: the app serves already, and many requests at a time.
     """
 
-    def __init__(self, interface: Literal["wsgi", "asgi"], frameworks: Sequence[Adapter]) -> None:
+    def __init__(
+        self,
+        interface: Literal["wsgi", "asgi"],
+        frameworks: Sequence[Adapter],
+        *,
+        serving: bool = False,
+    ) -> None:
         self.interface = interface
+        self._serving = serving
         self.inside: Chain | None = None
         self.framework = ""
         self.points: dict[tuple[str, Phase], Point] = {}
@@ -188,7 +198,8 @@ class _Reading:
         for phase, moment in _MOMENTS:
             self._point(found, phase, OfOne(CodePoint(codes, moment), codes, found.slot.app))
         streaming = tuple(each for code in codes for each in streaming_codes(code, self.interface))
-        if streaming:
+        # Which message is a response's first cannot be told where many are on their way.
+        if streaming and not (self._serving and self.interface == "asgi"):
             point: Point = CodePoint(streaming, "start")
             self._point(found, "stream", Later(point) if self.interface == "asgi" else point)
 

@@ -222,6 +222,41 @@ def test_plain_layers_around_a_frameworks_app_come_before_its_own(apps: Any) -> 
     assert send(opened).size == len(b"ANSWER")
 
 
+class Router:
+    """An app that others ask for more than its call."""
+
+    prefix = "/"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": self.prefix.encode()})
+
+
+class Asking:
+    """Uses more of what it holds than its call."""
+
+    def __init__(self, app: Any, router: Any = None) -> None:
+        self.app = app
+        self.router = router or app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert self.app.prefix == self.router.prefix
+        assert isinstance(self.router, (Router, Asking))
+        await self.app(scope, receive, send)
+
+    @property
+    def prefix(self) -> str:
+        return str(self.app.prefix)
+
+
+@pytest.mark.parametrize("arm", ["bare", "everylayer"])
+def test_what_is_put_between_layers_passes_for_what_is_inside(arm: Any) -> None:
+    opened = Neutral().open(Asking(Asking(Router())), arm, "raised")
+    answer = send(opened)
+    assert (answer.status, answer.escaped, answer.size) == (200, "", 1)
+    assert [node.id for node in opened.chain.nodes if node.phases] == ["0", "1", "2"]
+
+
 class Hostile:
     """Raises at any question, as a proxy does outside of a request."""
 

@@ -96,7 +96,10 @@ def _slots(layer: Any) -> Iterator[Slot]:
     held = dict(_attributes(layer))
     first = [name for name in _NAMES if name in held]
     for name in [*first, *(name for name in held if name not in first)]:
-        yield Slot(held[name], functools.partial(setattr, layer, name))
+        value = held[name]
+        # Elsewhere the app may use more of it than its call, or compare it by identity.
+        only_called = name in _NAMES or is_plain_function(value)
+        yield Slot(value, functools.partial(setattr, layer, name) if only_called else _refuse)
 
 
 def _in_cell(cell: CellType) -> Iterator[Slot]:
@@ -132,7 +135,7 @@ def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _refuse(app: Any) -> None:
-    raise AttributeError("what a partial was given cannot be replaced")
+    raise AttributeError("this cannot be replaced")
 
 
 def is_instrumentation(app: Any) -> bool:
@@ -188,4 +191,4 @@ def streaming_codes(code: CodeType, interface: Interface) -> tuple[CodeType, ...
 
 def is_plain_function(app: Any) -> bool:
     """Tell whether `app` is written as a function."""
-    return isinstance(app, FunctionType)
+    return type(app) is FunctionType

@@ -15,6 +15,7 @@ from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.callables import interface_of
 from everylayer.audit.model import Answer, ChainNode, Request
 from everylayer.audit.neutral import Neutral
+from everylayer.audit.wire import TargetError
 
 APPS = Path(__file__).parent / "apps"
 
@@ -177,6 +178,25 @@ class Inside:
             return opened.app(environ, start_response)
 
         return Opened(outermost, opened.interface, opened.chain, "no stock")
+
+    def chain(self, app: Any) -> Chain:
+        return Neutral().chain(app)
+
+
+def test_an_app_that_serves_is_read_and_nothing_else(apps: Any) -> None:
+    before = Neutral().open(new().application, "bare", "raised").chain
+    held = vars(apps.application).copy()
+    chain = Neutral().chain(apps.application)
+    assert names(chain.nodes) == names(before.nodes)
+    assert vars(apps.application) == held
+    assert set(chain.points) < set(before.points), "none in a response of the audit's own"
+    inside = Neutral([Inside(apps.application.app)]).chain(apps.application)
+    assert names(inside.nodes) == names(before.nodes)
+    assert set(inside.points) == set(chain.points)
+    # Of messages of many requests at once none is known to be the first.
+    assert not any(phase == "stream" for _, phase in Neutral().chain(apps.asgi).points)
+    with pytest.raises(TargetError, match="WSGI or ASGI"):
+        Neutral().chain(object())
 
 
 def test_plain_layers_around_a_frameworks_app_come_before_its_own(apps: Any) -> None:

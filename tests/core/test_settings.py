@@ -31,6 +31,8 @@ OTHER: dict[str, tuple[Any, str]] = {
     "late_spans": (False, "0"),
     "server_span": (False, "OFF"),
     "swallowed": ("monitor", "monitor"),
+    "snapshot_token": ("0123456789abcdef", "0123456789abcdef"),
+    "chaos": ("chaos.toml", "chaos.toml"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]
@@ -40,6 +42,7 @@ SMALLEST = {
     "max_description_chars": 16,
     "max_events": 1,
 }
+SECRET = {"snapshot_token"}
 WRONG: dict[type, tuple[Any, ...]] = {
     bool: (1, "true", None),
     int: (True, "8", 1.5, None),
@@ -68,7 +71,8 @@ def test_a_field_has_its_variable(name: str) -> None:
 def test_a_wrong_type_names_setting_value_and_remedy(name: str, value: object) -> None:
     with pytest.raises(SettingsError) as found:
         Settings(**{name: value})
-    assert f"setting {name} is {value!r}; it must be " in str(found.value)
+    shown = f"a {type(value).__name__} that is not shown" if name in SECRET else repr(value)
+    assert f"setting {name} is {shown}; it must be " in str(found.value)
 
 
 @pytest.mark.parametrize("name", ["preset", "client_errors"])
@@ -82,6 +86,19 @@ def test_a_budget_has_a_floor(name: str, least: int) -> None:
     assert getattr(Settings(**{name: least}), name) == least
     with pytest.raises(SettingsError, match=f"{name} is {least - 1}; it must be at least {least}"):
         Settings(**{name: least - 1})
+
+
+def test_a_token_that_can_be_guessed_is_refused_and_none_is_shown() -> None:
+    with pytest.raises(SettingsError, match="at least 16 characters long") as found:
+        resolve(environ={"EVERYLAYER_SNAPSHOT_TOKEN": "hush-hush-hush-"})
+    assert "hush" not in str(found.value)
+    assert "hush" not in repr(Settings(snapshot_token="hush-hush-hush-!"))
+
+
+def test_where_the_process_runs_is_no_setting() -> None:
+    assert resolve(environ={"EVERYLAYER_CHAOS_ENVIRONMENT": "staging"}) == Settings()
+    with pytest.raises(SettingsError, match="does not know the setting 'chaos_environment'"):
+        resolve({"chaos_environment": "staging"})
 
 
 @pytest.mark.parametrize("name", ["ignored", "expected"])

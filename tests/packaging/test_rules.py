@@ -37,7 +37,8 @@ OWN_WEB = {
 # Values and rules, each testable without a span.
 PURE = ["chain", "layers", "policy", "record", "rendering", "settings", "stacktrace", "text"]
 # What runs for the command alone, and may need what its extra brings.
-FOR_THE_COMMAND = ("audit", "cli.py", "__main__.py")
+# Chaos finds its way into an app as the audit does; whoever does not ask for it loads neither.
+FOR_THE_COMMAND = ("audit", "chaos", "cli.py", "__main__.py")
 # Where an import name is not the name of the distribution that brings it; longest prefix wins.
 BROUGHT_BY = {
     "anyio": {"starlette"},

@@ -6,6 +6,7 @@ from .failsafe import own_failures
 from .layers import Layer
 from .observer import record
 from .settings import Settings, SettingsError, configure
+from .snapshot import Snapshot, snapshot
 
 __version__ = "0.1.0"
 
@@ -13,8 +14,10 @@ __all__ = [
     "Layer",
     "Settings",
     "SettingsError",
+    "Snapshot",
     "__version__",
     "configure",
     "own_failures",
     "record",
+    "snapshot",
 ]

@@ -18,6 +18,7 @@ _COMMANDS = {
     "chain": "everylayer.audit.chain_command:chain",
     "audit": "everylayer.audit.command:audit",
     "show": "everylayer.audit.show:show",
+    "integrity": "everylayer.chaos.command:integrity",
 }
 _INTERRUPTED = 130
 

@@ -38,6 +38,10 @@ def _setting(default: Any, help_text: str) -> Any:
     return field(default=default, metadata={"help": help_text})
 
 
+def _secret(help_text: str) -> Any:
+    return field(default="", repr=False, metadata={"help": help_text, "secret": True})
+
+
 @dataclass(frozen=True)
 class Settings:
     """What to record and how much of it; immutable, checked when made.
@@ -64,6 +68,10 @@ class Settings:
     swallowed: Swallowed = _setting(
         "off", "show what the app's layers handle by themselves: Python 3.12 and newer"
     )
+    snapshot_token: str = _secret("what a request for a snapshot must bear; empty: none is given")
+    chaos: str = _setting(
+        "", "path of the plan of faults to put; needs EVERYLAYER_CHAOS_ENVIRONMENT"
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -83,6 +91,12 @@ class Settings:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise _bad(name, getattr(self, name), f"at least {least}")
+        if 0 < len(self.snapshot_token) < _LEAST_TOKEN:
+            raise _bad(
+                "snapshot_token",
+                self.snapshot_token,
+                f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
+            )
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
@@ -92,6 +106,12 @@ _LEAST = {
     "max_description_chars": 16,
     "max_events": 1,
 }
+
+# A guess must be hopeless.
+_LEAST_TOKEN = 16
+_SECRET = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("secret")}
+# No setting: only who starts the process can say it, see `chaos/permit.py`.
+_NO_SETTING = {"EVERYLAYER_CHAOS_ENVIRONMENT"}
 
 _configured: dict[str, Any] = {}
 
@@ -179,7 +199,7 @@ def _signals(value: str) -> tuple[bool, bool]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith(ENV_PREFIX):
+        if not variable.startswith(ENV_PREFIX) or variable in _NO_SETTING:
             continue
         name = variable[len(ENV_PREFIX) :].lower()
         if name not in _KINDS:
@@ -227,7 +247,8 @@ def _check(name: str, value: object, kind: type) -> None:
 
 
 def _bad(name: str, value: object, wanted: str) -> SettingsError:
-    return SettingsError(f"everylayer setting {name} is {value!r:.200}; it must be {wanted}.")
+    shown = f"a {type(value).__name__} that is not shown" if name in _SECRET else f"{value!r:.200}"
+    return SettingsError(f"everylayer setting {name} is {shown}; it must be {wanted}.")
 
 
 def _unknown(name: str, variable: str = "") -> SettingsError:

@@ -62,6 +62,13 @@ class Adapter(Protocol):
         `swallowed`, raises another from it for `translated`, and is not there for `raised`.
         """
 
+    def chain(self, app: Any) -> Chain:
+        """Read the chain of an app that serves already, and add nothing to it.
+
+        `prepare` and `open` need not be called before. What needs code of an adapter's own in
+        the app, such as a body that fails half-way, may have no point here.
+        """
+
 
 def adapters() -> list[Adapter]:
     """Return one of each framework whose everylayer package is installed, by name.

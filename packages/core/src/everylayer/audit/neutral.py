@@ -77,6 +77,16 @@ class Neutral:
         chain = Chain(tuple(reading.nodes()), reading.points)
         return Opened(top.app, interface, chain, stock)
 
+    def chain(self, app: Any) -> Chain:
+        """Read the chain of an app that serves already."""
+        interface = interface_of(app)
+        if not interface:
+            raise TargetError("it cannot be told whether the app is WSGI or ASGI")
+        reading = _Reading(interface, self._frameworks, serving=True)
+        reading.follow(Slot(app, _Top(app).put))
+        reading.read_inside()
+        return Chain(tuple(reading.nodes()), reading.points)
+
     def _stock(self, top: _Top, reading: _Reading, arm: Arm) -> str:
         """Put OpenTelemetry's own layer around all; return why not."""
         if arm == "bare" or reading.has("opentelemetry"):
@@ -122,13 +132,23 @@ class _Reading:
     """A chain as it is read, and what is put into it.
 
     Attributes:
-        inside: the framework's app at the end of the chain, opened.
+        inside: the chain of the framework's app at its end.
         framework: its name.
+
+    Args:
+        serving: the app serves already, and many requests at a time.
     """
 
-    def __init__(self, interface: Literal["wsgi", "asgi"], frameworks: Sequence[Adapter]) -> None:
+    def __init__(
+        self,
+        interface: Literal["wsgi", "asgi"],
+        frameworks: Sequence[Adapter],
+        *,
+        serving: bool = False,
+    ) -> None:
         self.interface = interface
-        self.inside: Opened | None = None
+        self._serving = serving
+        self.inside: Chain | None = None
         self.framework = ""
         self.points: dict[tuple[str, Phase], Point] = {}
         self._frameworks = frameworks
@@ -179,7 +199,8 @@ class _Reading:
         for phase, moment in _MOMENTS:
             self._point(found, phase, OfOne(CodePoint(codes, moment), codes, found.slot.app))
         streaming = tuple(each for code in codes for each in streaming_codes(code, self.interface))
-        if streaming:
+        # Which message is a response's first cannot be told where many are on their way.
+        if streaming and not (self._serving and self.interface == "asgi"):
             point: Point = CodePoint(streaming, "start")
             self._point(found, "stream", Later(point) if self.interface == "asgi" else point)
 
@@ -195,12 +216,21 @@ class _Reading:
         opened = adapter.open(slot.app, arm, "raised")
         if opened.app is not slot.app:
             slot.put(opened.app)
-        by = sum(1 for each in self._line if each.id)
-        for (node, phase), point in opened.chain.points.items():
-            self.points[_moved(node, by), phase] = point
-        self.inside = opened
-        self.framework = adapter.framework
+        self._take(adapter, opened.chain)
         return opened.stock
+
+    def read_inside(self) -> None:
+        """Read the chain of the framework's app inside, if there is one."""
+        if self._claimed is not None:
+            adapter, slot = self._claimed
+            self._take(adapter, adapter.chain(slot.app))
+
+    def _take(self, adapter: Adapter, inside: Chain) -> None:
+        by = sum(1 for each in self._line if each.id)
+        for (node, phase), point in inside.points.items():
+            self.points[_moved(node, by), phase] = point
+        self.inside = inside
+        self.framework = adapter.framework
 
     def end(self) -> None:
         """Have the innermost app answer with a stream, where a fault asks for one."""
@@ -259,7 +289,7 @@ class _Reading:
         """Return the chain, outermost first."""
         own = [self._node(found) for found in self._line]
         by = sum(1 for each in self._line if each.id)
-        rest = self.inside.chain.nodes if self.inside is not None else ()
+        rest = self.inside.nodes if self.inside is not None else ()
         line = [*self._added, *own, *(_move(node, by) for node in rest)]
         count = iter(range(len(line)))
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from everylayer.audit.adapter import Opened
+from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.model import Arm, Shape
 from everylayer.wsgi import WSGIApp
 
@@ -55,6 +55,10 @@ class FlaskAdapter:
             if served not in apps:
                 served = EveryLayerMiddleware(served)
         return Opened(served, "wsgi", numbered(parts_of(served)), stock)
+
+    def chain(self, app: Any) -> Chain:
+        """Read the chain of an app that serves already."""
+        return numbered(parts_of(app))
 
 
 def _stock() -> Any:

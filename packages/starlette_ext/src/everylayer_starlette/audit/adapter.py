@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Router
 
 from everylayer.asgi import Seam
-from everylayer.audit.adapter import Opened
+from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.model import Arm, Shape
 
 from ..classes import Starlette
@@ -66,6 +66,10 @@ class StarletteAdapter:
         )
         chain = reader.read(app)
         return Opened(app, "asgi", replace(chain, nodes=(*seam, *chain.nodes)), missing)
+
+    def chain(self, app: Any) -> Chain:
+        """Read the chain of an app that serves already."""
+        return Reader({}).read(app)
 
 
 def _covered(app: Any, layers: list[Any], *, whole: bool) -> Any:

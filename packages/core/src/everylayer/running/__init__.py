@@ -1,0 +1,1 @@
+"""What runs in this process right now, read from outside: stacks, tasks, and their spans."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import starlette
 
 from audit_apps import (
     APPS,
@@ -29,6 +30,10 @@ PATHS = [
     for path in paths
 ]
 Make = Callable[[], Any]
+
+
+# `BaseHTTPMiddleware` of older versions loses, or raises elsewhere, what comes after its response.
+LOSES_LATE = int(starlette.__version__.partition(".")[0]) < 1
 
 
 class PutError(Exception):
@@ -207,7 +212,9 @@ def test_a_fault_at_each_point_is_recorded_by_the_name_of_its_node(
         for key in reached(given, path):
             telemetry.clear()
             run = put_at(given, path, key)
-            # Some versions of `BaseHTTPMiddleware` keep what comes after the response.
+            if LOSES_LATE and key[1] != "before":
+                continue
+            # Some versions keep what comes after the response.
             if key[1] not in ("teardown", "background"):
                 assert run.raised is not None, key
                 assert run.raised.type is PutError, key

@@ -22,8 +22,8 @@ import everylayer
 from contract.drive import call_asgi, environ, run_wsgi, scope
 from contract.telemetry import Telemetry
 from everylayer import asgi, snapshot_app, wsgi
+from everylayer.running.snapshot import Snapshot, TaskState, ThreadState, TraceRef, clean
 from everylayer.settings import Settings
-from everylayer.snapshot import Snapshot, TaskState, ThreadState, TraceRef, clean
 
 SECRET = "the-value-of-a-variable"
 TOKEN = "0123456789abcdef"
@@ -417,7 +417,7 @@ def test_a_task_of_somebody_elses_making(telemetry: Telemetry) -> None:
         counted: dict[str, int] = {}
         patch.setattr("everylayer.failsafe._counts", counted)
         taken = asyncio.run(main())
-    assert counted == {"everylayer.snapshot._of_task": 1}
+    assert counted == {"everylayer.running.snapshot._of_task": 1}
     assert the_task(taken, "even")
     assert taken.tasks_left_out == 1
 
@@ -425,7 +425,7 @@ def test_a_task_of_somebody_elses_making(telemetry: Telemetry) -> None:
 def test_it_never_raises(monkeypatch: pytest.MonkeyPatch, failures: dict[str, int]) -> None:
     monkeypatch.setattr("everylayer.running.tasks.all_loops", lambda frames: 1 / 0)
     taken = everylayer.snapshot()
-    assert failures == {"everylayer.snapshot._take": 1}
+    assert failures == {"everylayer.running.snapshot._take": 1}
     assert taken.threads == ()
     assert "note: the snapshot failed" in taken.text()
 

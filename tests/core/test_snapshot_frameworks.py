@@ -20,7 +20,7 @@ from starlette.routing import Route
 import everylayer
 from contract.drive import call_asgi, environ, run_wsgi, scope
 from contract.telemetry import Telemetry
-from everylayer.snapshot import Snapshot
+from everylayer.running.snapshot import Snapshot
 from everylayer_flask import EveryLayer
 from everylayer_starlette import EveryLayerMiddleware
 

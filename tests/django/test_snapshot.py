@@ -11,7 +11,7 @@ from contract.telemetry import Telemetry
 from djangoapp import views
 from djangoapp.cases import CASES
 from djangoapp.serve import run
-from everylayer.snapshot import Snapshot
+from everylayer.running.snapshot import Snapshot
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FINE = next(case for case in CASES if case.name == "fine")

@@ -30,18 +30,38 @@ FRAMEWORKS = {
     "everylayer_flask": ("flask>=2.3", {"wsgi"}, "EveryLayerFlaskInstrumentor"),
     "everylayer_starlette": ("starlette>=0.37", {"asgi"}, "EveryLayerStarletteInstrumentor"),
 }
+# What belongs to the command alone is loaded where its extra is installed.
 LOAD_ALL = """
 import importlib, pkgutil, sys
+from importlib.util import find_spec
+command = {"audit", "chaos", "cli"} if find_spec("click") is None else set()
 for name in sys.argv[1:]:
     package = importlib.import_module(name)
-    for module in pkgutil.walk_packages(package.__path__, name + "."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    # `walk_packages` would import what it is to leave out.
+    pending = [(package.__path__, name + ".")]
+    while pending:
+        for module in pkgutil.iter_modules(*pending.pop()):
+            last = module.name.rpartition(".")[2]
+            if last != "__main__" and last not in command:
+                made = importlib.import_module(module.name)
+                if module.ispkg:
+                    pending.append((made.__path__, module.name + "."))
 """
 NO_FRAMEWORK = """
 loaded = {name.partition(".")[0] for name in sys.modules}
 assert not loaded & {"asgiref", "django", "fastapi", "flask", "starlette", "werkzeug"}, loaded
 """
+# As the script that pip makes of the entry point; it says what is missing, and no more.
+COMMAND = """
+import contextlib, io, sys
+from everylayer.__main__ import main
+said = io.StringIO()
+with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+    with contextlib.suppress(SystemExit):
+        main()
+print(said.getvalue().strip(), end="")
+"""
+MISSING = "the command needs: pip install 'everylayer[audit]'"
 LOAD_ENTRY_POINTS = """
 import sys
 from importlib.metadata import entry_points
@@ -102,7 +122,11 @@ def test_a_wheel_holds_its_sources_marker_and_licence(
     with zipfile.ZipFile(wheels[package]) as archive:
         names = set(archive.namelist())
     source = ROOT / "packages" / FOLDERS[package] / "src"
-    expected = {str(path.relative_to(source)) for path in source.rglob("*.py")}
+    expected = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.*")
+        if path.suffix in (".py", ".css", ".html", ".js")
+    }
     shipped = {name for name in names if ".dist-info/" not in name}
     assert shipped == expected | {f"{package}/py.typed"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
@@ -141,7 +165,7 @@ def test_a_framework_package_requires_core_its_framework_and_contribs_helpers(
     assert "everylayer" in names
 
 
-def test_core_requires_no_framework_and_sentry_only_as_an_extra(
+def test_core_requires_no_framework_and_what_few_want_is_an_extra(
     wheels: Mapping[str, Path],
 ) -> None:
     listed = [Requirement(line) for line in metadata(wheels["everylayer"]).get_all("Requires-Dist")]
@@ -150,8 +174,16 @@ def test_core_requires_no_framework_and_sentry_only_as_an_extra(
         "opentelemetry-instrumentation",
         "opentelemetry-semantic-conventions",
     }
-    assert {(r.name, str(r.marker)) for r in listed if r.marker} == {
-        ("sentry-sdk", 'extra == "sentry"')
+    extras: dict[str, set[str]] = {}
+    for each in listed:
+        if each.marker is not None:
+            extras.setdefault(str(each.marker), set()).add(each.name)
+    assert extras == {
+        'extra == "audit"': {"click", "opentelemetry-sdk", "rich", "wrapt"},
+        'extra == "sentry"': {"sentry-sdk"},
+    }
+    assert entry_points(wheels["everylayer"]) == {
+        "console_scripts": {"everylayer": "everylayer.__main__:main"}
     }
 
 
@@ -160,9 +192,11 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
     wheels: Mapping[str, Path], package: str
 ) -> None:
     module = f"{package}.instrumentor"
+    framework = package.removeprefix("everylayer_")
     assert entry_points(wheels[package]) == {
         "opentelemetry_instrumentor": {package: f"{module}:{FRAMEWORKS[package][2]}"},
         "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
+        "everylayer_audit": {framework: f"{package}.audit:{framework.title()}Adapter"},
     }
 
 
@@ -171,15 +205,21 @@ def test_an_empty_environment_is_enough(
     wheels: Mapping[str, Path], tmp_path: Path, package: str
 ) -> None:
     chosen = list(FOLDERS) if package == "all" else [package]
+    targets: list[Path | str]
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     pip = (sys.executable, "-m", "pip", "--python", python)
     links = [f"--find-links={wheel.parent}" for wheel in wheels.values()]
     constraints = ROOT / "tests" / "constraints" / "latest.txt"
     targets = [wheels[name] for name in chosen]
+    if package == "all":
+        targets.append(f"{wheels['everylayer']}[audit]")
     run(*pip, "install", "--quiet", "--constraint", constraints, *links, *targets)
     run(*pip, "check")
 
     after = NO_FRAMEWORK if package == "everylayer" else ""
     run(python, "-c", LOAD_ALL + after, *chosen, cwd=tmp_path)
     run(python, "-c", LOAD_ENTRY_POINTS, *(n for n in chosen if n in FRAMEWORKS), cwd=tmp_path)
+    command = run(python, "-c", COMMAND, "--version", cwd=tmp_path)
+    version = metadata(wheels["everylayer"])["Version"]
+    assert command == (f"everylayer {version}" if package == "all" else MISSING)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .failsafe import own_failures
 from .layers import Layer
 from .observer import record
 from .settings import Settings, SettingsError, configure
-from .snapshot import Snapshot, snapshot
+
+if TYPE_CHECKING:
+    from .running.snapshot import Snapshot, snapshot
 
 __version__ = "0.1.0"
 
@@ -21,3 +25,12 @@ __all__ = [
     "record",
     "snapshot",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever takes no snapshot does not load what takes one.
+    if name in ("Snapshot", "snapshot"):
+        from .running import snapshot as taking
+
+        return getattr(taking, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

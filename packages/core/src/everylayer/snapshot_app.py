@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from . import settings
 from .asgi_types import Receive, Scope, Send
-from .snapshot import snapshot
+from .running.snapshot import snapshot
 from .wsgi import Environ, StartResponse
 
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed"}

@@ -63,6 +63,12 @@ def status_of(body: Any) -> str | None:
     return None if response is None else response.status
 
 
+def code_of(status: Any) -> int | None:
+    """Return the number in a status line, None for what is no status line."""
+    number = status[:3] if isinstance(status, str) else ""
+    return int(number) if number.isdecimal() and len(number) == 3 else None
+
+
 class Body:
     """A response body that shows what fails while it is sent or closed."""
 

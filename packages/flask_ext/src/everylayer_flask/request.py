@@ -25,7 +25,7 @@ from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
 
 from . import stock
-from .body import Body, is_complete, is_foreign, status_of, streams, watched
+from .body import Body, code_of, is_complete, is_foreign, status_of, streams, watched
 from .rules import Place, Rules, of_body
 
 KEY = "everylayer.request"
@@ -181,13 +181,13 @@ class Request:
     def take_status(self, status: str | None) -> None:
         """Take the status of the response, where nobody watched it start."""
         self.status = status
-        code = _code(status)
+        code = code_of(status)
         if self._ledger is not None and code is not None:
             self._ledger.responded(code)
 
     @contained
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
-        code = _code(status)
+        code = code_of(status)
         if exc_info or (code is not None and code >= 500):
             exc = exc_info[1] if exc_info else _answered()
             if exc is not None:
@@ -207,7 +207,7 @@ class Request:
             current = trace.get_current_span()
             began = getattr(current, "start_time", None) or 0
             ledger.bind(current, inside=began >= self.start_ns)
-        code = _code(self.status)
+        code = code_of(self.status)
         if code is not None:
             ledger.responded(code)
         self._ledger = ledger
@@ -381,12 +381,6 @@ def around() -> Request | None:
 _OUTERMOST = outermost.__code__
 _SENT = Body.__iter__.__code__
 _CLOSED = Body.close.__code__
-
-
-def _code(status: Any) -> int | None:
-    """Return the number in a status line, None for what is no status line."""
-    number = status[:3] if isinstance(status, str) else ""
-    return int(number) if number.isdecimal() and len(number) == 3 else None
 
 
 def _answered() -> BaseException | None:

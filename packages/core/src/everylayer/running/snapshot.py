@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 
 from opentelemetry.trace import Span, format_span_id, format_trace_id
 
-from . import text
-from .failsafe import contained
-from .running import spans, stacks, tasks
+from .. import text
+from ..failsafe import contained
+from . import spans, stacks, tasks
 
 _MAX_LINE_BYTES = 512
 _MAX_NAME_CHARS = 200

@@ -23,7 +23,7 @@ SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = ["tests/packaging", "tests/examples", "tests/benchmarks"]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
-AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak", "tests/audit/test_process.py"]
+AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak", "tests/audit"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -225,5 +225,5 @@ def build(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def constraints(session: nox.Session) -> None:
     """Write the newest versions that resolve on each Python present to the constraints file."""
-    groups = requirements("types", "lint")
+    groups = requirements("types", "lint", "browser")
     session.run("python", "tests/constraints/refresh.py", *PRESENT, "--", *groups)

@@ -202,6 +202,60 @@ def test_plain_layers_around_a_frameworks_app_come_before_its_own(apps: Any) -> 
     assert send(opened).size == len(b"ANSWER")
 
 
+class Router:
+    """An app that others ask for more than its call."""
+
+    prefix = "/"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": self.prefix.encode()})
+
+
+class Asking:
+    """Uses more of what it holds than its call."""
+
+    def __init__(self, app: Any, router: Any = None) -> None:
+        self.app = app
+        self.router = router or app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert self.app.prefix == self.router.prefix
+        assert isinstance(self.router, (Router, Asking))
+        await self.app(scope, receive, send)
+
+    @property
+    def prefix(self) -> str:
+        return str(self.app.prefix)
+
+
+@pytest.mark.parametrize("arm", ["bare", "everylayer"])
+def test_what_is_put_between_layers_passes_for_what_is_inside(arm: Any) -> None:
+    opened = Neutral().open(Asking(Asking(Router())), arm, "raised")
+    answer = send(opened)
+    assert (answer.status, answer.escaped, answer.size) == (200, "", 1)
+    assert [node.id for node in opened.chain.nodes if node.phases] == ["0", "1", "2"]
+
+
+class Hostile:
+    """Raises at any question, as a proxy does outside of a request."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        raise AssertionError("nobody calls it")
+
+
+def test_what_a_layer_holds_besides_is_not_read(apps: Any) -> None:
+    layer = apps.Auth(apps.endpoint)
+    layer.current = Hostile()
+    layer.call_me = layer.__call__
+    layer.me = layer
+    nodes = Neutral().open(layer, "bare", "raised").chain.nodes
+    assert [(node.name, node.inner) for node in nodes] == [("Auth", ()), ("endpoint", ())]
+
+
 def three(scope: Any, receive: Any, send: Any) -> None: ...
 
 
@@ -214,17 +268,6 @@ def two(environ: Any, start_response: Any) -> None: ...
 def two_of_other_names(config: Any, debug: Any) -> None: ...
 
 
-class Hostile:
-    """Has no attribute that can be asked for."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", [])
-        return []
-
-
 @pytest.mark.parametrize(
     ("app", "interface"),
     [
@@ -232,7 +275,7 @@ class Hostile:
         (three_of_other_names, "asgi"),
         (two, "wsgi"),
         (two_of_other_names, ""),
-        (Hostile, ""),
+        (Neutral, ""),
         (3, ""),
         (print, ""),
         (dict.get, ""),

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CellType, CodeType, FrameType, FunctionType
+from types import CellType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any, Literal, NamedTuple
 
 Interface = Literal["wsgi", "asgi", ""]
@@ -65,10 +65,23 @@ def slots_of(layer: Any, is_app: Callable[[Any], bool]) -> list[Slot]:
     found: list[Slot] = []
     seen: set[int] = set()
     for slot in [*_slots(layer), *_mounted(layer)]:
-        if id(slot.app) not in seen and slot.app is not layer and is_app(slot.app):
+        if id(slot.app) not in seen and not _is_of(slot.app, layer) and _asked(is_app, slot.app):
             seen.add(id(slot.app))
             found.append(slot)
     return sorted(found, key=lambda slot: bool(slot.prefix))
+
+
+def _is_of(held: Any, layer: Any) -> bool:
+    """Tell whether `held` is the layer itself, or one of its own methods."""
+    return held is layer or (type(held) is MethodType and held.__self__ is layer)
+
+
+def _asked(is_app: Callable[[Any], bool], held: Any) -> bool:
+    # A proxy of something that is there in a request only raises at any question.
+    try:
+        return is_app(held)
+    except Exception:  # noqa: BLE001 - whatever it raises, it is no layer that can be read
+        return False
 
 
 def _slots(layer: Any) -> Iterator[Slot]:
@@ -83,7 +96,10 @@ def _slots(layer: Any) -> Iterator[Slot]:
     held = dict(_attributes(layer))
     first = [name for name in _NAMES if name in held]
     for name in [*first, *(name for name in held if name not in first)]:
-        yield Slot(held[name], functools.partial(setattr, layer, name))
+        value = held[name]
+        # Elsewhere the app may use more of it than its call, or compare it by identity.
+        only_called = name in _NAMES or is_plain_function(value)
+        yield Slot(value, functools.partial(setattr, layer, name) if only_called else _refuse)
 
 
 def _in_cell(cell: CellType) -> Iterator[Slot]:
@@ -119,7 +135,7 @@ def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _refuse(app: Any) -> None:
-    raise AttributeError("what a partial was given cannot be replaced")
+    raise AttributeError("this cannot be replaced")
 
 
 def is_instrumentation(app: Any) -> bool:
@@ -175,4 +191,4 @@ def streaming_codes(code: CodeType, interface: Interface) -> tuple[CodeType, ...
 
 def is_plain_function(app: Any) -> bool:
     """Tell whether `app` is written as a function."""
-    return isinstance(app, FunctionType)
+    return type(app) is FunctionType

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -66,8 +68,9 @@ def _label(node: ChainNode, passed: frozenset[str] | None, wide: bool) -> Text:
 
 
 def _short(where: str) -> str:
-    """Return a place in an installed package without the folder that all of them are in."""
-    return where.rpartition("/site-packages/")[2]
+    """Return a place as seen from the working directory, or from the folder of all packages."""
+    here = where.removeprefix(f"{Path.cwd()}{os.sep}")
+    return here.rpartition(f"{os.sep}site-packages{os.sep}")[2]
 
 
 def _outcome(chained: Chained) -> str:

@@ -26,7 +26,7 @@ from .callables import (
     where,
 )
 from .model import Arm, ChainNode, Phase, Shape
-from .neutral_apps import ASGIEndpoint, ASGIShape, WSGIEndpoint, WSGIShape
+from .neutral_apps import ASGIEndpoint, ASGIProbe, ASGIShape, WSGIEndpoint, WSGIProbe, WSGIShape
 from .points import Later, OfOne
 from .wire import TargetError
 
@@ -113,6 +113,7 @@ class _Found:
     slot: Slot
     now: Any
     id: str = ""
+    probed: bool = False
     phases: list[Phase] = field(default_factory=list)
     inner: list[list[_Found]] = field(default_factory=list)
 
@@ -222,11 +223,12 @@ class _Reading:
 
     def probe(self) -> None:
         """Put a probe between each two layers."""
-        make: Callable[..., Any] = asgi.Probe if self.interface == "asgi" else wsgi.Probe
+        make: Callable[..., Any] = ASGIProbe if self.interface == "asgi" else WSGIProbe
         for index, found in enumerate(self._line[1:], 1):
             if found.id:
                 with contextlib.suppress(AttributeError, TypeError):
                     found.slot.put(make(found.now, self._layer(found, index)))
+                    found.probed = True
 
     def layer_map(self) -> LayerMap:
         """Return who is who in a traceback."""
@@ -298,9 +300,9 @@ class _Reading:
         return "function" if is_plain_function(app) or inspect.ismethod(app) else self.interface
 
     def _seam(self, found: _Found) -> str:
-        if found in self._line[1:]:
+        if found.probed:
             return "a probe around it"
-        return "the outermost seam" if found in self._line else "what leads to it"
+        return "the outermost seam" if found is self._line[0] else "what leads to it"
 
 
 def _seam(app: Any, interface: str, layers: LayerMap) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+from .. import asgi, wsgi
 from ..asgi_types import ASGIApp, Message, Receive, Scope, Send
 from ..faults.point import Switch
 from ..wsgi import Environ, StartResponse, WSGIApp
@@ -11,6 +13,23 @@ from .injected import Translated
 from .model import Shape
 
 _TEXT = b"text/plain; charset=utf-8"
+
+
+class Transparent:
+    """Passes for the app that it stands around, in all but its call."""
+
+    app: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.app, name)
+
+
+class ASGIProbe(asgi.Probe, Transparent):
+    """A probe that a layer may ask for what is inside."""
+
+
+class WSGIProbe(wsgi.Probe, Transparent):
+    """A probe that a layer may ask for what is inside."""
 
 
 class ASGIShape:
@@ -58,7 +77,7 @@ class WSGIShape:
             return [b"recovered"]
 
 
-class ASGIEndpoint:
+class ASGIEndpoint(Transparent):
     """The innermost app; while the switch is armed its body comes in parts, which may fail."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -82,7 +101,7 @@ class ASGIEndpoint:
         await self.app(scope, receive, sending if self.stream.armed else send)
 
 
-class WSGIEndpoint:
+class WSGIEndpoint(Transparent):
     """The innermost app; while a switch is armed its body may fail half-way, or at its close."""
 
     def __init__(self, app: WSGIApp) -> None:

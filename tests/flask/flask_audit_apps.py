@@ -125,7 +125,7 @@ def signalled() -> Any:
 
 def of_blueprints() -> Any:
     app = flask.Flask("shop")
-    admin, users = flask.Blueprint("admin", "shop.admin"), flask.Blueprint("users", "shop.users")
+    admin, users = flask.Blueprint("admin", __name__), flask.Blueprint("users", __name__)
 
     @admin.before_request
     def only_admins() -> None: ...

@@ -72,7 +72,12 @@ def _breaches(
 
 
 def _is_natural(hazard: str, trial: Trial) -> bool:
-    """Tell whether the fault itself is the breach: one put after the start comes after it."""
+    """Tell whether the fault itself is the breach: one put after the start comes after it.
+
+    Nor is it one to answer 500 and hand the error on to the server, as Starlette does.
+    """
+    if hazard == drive.AFTER_START and (trial.answer.status or 0) >= 500:
+        return True
     late = trial.fault.error != "none" and trial.fault.phase != "before"
     return late and hazard in (drive.AFTER_START, drive.NEVER_ENDED, drive.LENGTH)
 
@@ -135,7 +140,8 @@ def _caught_cancellations(
     for trial in tried:
         if trial.fault.error != "cancelled":
             continue
-        if trial.answer.escaped.startswith("CancelledError"):
+        if trial.answer.escaped:
+            # Itself, or what a task group makes of a task of its own that was cancelled.
             continue
         # Who has been told of a cancellation and returns all the same has caught it.
         catcher = next((v.node for v in trial.visits if v.phase == "after"), "")

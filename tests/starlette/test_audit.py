@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,9 +61,9 @@ def test_a_request_passes_what_the_chain_lists_in_its_order(make: Make, path: st
             found = [node for node, phase in reached(given, path) if phase == "before"]
         finally:
             ran.reset(token)
-        listed = [nodes[node].name for node in found]
+        listed = [nodes[node].name.rpartition(".")[2] for node in found]
         # An instance may have a name of its own: that of its class comes first in it.
-        assert listed == [name.partition(" ")[0] for name in names]
+        assert listed == [name.partition(" ")[0].rpartition(".")[2] for name in names]
         layers = [node for node in found if nodes[node].kind in ("class", "function")]
         assert layers == [node for node in nodes if node in layers]
 
@@ -168,7 +169,7 @@ def test_the_chain_is_the_same_in_each_arm(make: Make) -> None:
     found = []
     for arm in ARMS:
         with opened(make, arm) as given:
-            found.append(own(given))
+            found.append({key: replace(node, inner=()) for key, node in own(given).items()})
             assert (given.stock == "") == (arm != "bare")
             assert [n.kind for n in walk(given.chain.nodes)].count("instrumentation") >= (
                 arm != "bare"

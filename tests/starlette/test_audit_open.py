@@ -220,7 +220,7 @@ class Untouchable:
         self.app = app
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_asgi_single_callable":
+        if name.startswith("_asgi"):
             raise AttributeError(name)  # Stock cannot do without asking.
         raise RuntimeError(f"{name} must not be asked for")
 

@@ -16,7 +16,9 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
 
 from contract.drive import run_asgi, scope
 from contract.faults import PLAIN, fault_site
@@ -93,6 +95,21 @@ def test_beside_stock_in_any_order(
         stock.instrument_app(app)
     assert recorded(telemetry, app) == 1
     stock.uninstrument_app(app)
+
+
+async def failing_function(request: Any, call_next: Any) -> Any:
+    fault_site(PLAIN)
+
+
+def test_the_layers_of_a_mounted_app_are_known_to_the_outer_one(
+    subject: EveryLayerStarletteInstrumentor, telemetry: Telemetry
+) -> None:
+    subject.instrument(skip_dep_check=True)
+    inner = Starlette(middleware=[Middleware(BaseHTTPMiddleware, dispatch=failing_function)])
+    app = Starlette(routes=[Mount("/inner", app=inner)], middleware=[Middleware(Swallow)])
+    run_asgi(app, scope("/inner/page"))
+    (found,) = error_events(telemetry.spans)
+    assert (found.event.attributes or {})["everylayer.layer.name"] == "failing_function"
 
 
 def test_an_app_that_holds_the_middleware_keeps_its_settings(
@@ -183,6 +200,7 @@ EveryLayerStarletteInstrumentor().instrument()
 from contract.drive import run_asgi, scope
 from contract.telemetry import error_events, install
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 
 class Swallow:

@@ -143,8 +143,14 @@ def look(app: Any) -> Claim:
 def adopt(apps: Iterable[Any], settings: Settings, layers: Any) -> None:
     """Cover apps that run within requests of another one, such as mounted apps."""
     for app in apps:
-        if isinstance(app, Starlette) and look(app) is _UNCLAIMED:
+        if not isinstance(app, Starlette):
+            continue
+        claim = look(app)
+        if claim is _UNCLAIMED:
             app.__dict__[KEY] = Claim(settings, explicit=_everything is None, layers=layers)
+        elif not claim.explicit and app.middleware_stack is None:
+            # The ledger of its requests is the outer app's: so are the names that it goes by.
+            claim.layers = layers
 
 
 def _adopt_into(app: Any, ledger: Ledger) -> Claim:

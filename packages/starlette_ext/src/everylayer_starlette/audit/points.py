@@ -14,8 +14,9 @@ from everylayer.faults.code import CodePoint
 from everylayer.faults.point import Point, Visit
 
 from .describe import Part
-from .response import BODY, Door, ResponsePoint
+from .response import BODY, Door, ResponsePoint, RoutePoint
 
+WEBSOCKET = "WEBSOCKET"
 Moment = Literal["start", "return"]
 
 
@@ -36,57 +37,62 @@ class Points:
         if part.code is None:
             return ()
         mine = runs(part.work)
-        # A plain function returns before the app inside has run.
-        phases = self._within(node, (part.code,), mine, after=part.awaits)
+        phases: tuple[Phase, ...] = ("before",)
+        self.found[node, "before"] = FramePoint((part.code,), "start", mine)
+        if part.awaits:  # A plain function returns before the app inside has run.
+            self.found[node, "after"] = FramePoint((part.code,), "return", mine)
+            phases = ("before", "after")
         if part.sends:
             self.found[node, "stream"] = FramePoint(part.sends, "start", sends_body(part, mine))
             phases = (*phases, "stream")
         return phases
 
-    def of_call(self, node: str, part: Part) -> tuple[Phase, ...]:
-        """Add those of a dependency or a handler; return their phases."""
+    def of_call(self, node: str, part: Part, door: Door | None = None) -> tuple[Phase, ...]:
+        """Add those of an endpoint, a dependency or a handler; return their phases.
+
+        Args:
+            door: of the route that it belongs to, None for a handler.
+        """
         if part.code is None:
             return ()
-        if not part.generates:
-            return self._within(node, (part.code,), runs(part.work), after=True)
-        self.found[node, "before"] = FramePoint((part.code,), "start", runs(part.work))
-        self.found[node, "teardown"] = FramePoint((part.code,), "return", runs(part.work))
-        return ("before", "teardown")
+        last: Phase = "teardown" if part.generates else "after"
+        moments: dict[Phase, Moment] = {"before": "start", last: "return"}
+        for phase, moment in moments.items():
+            self.found[node, phase] = _of_route((part.code,), moment, runs(part.work), door)
+        return tuple(moments)
 
     def of_endpoint(
         self, node: str, part: Part, door: Door | None, method: str | None
     ) -> tuple[Phase, ...]:
-        """Add those of an endpoint and of its response; return their phases.
+        """Add those of an endpoint and, for HTTP, of its response; return their phases.
 
         Args:
-            door: None where nothing can be put in its response.
-            method: see `ResponsePoint`.
+            method: see `ResponsePoint`; `WEBSOCKET` where there is no response.
         """
         if part.code is None:
             return ()
         if part.generates:
-            self.found[node, "stream"] = FramePoint((part.code,), "start", runs(part.work))
+            self.found[node, "stream"] = _of_route((part.code,), "start", runs(part.work), door)
             return ("stream",)
-        phases = self.of_call(node, part)
-        if door is None:
+        phases = self.of_call(node, part, door)
+        if door is None or method == WEBSOCKET:
             return phases
         self.found[node, "stream"] = ResponsePoint(door, "stream", part, method)
         self.found[node, "background"] = ResponsePoint(door, "background", part, method)
         return (*phases, "stream", "background")
 
-    def _within(
-        self,
-        node: str,
-        codes: tuple[CodeType, ...],
-        meant: Callable[[FrameType], bool],
-        *,
-        after: bool,
-    ) -> tuple[Phase, ...]:
-        self.found[node, "before"] = FramePoint(codes, "start", meant)
-        if not after:
-            return ("before",)
-        self.found[node, "after"] = FramePoint(codes, "return", meant)
-        return ("before", "after")
+
+def _of_route(
+    codes: tuple[CodeType, ...],
+    moment: Moment,
+    meant: Callable[[FrameType], bool],
+    door: Door | None,
+) -> Point:
+    if door is None:
+        return FramePoint(codes, moment, meant)
+    route = door.runs
+    point = FramePoint(codes, moment, lambda frame: route(frame) and meant(frame))
+    return RoutePoint(door, point)
 
 
 class FramePoint:

@@ -1,24 +1,29 @@
-"""Where a fault can be put in the response of an endpoint."""
+"""Where a fault can be put in the response of an endpoint, and which route a request takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Literal
 
 from starlette.background import BackgroundTask
 
 from everylayer.asgi_types import ASGIApp, Message, Receive, Scope, Send
-from everylayer.faults.point import Visit
+from everylayer.faults.point import Point, Visit
 
 from .describe import Part
 from .lent import lend
+
+# The route that runs: its endpoint and its dependencies may be those of another route, too.
+_running: ContextVar[Door | None] = ContextVar("everylayer_audit_route", default=None)
 
 ResponsePhase = Literal["stream", "background"]
 BODY = "http.response.body"
 
 
 class Door:
-    """The place of an endpoint's app. While somebody waits in the response, it is taken apart.
+    """The place of an endpoint's app, which is marked and taken apart while somebody waits.
 
     Args:
         app: what stands there.
@@ -30,32 +35,43 @@ class Door:
     def __init__(self, app: Any, put: Callable[[Any], None]) -> None:
         self._app = app
         self._put = put
-        self._waiting: list[ResponsePoint] = []
+        self._waiting: list[ResponsePoint | RoutePoint] = []
 
-    def wait(self, point: ResponsePoint) -> None:
-        """Call `point` where its phase is reached."""
+    def wait(self, point: ResponsePoint | RoutePoint) -> None:
+        """Call `point` where its phase is reached, and tell whether this route runs."""
         if not self._waiting:
             self._put(self._opened())
         if point not in self._waiting:
             self._waiting.append(point)
 
-    def leave(self, point: ResponsePoint) -> None:
+    def leave(self, point: ResponsePoint | RoutePoint) -> None:
         """Call it no more."""
         if point in self._waiting:
             self._waiting.remove(point)
             if not self._waiting:
                 self._put(self._app)
 
+    def runs(self, frame: FrameType) -> bool:
+        """Tell whether what is running does so for this route."""
+        return _running.get() is self
+
     def _opened(self) -> ASGIApp:
         app: Any = self._app
 
         async def opened(scope: Scope, receive: Receive, send: Send) -> None:
-            await app(scope, receive, self._sender(scope, send))
+            token = _running.set(self)
+            try:
+                await app(scope, receive, self._sender(scope, send))
+            finally:
+                _running.reset(token)
 
         return opened
 
     def _sender(self, scope: Scope, send: Send) -> Send:
-        waiting = {p.phase: p for p in reversed(self._waiting) if p.answers(scope)}
+        waiting: dict[str, ResponsePoint] = {}
+        for point in self._waiting:
+            if isinstance(point, ResponsePoint) and point.answers(scope):
+                waiting.setdefault(point.phase, point)
         stream, background = waiting.get("stream"), waiting.get("background")
         streamed = False
 
@@ -79,6 +95,26 @@ class Door:
                 await BackgroundTask(background.work())()
 
         return send_apart
+
+
+class RoutePoint:
+    """A point in code that other routes may run as well: for this route only."""
+
+    __slots__ = ("_door", "_point")
+
+    def __init__(self, door: Door, point: Point) -> None:
+        self._door = door
+        self._point = point
+
+    def arm(self, visit: Visit) -> None:
+        """See `Point.arm`."""
+        self._door.wait(self)
+        self._point.arm(visit)
+
+    def disarm(self) -> None:
+        """See `Point.disarm`."""
+        self._point.disarm()
+        self._door.leave(self)
 
 
 class ResponsePoint:

@@ -15,7 +15,7 @@ from .build import Made
 from .describe import describe_call, describe_layer, where_is
 from .kinds import ENDPOINT, HANDLER, HOOK, MOUNT, ROUTER, kind_of, seam_of
 from .line import Step, Stop, past_probes, steps_of, stops
-from .points import Points
+from .points import WEBSOCKET, Points
 from .response import Door
 from .routes import Hook, Way, ways
 
@@ -123,9 +123,7 @@ class Reader:
 
     def _endpoints(self, way: Way, step: Step, prefix: str, index: int) -> list[ChainNode]:
         found: list[ChainNode] = []
-        door = None
-        if step.put is not None and not way.websocket:
-            door = Door(step.app, step.put)
+        door = None if step.put is None else Door(step.app, step.put)
         for call, cls in way.endpoints or ((None, None),):
             node = f"{prefix}{index + len(found)}"
             if call is None:
@@ -134,19 +132,22 @@ class Reader:
             part = describe_call(call, cls)
             method = call.__name__.upper() if cls is not None else None
             seam = f"{' '.join(filter(None, [method, way.path]))}: {ENDPOINT}"
-            phases = self.points.of_endpoint(node, part, door, method)
-            inner = self._hooks(way.hooks, f"{node}.")
+            waits_for = WEBSOCKET if way.websocket else method
+            phases = self.points.of_endpoint(node, part, door, waits_for)
+            inner = self._hooks(way.hooks, f"{node}.", door)
             found.append(
                 ChainNode(node, part.name, "endpoint", part.where, part.mode, seam, phases, inner)
             )
         return found
 
-    def _hooks(self, hooks: tuple[Hook, ...], prefix: str) -> tuple[ChainNode, ...]:
+    def _hooks(
+        self, hooks: tuple[Hook, ...], prefix: str, door: Door | None
+    ) -> tuple[ChainNode, ...]:
         found = []
         for index, hook in enumerate(hooks):
             node, part = f"{prefix}{index}", describe_call(hook.call)
-            phases = self.points.of_call(node, part)
-            inner = self._hooks(hook.hooks, f"{node}.")
+            phases = self.points.of_call(node, part, door)
+            inner = self._hooks(hook.hooks, f"{node}.", door)
             found.append(
                 ChainNode(node, part.name, "hook", part.where, part.mode, HOOK, phases, inner)
             )

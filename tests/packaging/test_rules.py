@@ -74,6 +74,16 @@ def declared(package: str) -> dict[str, Requirement]:
     return {canonicalize_name(r.name): r for r in map(Requirement, listed)}
 
 
+def needed_by_the_command() -> dict[str, Requirement]:
+    extras = project("everylayer")["optional-dependencies"]
+    assert isinstance(extras, dict)
+    return {canonicalize_name(r.name): r for r in map(Requirement, extras["audit"])}
+
+
+def is_of_the_command(path: Path) -> bool:
+    return path.name in ("audit.py", "cli.py") or "audit" in path.parts
+
+
 def is_type_checking(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
@@ -143,12 +153,29 @@ def test_what_a_module_needs_is_declared(package: str, path: Path) -> None:
     available = {canonicalize_name(package), *declared(package)}
     if package != "everylayer":
         available |= declared("everylayer").keys()
+    if is_of_the_command(path):
+        available |= needed_by_the_command().keys()
     missing = {
         name
         for name in imports_when_loaded(path)
         if root_of(name) not in sys.stdlib_module_names and not brought_by(name) & available
     }
     assert not missing
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES)
+def test_what_only_the_command_needs_is_loaded_by_it_alone(package: str, path: Path) -> None:
+    if is_of_the_command(path):
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    loaded = {
+        node.module or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    command = ("audit", "cli", "everylayer.audit", "everylayer.cli")
+    assert not [name for name in loaded if name.startswith(command)]
 
 
 def is_missing_library_guard(node: ast.stmt) -> bool:

@@ -251,7 +251,7 @@ SPANS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY | st.lists(SPANS, min_size=1, max_size=5).map(lambda spans: request(*spans)))
 def test_anything_is_read_and_shown_or_refused(value: Any) -> None:
     try:
@@ -264,7 +264,7 @@ def test_anything_is_read_and_shown_or_refused(value: Any) -> None:
     assert sum(len(trace["spans"]) for trace in shown["traces"]) == len(spans)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(b"\x1f\x8b".__add__))
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError):

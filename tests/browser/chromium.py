@@ -6,14 +6,18 @@ import base64
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WIDE, NARROW = (1280, 900), (390, 844)
 
 
 def executables() -> tuple[str, str] | None:
@@ -54,7 +58,7 @@ class Page:
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
 
-    def show(self, url: str, size: tuple[int, int] = WIDE, scheme: str = "light") -> None:
+    def show(self, url: str, size: tuple[int, int] = (1280, 900), scheme: str = "light") -> None:
         """Load `url` anew, after forgetting what was logged before."""
         self.cdp(
             "Emulation.setEmulatedMedia",
@@ -78,6 +82,28 @@ class Page:
 
     def run(self, script: str, *arguments: object) -> Any:
         return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+
+    def one(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def every(self, selector: str) -> list[WebElement]:
+        """Return the elements that are to be seen."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return [element for element in found if element.is_displayed()]
+
+    def texts(self, selector: str) -> list[str]:
+        return [element.text for element in self.every(selector)]
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the browser does when it gets to it: events, steps in the history."""
+        WebDriverWait(self, 5).until(lambda page: condition())
+
+    def press(self, *names: str) -> None:
+        """Press keys by their names in WebDriver, one after another."""
+        ActionChains(self.driver).send_keys(*(getattr(Keys, name) for name in names)).perform()
+
+    def focused(self) -> WebElement:
+        return self.driver.switch_to.active_element
 
     def complaints(self) -> list[str]:
         """Return what the console holds, breaches of the content policy included."""

@@ -1,21 +1,18 @@
-"""One Chromium for all tests here; without one they are skipped, and the reason says so."""
+"""One Chromium for all tests here."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "audit")]
 
-try:
-    from chromium import Page, executables, start
-except ImportError as error:
-    ABSENT = f"{error}: run `nox -s browser`"
-else:
-    ABSENT = "" if executables() else "no chromium with its chromedriver on PATH"
+if TYPE_CHECKING:
+    from chromium import Page
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,8 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Page]:
-    if ABSENT:
-        pytest.skip(f"the report was not looked at in a browser: {ABSENT}")
+    from chromium import Page, start
+
     driver = start()
     try:
         yield Page(driver)
@@ -35,6 +32,7 @@ def browser() -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures go that a person should look at."""
     folder: Path = request.config.getoption("--pictures") or tmp_path_factory.mktemp("pictures")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -26,7 +26,31 @@ const WHAT = {
   unharmed: "Nothing is raised: a run that only looks",
 };
 // What hands on to its neighbour stands around it; anything else stands before it.
-const AROUND = new Set(["class", "function", "asgi", "wsgi", "instrumentation"]);
+const AROUND = new Set(["class", "function", "asgi", "wsgi"]);
+const LIBRARY = /^.*[/\\](?:site|dist)-packages[/\\]/;
+
+// Instrumentation is of the kind of what it was put before: a layer, or a hook.
+function standsAround(node, rest) {
+  const like = [node, ...rest].find((one) => one.kind !== "instrumentation");
+  return !like || AROUND.has(like.kind);
+}
+
+// Places in files, without the folder that all of the app's own have in common.
+function shortener(nodes) {
+  const folders = [];
+  const collect = (node) => {
+    if (/[/\\]/.test(node.where) && !LIBRARY.test(node.where)) folders.push(node.where.replace(/[^/\\]*$/, ""));
+    node.inner.forEach(collect);
+  };
+  nodes.forEach(collect);
+  let [common = ""] = folders;
+  while (common && !folders.every((folder) => folder.startsWith(common))) {
+    common = common.replace(/[^/\\]*[/\\]$/, "");
+  }
+  // The last folder in common is most often the app's package: it tells something.
+  common = common.replace(/[^/\\]*[/\\]$/, "");
+  return (where) => (where.startsWith(common) ? where.slice(common.length) : where.replace(LIBRARY, ""));
+}
 
 function columnOf(row) {
   return { cancelled: "cancelled", none: "unharmed" }[row.error] || row.shape;
@@ -56,6 +80,7 @@ class ChainView {
     this.open = open;
     this.names = new Map();
     this.groups = [];
+    this.short = shortener(report.chain);
     this.byNode = grouped(report.rows);
     const present = new Set(report.rows.map(columnOf));
     this.columns = COLUMNS.filter((column) => present.has(column));
@@ -82,7 +107,7 @@ class ChainView {
   nest(nodes, depth) {
     if (!nodes.length) return [];
     const [first, ...rest] = nodes;
-    if (AROUND.has(first.kind)) {
+    if (standsAround(first, rest)) {
       return [this.layer(first, (below) => [this.nest(rest, below), this.nest(first.inner, below)], depth)];
     }
     return [this.layer(first, (below) => this.nest(first.inner, below), depth), ...this.nest(rest, depth)];
@@ -105,7 +130,7 @@ class ChainView {
       { class: "title" },
       el("h3", {}, el("span", { class: "arrow", "aria-hidden": "true" }, "↓\u00a0"), el("span", {}, node.name)),
       node.kind ? el("span", { class: "kind" }, [node.kind, node.mode === "async" ? "async" : ""].filter(Boolean).join(" · ")) : null,
-      node.where ? el("span", { class: "where", title: node.where }, node.where) : null,
+      node.where ? el("span", { class: "where", title: node.where }, this.short(node.where)) : null,
     );
     const foot = () => el("span", { class: "closing", "aria-hidden": "true" }, `↑ ${node.name}`);
     const top = entering.length ? entering : [{ phase: "", put: [] }];

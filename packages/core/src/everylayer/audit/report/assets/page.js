@@ -60,11 +60,11 @@ function total(report, arm) {
   );
 }
 
-function finding(one, names) {
+function finding(one, { names, short }) {
   return el(
     "li",
     {},
-    el("p", { class: "finding-head" }, el("span", { class: "tag" }, one.kind), names.get(one.node) ? ` ${names.get(one.node)}` : null, one.where ? el("code", {}, one.where) : null),
+    el("p", { class: "finding-head" }, el("span", { class: "tag" }, one.kind), names.get(one.node) ? ` ${names.get(one.node)}` : null, one.where ? el("code", { title: one.where }, short(one.where)) : null),
     el("p", {}, one.text),
     one.remedy ? el("p", { class: "remedy" }, el("b", {}, "Remedy "), one.remedy) : null,
   );
@@ -137,7 +137,7 @@ function showReport(report) {
     "main",
     el("section", { class: "totals", "aria-label": "totals" }, Object.keys(ARMS).map((arm) => total(report, arm))),
     report.findings.length
-      ? el("section", { class: "findings" }, el("h2", {}, "Findings"), el("ul", {}, report.findings.map((one) => finding(one, chain.names))))
+      ? el("section", { class: "findings" }, el("h2", {}, "Findings"), el("ul", {}, report.findings.map((one) => finding(one, chain))))
       : null,
     el(
       "section",

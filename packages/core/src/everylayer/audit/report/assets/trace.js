@@ -88,7 +88,7 @@ function spanRow(span, whole, lazily) {
         " ",
         el("span", { class: "kind" }, span.kind.toLowerCase()),
         status ? [" ", status] : null,
-        raised ? el("span", { class: "raised" }, ` ! ${plural(raised, "exception")}`) : null,
+        raised ? [" ", el("span", { class: "raised" }, `! ${plural(raised, "exception")}`)] : null,
       ),
       bar,
       el("span", { class: "lasts" }, duration(span.lasts)),

@@ -7,7 +7,7 @@ const QUESTIONS = {
   status: "span status",
   once: "exactly once",
   response: "same response",
-  context: "span kept",
+  context: "inside the span",
 };
 
 function answered(answer) {
@@ -15,20 +15,22 @@ function answered(answer) {
   return answer.escaped ? [came, ", and ", el("code", {}, answer.escaped), " leaves the app"] : [came];
 }
 
-function checklist(asked) {
-  const known = Object.entries(QUESTIONS).filter(([name]) => asked[name] !== null);
+// A question is answered with no where everything is well if it could not be otherwise there.
+function checklist(arm) {
+  const known = Object.entries(QUESTIONS).filter(([name]) => arm.asked[name] !== null);
   return el(
     "ul",
     { class: "checks" },
-    known.map(([name, title]) =>
-      el(
+    known.map(([name, title]) => {
+      const yes = arm.asked[name];
+      return el(
         "li",
-        { class: asked[name] ? "ok" : "lost" },
-        mark(asked[name] ? "ok" : "lost"),
-        el("span", { class: "for-readers" }, asked[name] ? "yes: " : "no: "),
+        {},
+        mark(yes ? "ok" : arm.state === "ok" ? "unreached" : "lost"),
+        el("span", { class: "for-readers" }, yes ? "yes: " : "no: "),
         title,
-      ),
-    ),
+      );
+    }),
   );
 }
 
@@ -58,7 +60,7 @@ function pane(row, name, noStock) {
     { class: "pane", "aria-label": ARMS[name] },
     title,
     told.length ? el("ul", { class: "why" }, told.map((clause) => el("li", {}, clause))) : null,
-    checklist(arm.asked),
+    checklist(arm),
     arm.answer ? el("p", { class: "ran" }, "Response: ", answered(arm.answer), ".") : null,
     whereItRan(row, arm),
     traces.map((trace) => [el("p", { class: "trace-id" }, "trace ", el("code", {}, trace.id)), waterfall(trace.spans)]),

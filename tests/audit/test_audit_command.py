@@ -21,7 +21,7 @@ CHAIN = (
     node("+0", "OpenTelemetryMiddleware", "instrumentation", ()),
     node("0", "Auth"),
     node("1", "orders", "endpoint", ("before",), mode="sync"),
-    node("2", "report", "endpoint", ("before",), mode="sync"),
+    node("2", "/reports", "mount", (), inner=[node("2.0", "only_there")]),
 )
 
 
@@ -35,7 +35,7 @@ class Children:
     """
 
     stock: str = ""
-    unreached: tuple[str, ...] = ("2",)
+    unreached: tuple[str, ...] = ("2.0",)
     change: Callable[[Trial, int], Trial] = lambda trial, run: trial
     jobs: list[Job] = field(default_factory=list)
     timeouts: set[float] = field(default_factory=set)
@@ -125,10 +125,10 @@ def test_a_place_that_only_everylayer_does_not_reach_fails_the_audit(
     assert "SIGSEGV" in capsys.readouterr().out
 
 
-def test_other_endpoints_are_no_part_of_it_and_other_layers_are_told(
+def test_other_routes_are_no_part_of_it_and_layers_behind_are_told(
     children: Children, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    children.unreached = ("0", "2")
+    children.unreached = ("0", "2.0")
     children.change = lambda trial, run: (
         replace(trial, answer=replace(OK, status=401)) if trial.fault.error == "none" else trial
     )
@@ -146,7 +146,7 @@ def test_other_endpoints_are_no_part_of_it_and_other_layers_are_told(
 def test_a_request_that_passes_nothing_cannot_be_audited(
     children: Children, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    children.unreached = ("0", "1", "2")
+    children.unreached = ("0", "1", "2.0")
     assert cli.run(["audit", "shop:app"]) == 2
     assert "GET / is answered 200 and passes none of the layers" in capsys.readouterr().err
 

@@ -49,7 +49,7 @@ def test_breaches_are_told_once_with_the_fault_that_shows_them() -> None:
     tried = [bare("1", BROKEN), bare("2", twice), bare("3", twice, "stream")]
     (found,) = findings(tried)
     assert found.kind == "started-twice"
-    assert found.text == f"{drive.STARTED_TWICE}, when SessionMiddleware fails (before, raised)"
+    assert found.text == f"{drive.STARTED_TWICE}, when SessionMiddleware fails (before)"
     assert (found.node, found.where) == ("2", "/srv/app/SessionMiddleware.py:7")
     assert found.remedy
 
@@ -111,3 +111,8 @@ def test_authentication_outside_the_span_is_told() -> None:
     assert (found.kind, found.node) == ("auth-outside", "2")
     # Where stock made no span at all, no place is the better one.
     assert findings([bare("0", BROKEN)], stock=replace(stock, spans=())) == []
+
+
+def test_what_the_layer_of_a_shape_does_wrong_is_not_the_apps() -> None:
+    twice = bare("2", with_hazards(BROKEN, drive.STARTED_TWICE))
+    assert findings([replace(twice, fault=replace(twice.fault, shape="swallowed"))]) == []

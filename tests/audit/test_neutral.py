@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contract.telemetry import Telemetry, error_events
 from everylayer.audit import drive
 from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.callables import interface_of
@@ -283,3 +284,18 @@ def two_of_other_names(config: Any, debug: Any) -> None: ...
 )
 def test_the_interface_is_told_by_the_parameters(app: Any, interface: str) -> None:
     assert interface_of(app) == interface
+
+
+@pytest.mark.parametrize("name", ["application", "asgi", "partial"])
+def test_what_the_shape_translates_is_seen_before_it_is(
+    name: str, apps: Any, telemetry: Telemetry
+) -> None:
+    opened = Neutral().open(getattr(apps, name), "everylayer", "translated")
+    point = opened.chain.points["0", "before"]
+    point.arm(fail)
+    send(opened)
+    point.disarm()
+    seen = [
+        (each.event.attributes or {})["exception.type"] for each in error_events(telemetry.spans)
+    ]
+    assert seen == ["ValueError", "everylayer.audit.injected.Translated"]

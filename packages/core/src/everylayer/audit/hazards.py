@@ -57,7 +57,9 @@ def _breaches(
 ) -> Iterator[Finding]:
     """Tell of breaches without any fault first, and of each with the first fault that shows it."""
     told: set[str] = set()
-    for trial in ([look] if look is not None else []) + list(tried):
+    # In the other shapes a layer answers that is not the app's.
+    raised = [trial for trial in tried if trial.fault.shape == "raised"]
+    for trial in ([look] if look is not None else []) + raised:
         for hazard in trial.answer.hazards:
             if hazard in told or _is_natural(hazard, trial):
                 continue
@@ -67,7 +69,7 @@ def _breaches(
             if node is None:
                 yield Finding(kind, f"{hazard}, without any fault", remedy=remedy)
             else:
-                when = f"when {node.name} fails ({trial.fault.phase}, {trial.fault.shape})"
+                when = f"when {node.name} fails ({trial.fault.phase})"
                 yield Finding(kind, f"{hazard}, {when}", node.id, node.where, remedy)
 
 

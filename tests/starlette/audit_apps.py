@@ -146,7 +146,7 @@ def wrapped_app() -> Any:
 
 
 def router_app() -> Any:
-    return Pure(Router([Route("/", page)], middleware=[Middleware(factory)]))
+    return Pure(Router([Route("/", page)], middleware=[Middleware(Dispatches)]))
 
 
 # FastAPI

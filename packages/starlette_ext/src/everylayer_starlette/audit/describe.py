@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 import os
+import re
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -141,7 +143,7 @@ def _where(target: Any) -> str:
     if inspect.isclass(target):
         try:
             file, line = inspect.getsourcefile(target), _line_of(target)
-        except (OSError, TypeError):
+        except (IndexError, OSError, TypeError):
             return ""  # Written in C, or made by `exec`.
     else:
         code = getattr(inspect.unwrap(target), "__code__", None)
@@ -152,8 +154,16 @@ def _where(target: Any) -> str:
 
 
 def _line_of(cls: type[Any]) -> int:
+    """Return the line of a class; where it does not say, without parsing its whole file."""
     line = vars(cls).get("__firstlineno__")  # From Python 3.13 on.
-    return line if isinstance(line, int) else inspect.getsourcelines(cls)[1]
+    if isinstance(line, int):
+        return line
+    lines = linecache.getlines(inspect.getsourcefile(cls) or "")
+    head = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")
+    found = [number for number, text in enumerate(lines, 1) if head.match(text)]
+    own = [m.__code__.co_firstlineno for m in vars(cls).values() if isinstance(m, FunctionType)]
+    above = [number for number in found if number <= min(own, default=len(lines))]
+    return (above or found)[-1]
 
 
 def _shortened(file: str) -> str:

@@ -22,6 +22,8 @@ HOOK = "named from the traceback"
 MOUNT = "probe before the mounted app"
 ROUTER = "probe before the router"
 
+# It parses the file of the class.
+_passes_on = functools.cache(passes_on)
 _PROBES = "everylayer_starlette.seams"
 _ADDED = ("opentelemetry.instrumentation.", SHAPES)
 
@@ -63,6 +65,7 @@ def seam_of(app: Any, *, end: bool) -> str:
         return "part of the framework"
     if isinstance(app, BaseHTTPMiddleware):
         return "probe between layers that watches the response"
-    if passes_on(type(app)):
+    cls: Any = type(app)
+    if _passes_on(cls):
         return "passes errors on: no probe needed"
     return "probe between layers"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract.telemetry import Telemetry, error_events
+from contract.telemetry import Telemetry, error_events, session
 from everylayer.audit import drive
 from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.callables import interface_of
@@ -25,6 +26,12 @@ def apps(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plain apps, new for each test: opening one changes it."""
     monkeypatch.chdir(APPS)
     return new()
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    with session() as empty:
+        yield empty
 
 
 def new() -> Any:

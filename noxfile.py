@@ -21,7 +21,12 @@ ROOT = Path(__file__).parent
 PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
-ONCE = ["tests/packaging", "tests/examples", "tests/benchmarks"]
+ONCE = [
+    "tests/packaging",
+    "tests/examples",
+    "tests/benchmarks",
+    "tests/audit/test_audit_whole.py",
+]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak", "tests/audit"]
 LATEST = "tests/constraints/latest.txt"

@@ -49,7 +49,7 @@ def test_breaches_are_told_once_with_the_fault_that_shows_them() -> None:
     tried = [bare("1", BROKEN), bare("2", twice), bare("3", twice, "stream")]
     (found,) = findings(tried)
     assert found.kind == "started-twice"
-    assert found.text == f"{drive.STARTED_TWICE}, when SessionMiddleware fails (before, raised)"
+    assert found.text == f"{drive.STARTED_TWICE}, when SessionMiddleware fails (before)"
     assert (found.node, found.where) == ("2", "/srv/app/SessionMiddleware.py:7")
     assert found.remedy
 
@@ -64,6 +64,8 @@ def test_a_breach_without_any_fault_is_told_as_such() -> None:
 def test_a_fault_put_after_the_start_is_no_breach_of_the_apps() -> None:
     cut = with_hazards(replace(OK, escaped="InjectedFault: x"), drive.AFTER_START)
     assert findings([bare("3", cut, "stream")]) == []
+    # Starlette answers an error and hands it on to the server.
+    assert findings([bare("2", replace(cut, status=500))]) == []
     (found,) = findings([bare("2", cut)])
     assert found.kind == "exception-after-start"
 
@@ -98,8 +100,8 @@ def test_who_returns_from_a_cancellation_has_caught_it() -> None:
     caught = replace(caught, fault=fault, visits=tuple(seen))
     (found,) = findings([caught])
     assert (found.kind, found.node) == ("cancelled-caught", "1")
-    passed = replace(caught, answer=Answer(escaped="CancelledError: injected"))
-    assert findings([passed]) == []
+    for escaped in ("CancelledError: injected", "RuntimeError: No response returned."):
+        assert findings([replace(caught, answer=Answer(escaped=escaped))]) == []
 
 
 def test_authentication_outside_the_span_is_told() -> None:
@@ -109,3 +111,8 @@ def test_authentication_outside_the_span_is_told() -> None:
     assert (found.kind, found.node) == ("auth-outside", "2")
     # Where stock made no span at all, no place is the better one.
     assert findings([bare("0", BROKEN)], stock=replace(stock, spans=())) == []
+
+
+def test_what_the_layer_of_a_shape_does_wrong_is_not_the_apps() -> None:
+    twice = bare("2", with_hazards(BROKEN, drive.STARTED_TWICE))
+    assert findings([replace(twice, fault=replace(twice.fault, shape="swallowed"))]) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract.telemetry import Telemetry, error_events, session
 from everylayer.audit import drive
 from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.callables import interface_of
@@ -25,6 +27,12 @@ def apps(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plain apps, new for each test: opening one changes it."""
     monkeypatch.chdir(APPS)
     return new()
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    with session() as empty:
+        yield empty
 
 
 def new() -> Any:
@@ -303,3 +311,18 @@ def two_of_other_names(config: Any, debug: Any) -> None: ...
 )
 def test_the_interface_is_told_by_the_parameters(app: Any, interface: str) -> None:
     assert interface_of(app) == interface
+
+
+@pytest.mark.parametrize("name", ["application", "asgi", "partial"])
+def test_what_the_shape_translates_is_seen_before_it_is(
+    name: str, apps: Any, telemetry: Telemetry
+) -> None:
+    opened = Neutral().open(getattr(apps, name), "everylayer", "translated")
+    point = opened.chain.points["0", "before"]
+    point.arm(fail)
+    send(opened)
+    point.disarm()
+    seen = [
+        (each.event.attributes or {})["exception.type"] for each in error_events(telemetry.spans)
+    ]
+    assert seen == ["ValueError", "everylayer.audit.injected.Translated"]

@@ -144,3 +144,17 @@ def test_fastapis_own_telemetry_stays_alone(telemetry: Telemetry, wrapped: bool)
 
 async def fine_item(item: str) -> str:
     return item
+
+
+@pytest.mark.parametrize("settings", [{"enabled": False}, {"server_span": False}])
+def test_switched_off_it_leaves_the_server_span_to_what_stands_inside(
+    settings: dict[str, Any], telemetry: Telemetry
+) -> None:
+    made = Starlette(routes=ROUTES)
+    made.add_middleware(OpenTelemetryMiddleware)
+    made.add_middleware(EveryLayerMiddleware, **settings)
+    run_asgi(made, scope("/items/1"))
+    assert server_span(telemetry.spans).instrumentation_scope.name.endswith("asgi")
+    telemetry.clear()
+    run_asgi(app(**settings), scope("/items/1"))
+    assert [span.name for span in telemetry.spans] == ["work"]

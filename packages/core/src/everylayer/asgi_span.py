@@ -88,7 +88,9 @@ def begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -
 
 @contained
 def _begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -> OwnSpan | None:
-    if not ledger.settings.server_span or not provider_configured() or not alone():
+    rules = ledger.settings
+    # Switched off, nobody has looked whether anything inside starts one.
+    if not (rules.enabled and rules.server_span and provider_configured() and alone()):
         return None
     span = server_span(scope, ledger.start_ns, None)
     if span is None:

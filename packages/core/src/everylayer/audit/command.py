@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -178,7 +179,10 @@ class _Shown:
 def _write(report: Report, style: str, output: Path | None) -> None:
     if style == "table":
         if output is None:
-            table.print_report(report, Console(highlight=False))
+            console = Console(highlight=False)
+            if not console.is_terminal and "COLUMNS" not in os.environ:
+                console.width = _WIDEST  # A log of CI has room.
+            table.print_report(report, console)
             return
         with output.open("w", encoding="utf-8") as file:
             table.print_report(report, Console(file=file, width=_WIDEST, highlight=False))

@@ -57,7 +57,9 @@ def _breaches(
 ) -> Iterator[Finding]:
     """Tell of breaches without any fault first, and of each with the first fault that shows it."""
     told: set[str] = set()
-    for trial in ([look] if look is not None else []) + list(tried):
+    # In the other shapes a layer answers that is not the app's.
+    raised = [trial for trial in tried if trial.fault.shape == "raised"]
+    for trial in ([look] if look is not None else []) + raised:
         for hazard in trial.answer.hazards:
             if hazard in told or _is_natural(hazard, trial):
                 continue
@@ -67,12 +69,17 @@ def _breaches(
             if node is None:
                 yield Finding(kind, f"{hazard}, without any fault", remedy=remedy)
             else:
-                when = f"when {node.name} fails ({trial.fault.phase}, {trial.fault.shape})"
+                when = f"when {node.name} fails ({trial.fault.phase})"
                 yield Finding(kind, f"{hazard}, {when}", node.id, node.where, remedy)
 
 
 def _is_natural(hazard: str, trial: Trial) -> bool:
-    """Tell whether the fault itself is the breach: one put after the start comes after it."""
+    """Tell whether the fault itself is the breach: one put after the start comes after it.
+
+    Nor is it one to answer 500 and hand the error on to the server, as Starlette does.
+    """
+    if hazard == drive.AFTER_START and (trial.answer.status or 0) >= 500:
+        return True
     late = trial.fault.error != "none" and trial.fault.phase != "before"
     return late and hazard in (drive.AFTER_START, drive.NEVER_ENDED, drive.LENGTH)
 
@@ -135,7 +142,8 @@ def _caught_cancellations(
     for trial in tried:
         if trial.fault.error != "cancelled":
             continue
-        if trial.answer.escaped.startswith("CancelledError"):
+        if trial.answer.escaped:
+            # Itself, or what a task group makes of a task of its own that was cancelled.
             continue
         # Who has been told of a cancellation and returns all the same has caught it.
         catcher = next((v.node for v in trial.visits if v.phase == "after"), "")

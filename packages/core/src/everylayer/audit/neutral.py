@@ -64,7 +64,7 @@ class Neutral:
         stock = reading.open_inside(arm)
         reading.end()
         if arm == "everylayer":
-            reading.probe()
+            reading.probe(outermost=shape != "raised")
         self.framework = reading.framework or f"plain {interface.upper()}"
         if shape != "raised":
             make = ASGIShape if interface == "asgi" else WSGIShape
@@ -251,11 +251,15 @@ class _Reading:
             if isinstance(endpoint, WSGIEndpoint):
                 self._point(last, "teardown", endpoint.teardown)
 
-    def probe(self) -> None:
-        """Put a probe between each two layers."""
+    def probe(self, *, outermost: bool) -> None:
+        """Put a probe between each two layers.
+
+        Args:
+            outermost: one more layer will stand around the first.
+        """
         make: Callable[..., Any] = ASGIProbe if self.interface == "asgi" else WSGIProbe
-        for index, found in enumerate(self._line[1:], 1):
-            if found.id:
+        for index, found in enumerate(self._line):
+            if found.id and (index or outermost):
                 with contextlib.suppress(AttributeError, TypeError):
                     found.slot.put(make(found.now, self._layer(found, index)))
                     found.probed = True

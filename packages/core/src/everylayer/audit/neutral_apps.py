@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -73,7 +74,7 @@ class WSGIShape:
         except Exception as exc:
             if self.shape == "translated":
                 raise Translated("translated by the outermost layer") from exc
-            start_response("200 OK", [("Content-Type", _TEXT.decode())])
+            start_response("200 OK", [("Content-Type", _TEXT.decode())], sys.exc_info())
             return [b"recovered"]
 
 

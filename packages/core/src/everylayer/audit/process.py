@@ -77,6 +77,8 @@ def environment(arm: Arm) -> dict[str, str]:
         "OTEL_LOGS_EXPORTER": "none",
         # Those of clouds ask their metadata services.
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel",
+        # Answers of different processes are compared, and sets have an order there.
+        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),
     }
     if arm == "bare":
         found["OTEL_SDK_DISABLED"] = "true"

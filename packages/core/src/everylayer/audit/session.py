@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal
@@ -193,17 +193,27 @@ def _cores() -> int:
 
 
 def _rows(plan: Plan, nodes: Sequence[ChainNode], results: Results) -> list[Row]:
-    endpoints = {node.id for node in walk(nodes) if node.kind == ENDPOINT}
+    reached = {fault.node for fault, trial in results["bare"].items() if trial.reached}
+    elsewhere = set(_elsewhere(nodes, reached))
     rows = []
     for fault in plan.faults:
         bare = results["bare"].get(fault)
         again = results["again"].get(fault)
-        if bare is None or again is None or (fault.node in endpoints and not bare.reached):
-            continue
-        rows.append(_row(fault, bare, again, results))
+        if bare is not None and again is not None and fault.node not in elsewhere:
+            rows.append(_row(fault, bare, again, results))
     if not any(row.verdicts[arm].reached for row in rows for arm in row.verdicts):
         raise TargetError(_nothing_reached(plan, results))
     return rows
+
+
+def _elsewhere(nodes: Iterable[ChainNode], reached: Collection[str]) -> Iterator[str]:
+    """Yield the ids of all that belongs to endpoints, mounts and blueprints not asked for."""
+    for node in nodes:
+        inside = [each.id for each in walk([node])]
+        if node.kind in (ENDPOINT, "mount") and not any(each in reached for each in inside):
+            yield from inside
+        else:
+            yield from _elsewhere(node.inner, reached)
 
 
 def _row(fault: Fault, bare: Trial, again: Trial, results: Results) -> Row:

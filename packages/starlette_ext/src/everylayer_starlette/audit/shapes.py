@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from everylayer.asgi_types import ASGIApp, Message, Receive, Scope, Send
+from everylayer.audit.injected import Translated
 from everylayer.audit.model import Shape
 
 from .lent import lend
@@ -13,7 +14,7 @@ from .lent import lend
 MODULE = "everylayer_shape"
 
 
-class TranslatedError(Exception):
+class TranslatedError(Translated):
     """What the layer that translates makes of an error."""
 
 

@@ -14,6 +14,8 @@ from ..plan import walk
 from .totals import judged, totals
 
 _SHOWN = 3
+_BAD = ("lost", "wrong")
+_STYLES = {"-": "dim", "ok": "green", "lost": "red", "wrong": "red"}
 
 
 def render(report: Report) -> RenderableType:
@@ -36,12 +38,13 @@ def print_report(report: Report, console: Console) -> None:
 
 
 class _Line(NamedTuple):
-    """What is the same for one or more shapes of a fault at one place."""
+    """What is shown of a fault at one place, and may be the same for more than one shape."""
 
     node: str
     phase: str
-    stock: Verdict
-    everylayer: Verdict
+    stock: str
+    everylayer: str
+    why: str
 
 
 def _seams(report: Report) -> Table:
@@ -64,8 +67,9 @@ def _seams(report: Report) -> Table:
         name = _name(line.node, known) if line.node != last else Text()
         last = line.node
         shape = "all" if len(every) > 1 and every <= set(shapes) else "\n".join(shapes)
-        states = (_state(line.stock), _state(line.everylayer))
-        table.add_row(name, line.phase, shape, *states, _why(line.stock, line.everylayer))
+        states = [Text(state, style=_STYLES[state]) for state in (line.stock, line.everylayer)]
+        why = Text(line.why, style="red" if line.everylayer in _BAD else "")
+        table.add_row(name, line.phase, shape, *states, why)
     return table
 
 
@@ -75,7 +79,9 @@ def _lines(rows: Iterable[Row]) -> dict[_Line, list[str]]:
     for row in rows:
         if any(verdict.reached for verdict in row.verdicts.values()):
             fault = row.fault
-            line = _Line(fault.node, fault.phase, judged(row, "stock"), judged(row, "everylayer"))
+            stock, ours = judged(row, "stock"), judged(row, "everylayer")
+            states = (_state(stock), _state(ours))
+            line = _Line(fault.node, fault.phase, *states, _why(stock, ours))
             lines.setdefault(line, []).append(
                 fault.shape if fault.error == "error" else fault.error
             )
@@ -87,19 +93,19 @@ def _name(node_id: str, known: dict[str, ChainNode]) -> Text:
     return Text(_shown(node.name if node is not None else node_id), style="bold")
 
 
-def _state(verdict: Verdict) -> Text:
+def _state(verdict: Verdict) -> str:
     if not verdict.reached:
-        return Text("-", style="dim")
+        return "-"
     if verdict.ok:
-        return Text("ok", style="green")
-    return Text("lost" if verdict.event is False else "wrong", style="red")
+        return "ok"
+    return "lost" if verdict.event is False else "wrong"
 
 
-def _why(stock: Verdict, ours: Verdict) -> Text:
-    said = [Text(f"everylayer: {_clauses(ours)}", style="red")] if ours.why else []
+def _why(stock: Verdict, ours: Verdict) -> str:
+    said = [f"everylayer: {_clauses(ours)}"] if ours.why else []
     if stock.why:
-        said.append(Text(f"stock: {_clauses(stock)}" if ours.why else _clauses(stock)))
-    return Text("\n").join(said)
+        said.append(f"stock: {_clauses(stock)}" if ours.why else _clauses(stock))
+    return "\n".join(said)
 
 
 def _clauses(verdict: Verdict) -> str:

@@ -36,7 +36,7 @@ def receivers(name: str, handler: Any) -> Iterator[Part]:
         "got_request_exception": (None, "response_for_exception"),
     }[name]
     signal: Signal = getattr(signals, name)
-    found: Any = signal._live_receivers(sender)  # type: ignore[attr-defined]
+    found: Any = signal._live_receivers(sender)
     # From Django 5 on those that are asynchronous come apart.
     every = [*found[0], *found[1]] if isinstance(found, tuple) else found
     for receiver in every:

@@ -70,7 +70,7 @@ def read_chain(wanted: Wanted) -> Chained:
         if isinstance(line, Chained):
             found.append(line)
 
-    job = Job("chain", wanted.target, arm="everylayer", factory=wanted.factory)
+    job = Job("chain", wanted.target, "everylayer", factory=wanted.factory, request=wanted.request)
     run_arm(job, take, timeout=wanted.timeout, verbose=wanted.verbose)
     return found[0]
 

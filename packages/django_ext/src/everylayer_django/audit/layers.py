@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -22,6 +22,7 @@ from .functions import (
     functions_of,
     mode,
     of_the_app,
+    owner_of,
     point,
     span_name,
     where,
@@ -93,58 +94,43 @@ def _mode(entry: Entry) -> str:
 def _points(made: Any, layer: Any, kind: str, functions: list[FunctionType]) -> Points:
     if kind == "function":
         own = of_the_app(functions)
-        return around(own[-1]) if own else {}
-    if _is_mixin(layer):
-        steps = [getattr(type(layer), name, None) for name in _STEPS]
-        first, last = (_last(functions_of(step)) for step in steps)
-        found: Points = {}
-        if first is not None:
-            found["before"] = point(first, "start", layer)
-        end = last or first
-        if end is not None:
-            found["after"] = point(end, "return", layer)
-        bodies = [each for each in (first, last) if each is not None]
+        return around(own[-1], owner_of(layer)) if own else {}
+    if type(layer).__call__ is MiddlewareMixin.__call__:
+        bodies = [step for name in _STEPS if (step := _last(getattr(type(layer), name, None)))]
     else:
-        call = _last(functions)
-        if call is None:
-            return {}
-        if iscoroutinefunction(made) and not inspect.iscoroutinefunction(call):
-            awaited = _method_of(layer, call, inspect.iscoroutinefunction)
-            if awaited is None:
-                return {"before": point(call, "start", layer)}
-            call = awaited
-        found = around(call, layer)
-        bodies = [call]
-    streams = tuple(_streams(layer, bodies))
+        bodies = [_awaited(made, layer, call) for call in [_last(layer)] if call]
+    if not bodies:
+        return {}
+    found: Points = {"after": point(bodies[-1], "return", layer)}
+    if bodies[0].__name__ != _STEPS[1]:
+        found = {"before": point(bodies[0], "start", layer), **found}
+    # They produce a body in place of the one from further in.
+    methods = (method for body in bodies for method in _methods_of(layer, body))
+    streams = tuple(method.__code__ for method in methods if _generates(method))
     if streams:
         found["stream"] = OfOne(CodePoint(streams, "start"), streams, layer)
     return found
 
 
-def _is_mixin(layer: Any) -> bool:
-    return type(layer).__call__ is MiddlewareMixin.__call__
+def _awaited(made: Any, layer: Any, call: FunctionType) -> FunctionType:
+    """Return what is awaited of a layer whose `__call__` is for both modes."""
+    if not iscoroutinefunction(made):
+        return call
+    return next(filter(inspect.iscoroutinefunction, [call, *_methods_of(layer, call)]), call)
 
 
-def _last(functions: list[FunctionType]) -> FunctionType | None:
+def _last(target: Any) -> FunctionType | None:
+    functions = functions_of(target)
     own = of_the_app(functions) or functions
     return own[-1] if own else None
 
 
-def _method_of(layer: Any, caller: FunctionType, wanted: Any) -> FunctionType | None:
-    """Return the method of `layer` that `caller` names and that is as `wanted`."""
+def _methods_of(layer: Any, caller: FunctionType) -> Iterator[FunctionType]:
+    """Yield the methods of `layer` that `caller` names."""
     for name in caller.__code__.co_names:
         method = getattr(type(layer), name, None)
-        if isinstance(method, FunctionType) and wanted(method):
-            return method
-    return None
-
-
-def _streams(layer: Any, bodies: list[FunctionType]) -> Iterator[CodeType]:
-    """Yield the methods that produce a body in place of the one from further in."""
-    for body in bodies:
-        method = _method_of(layer, body, _generates)
-        if method is not None and takes_self(method.__code__):
-            yield method.__code__
+        if isinstance(method, FunctionType) and takes_self(method.__code__):
+            yield method
 
 
 def _generates(method: FunctionType) -> bool:

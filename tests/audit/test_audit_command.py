@@ -14,7 +14,7 @@ from trial_values import BROKEN, OK, event, node, server, visit
 
 from everylayer import cli
 from everylayer.audit import session
-from everylayer.audit.model import Answer, Trial
+from everylayer.audit.model import Answer, ChainNode, Trial
 from everylayer.audit.wire import Chained, Job, TargetError
 
 CHAIN = (
@@ -34,6 +34,7 @@ class Children:
         unreached: ids of nodes that no request passes.
     """
 
+    chain: tuple[ChainNode, ...] = CHAIN
     stock: str = ""
     unreached: tuple[str, ...] = ("2.0",)
     change: Callable[[Trial, int], Trial] = lambda trial, run: trial
@@ -45,7 +46,7 @@ class Children:
         self.jobs.append(job)
         self.timeouts.add(timeout)
         if job.kind == "chain":
-            on_line(Chained("flask", "wsgi", CHAIN, self.stock, {"python": "3.13"}))
+            on_line(Chained("flask", "wsgi", self.chain, self.stock, {"python": "3.13"}))
             return
         for fault in job.faults:
             look = fault.error == "none"
@@ -141,6 +142,15 @@ def test_other_routes_are_no_part_of_it_and_layers_behind_are_told(
     assert finding["text"].startswith("6 of 9 faults could not be put")
     assert finding["text"].endswith("answered 401, does not pass there: Auth")
     assert "--header" in finding["remedy"]
+
+
+def test_a_handler_that_is_not_reached_needs_an_error_and_no_other_path(
+    children: Children, capsys: pytest.CaptureFixture[str]
+) -> None:
+    children.chain = (*CHAIN, node("3", "answer_error", "handler", ("before",)))
+    children.unreached = ("2.0", "3")
+    assert cli.run(["audit", "shop:app"]) == 0
+    assert "these run for an error alone" in capsys.readouterr().out
 
 
 def test_a_request_that_passes_nothing_cannot_be_audited(

@@ -107,6 +107,20 @@ def test_starlette() -> None:
     assert background.verdicts["stock"].event is False
 
 
+def test_django() -> None:
+    code, report = audited("whole_django", "--shape", "raised")
+    assert wrong(report) == []
+    assert code == 0
+    agrees_with_its_spans(report)
+    known = names(report)
+    assert found(report) == {"error-hidden": "Recovery"}
+    tried = {(known[row.fault.node], row.fault.phase) for row in report.rows}
+    assert {("Recovery", "before"), ("Recovery", "after"), ("index", "stream")} <= tried
+    assert "other" not in known.values() or ("other", "before") not in tried
+    lost = {known[r.fault.node] for r in report.rows if r.verdicts["stock"].event is False}
+    assert "Recovery" in lost
+
+
 def test_what_the_outermost_layer_does_with_it() -> None:
     shapes = ("--shape", "swallowed", "--shape", "translated")
     code, report = audited("whole_flask:app", *shapes, "--layer", "check")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contract.telemetry import Telemetry, error_events, session
+from contract.telemetry import Telemetry, server_span, session
 from everylayer.audit import drive
 from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.callables import interface_of
@@ -323,6 +323,6 @@ def test_what_the_shape_translates_is_seen_before_it_is(
     send(opened)
     point.disarm()
     seen = [
-        (each.event.attributes or {})["exception.type"] for each in error_events(telemetry.spans)
+        (event.attributes or {})["exception.type"] for event in server_span(telemetry.spans).events
     ]
     assert seen == ["ValueError", "everylayer.audit.injected.Translated"]

@@ -69,14 +69,14 @@ def test_totals_count_what_was_put() -> None:
 def test_the_table_has_both_arms_side_by_side_and_the_totals() -> None:
     lines = lines_of(with_verdict("stock", LOST))
     first = next(line for line in lines if "RequestIdMiddleware" in line)
-    assert first.split()[1:5] == ["before", "raised", "lost", "ok"]
+    assert first.split()[:6] == ["0", "RequestIdMiddleware", "before", "raised", "lost", "ok"]
     assert "no exception event on the server span" in first
     assert f"stock lost 1 of {len(SMALL.rows)}, everylayer lost 0 of {len(SMALL.rows)}" in lines
 
 
 def test_shapes_that_went_the_same_share_a_line() -> None:
     lines = lines_of(with_verdict("stock", Verdict(event=True)))
-    assert next(line for line in lines if "RequestIdMiddleware" in line).split()[2] == "all"
+    assert next(line for line in lines if "RequestIdMiddleware" in line).split()[3] == "all"
 
 
 def test_the_table_says_what_was_not_tried_and_what_else_was_found() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -37,7 +37,7 @@ _MARKS = {
     ("django.http.response", "close"): "close",
     ("everylayer_django.handlers", "close"): "close",
 }
-_PLUMBING = (
+PLUMBING = (
     "asgiref.",
     "asyncio.",
     "concurrent.",
@@ -104,7 +104,7 @@ def _role(frame: FrameType) -> str:
         module = frame.f_globals.get("__name__") or ""
         role = _MARKS.get((module, code.co_name))
         if role is None:
-            role = _PIPE if module.startswith(_PLUMBING) else _APP
+            role = _PIPE if module.startswith(PLUMBING) else _APP
         _roles.keep(code, role)
     return role
 
@@ -117,9 +117,13 @@ def view_of(request: HttpRequest | None) -> Layer | None:
     known = _views.get(view)
     if known is not None:
         return known
+    return _views.keep(view, Layer(name_of(class_of(view) or view), "view"))
+
+
+def class_of(view: Any) -> Any:
+    """Return the class that a view was made from, None for another view."""
     # `view_class` is set by Django's `as_view`, `cls` by that of REST framework.
-    owner = getattr(view, "view_class", None) or getattr(view, "cls", None)
-    return _views.keep(view, Layer(name_of(owner or view), "view"))
+    return getattr(view, "view_class", None) or getattr(view, "cls", None)
 
 
 def stream_place(tb: TracebackType | None, request: HttpRequest) -> Place:
@@ -202,17 +206,24 @@ def _framework(tb: TracebackType | None) -> Layer:
     return Layer(_function(every[-1]) if every else "Django", "framework")
 
 
+def takes_self(code: CodeType) -> bool:
+    """Tell whether `code` is that of a method."""
+    return code.co_argcount > 0 and code.co_varnames[0] == "self"
+
+
 def _self(frame: FrameType) -> Any:
-    code = frame.f_code
-    takes_self = code.co_argcount > 0 and code.co_varnames[0] == "self"
-    return frame.f_locals.get("self") if takes_self else None
+    return frame.f_locals.get("self") if takes_self(frame.f_code) else None
 
 
 def _function(frame: FrameType) -> str:
-    """Return the name of the function that runs in `frame`, with the class of its `self`."""
-    code, owner = frame.f_code, _self(frame)
+    owner = _self(frame)
+    return function_name(frame.f_code, None if owner is None else type(owner))
+
+
+def function_name(code: CodeType, owner: type | None) -> str:
+    """Return the name of the function that runs `code`, as a method of `owner` if it is one."""
     if owner is not None:
-        return one_line(f"{type(owner).__qualname__}.{code.co_name}", 200)
+        return one_line(f"{owner.__qualname__}.{code.co_name}", 200)
     # `co_qualname` is 3.11's.
     parts = str(getattr(code, "co_qualname", code.co_name)).split(".<locals>.")
     return one_line(".".join(parts[-2:]), 200)

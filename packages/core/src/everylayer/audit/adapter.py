@@ -44,7 +44,9 @@ class Opened:
 class Adapter(Protocol):
     """A framework's part; one instance serves one process, one app and one arm.
 
-    The order is: `prepare`, import of the target, `claims`, `open`.
+    The order is: `prepare`, import of the target, `claims`, `open`. Two methods are optional:
+    `from_settings(module)` imports a settings module of Django's and returns its app, and
+    `aim(request)` tells, before `open`, which request will be sent.
     """
 
     framework: str

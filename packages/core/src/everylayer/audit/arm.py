@@ -68,6 +68,9 @@ def work(job: Job, write: Write) -> None:
     for adapter in known:
         adapter.prepare(job.arm)
     adapter, app = load(job.target, job.factory, known)
+    aim = getattr(adapter, "aim", None)
+    if aim is not None:
+        aim(job.request)
     opened = run(lambda: adapter.open(app, job.arm, job.shape), "opening the app")
     if job.kind != "trials":
         chained = _chained(adapter, opened)

@@ -115,7 +115,9 @@ def _mounted(layer: Any) -> Iterator[Slot]:
         if type(table) is dict:
             for key, value in table.items():
                 if isinstance(key, str):
-                    yield Slot(value, functools.partial(table.__setitem__, key), key)
+                    # A table of ASGI protocols leads each request to this one.
+                    prefix = "" if key == "http" else key
+                    yield Slot(value, functools.partial(table.__setitem__, key), prefix)
 
 
 def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:

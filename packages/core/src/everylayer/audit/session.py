@@ -70,7 +70,7 @@ def read_chain(wanted: Wanted) -> Chained:
         if isinstance(line, Chained):
             found.append(line)
 
-    job = Job("chain", wanted.target, arm="everylayer", factory=wanted.factory)
+    job = Job("chain", wanted.target, "everylayer", factory=wanted.factory, request=wanted.request)
     run_arm(job, take, timeout=wanted.timeout, verbose=wanted.verbose)
     return found[0]
 
@@ -254,6 +254,8 @@ def _coverage(nodes: Sequence[ChainNode], rows: Sequence[Row], look: Trial | Non
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     status = look.answer.status
     remedy = "choose a request that passes there: --path, --method"
+    if all(known[row.fault.node].kind == "handler" for row in unreached):
+        remedy = "these run for an error alone: choose a request that is answered by one of them"
     if status in (301, 302, 303, 307, 308, 401, 403, 407):
         remedy = "give what the app asks for with --header, such as 'Cookie: ...' or "
         remedy += "'Authorization: Bearer ...', or choose another --path"

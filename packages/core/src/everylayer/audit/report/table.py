@@ -90,7 +90,8 @@ def _lines(rows: Iterable[Row]) -> dict[_Line, list[str]]:
 
 def _name(node_id: str, known: dict[str, ChainNode]) -> Text:
     node = known.get(node_id)
-    return Text(_shown(node.name if node is not None else node_id), style="bold")
+    name = node.name if node is not None else ""
+    return Text.assemble((f"{node_id} ", "dim"), (_shown(name), "bold"))
 
 
 def _state(verdict: Verdict) -> str:

@@ -296,9 +296,40 @@ def two(environ: Any, start_response: Any) -> None: ...
 def two_of_other_names(config: Any, debug: Any) -> None: ...
 
 
+class InASlot:
+    """Decides at its start how it is called."""
+
+    __slots__ = ("__call__", "app")
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.__call__ = self.run
+
+    async def run(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class ByProtocol:
+    def __init__(self, application_mapping: dict[str, Any]) -> None:
+        self.application_mapping = application_mapping
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def test_a_table_of_protocols_leads_on_to_the_app_for_http() -> None:
+    table = {"websocket": three, "http": InASlot(three_of_other_names)}
+    nodes = Neutral().open(ByProtocol(table), "bare", "raised").chain.nodes
+    assert [(node.id, node.name) for node in nodes] == [
+        ("0", "ByProtocol"),
+        ("1", "InASlot"),
+        ("2", "three_of_other_names"),
+    ]
+    assert [node.name for node in nodes[0].inner] == ["websocket three"]
+
+
 @pytest.mark.parametrize(
     ("app", "interface"),
     [
+        (InASlot(None), "asgi"),
         (three, "asgi"),
         (three_of_other_names, "asgi"),
         (two, "wsgi"),

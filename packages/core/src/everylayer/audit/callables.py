@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CellType, CodeType, FrameType, FunctionType, MethodType
+from types import CellType, CodeType, FrameType, FunctionType, MemberDescriptorType, MethodType
 from typing import Any, Literal, NamedTuple
 
 Interface = Literal["wsgi", "asgi", ""]
@@ -52,6 +52,9 @@ def interface_of(app: Any) -> Interface:
 
 
 def _positional(app: Any) -> tuple[str, ...] | None:
+    if isinstance(getattr(type(app), "__call__", None), MemberDescriptorType):  # noqa: B004
+        # Kept in a slot, as Sentry's ASGI layer does; before 3.13 `inspect` looks at the slot.
+        app = app.__call__
     try:
         parameters = inspect.signature(app).parameters.values()
     except (TypeError, ValueError):

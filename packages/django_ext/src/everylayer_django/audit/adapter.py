@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from everylayer.audit.adapter import Opened
+from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.model import Arm, Request, Shape
 from everylayer.audit.neutral import Neutral
 
@@ -90,6 +90,12 @@ class DjangoAdapter:
         interface: Literal["wsgi", "asgi"] = "asgi" if isinstance(app, ASGIHandler) else "wsgi"
         return Opened(app, interface, read(app, self._request), stock)
 
+    def chain(self, app: Any) -> Chain:
+        """Read the chain of a project that serves already; of its views, the one aimed at."""
+        if not is_handler(app):
+            return Neutral((_Inside(self, "raised"),)).chain(app)
+        return read(app, self._request)
+
 
 class _Inside:
     """Opens the handler within plain layers, in the shape that those do not know of."""
@@ -108,3 +114,6 @@ class _Inside:
 
     def open(self, app: Any, arm: Arm, shape: Shape) -> Opened:
         return self._adapter.open(app, arm, self._shape)
+
+    def chain(self, app: Any) -> Chain:
+        return self._adapter.chain(app)

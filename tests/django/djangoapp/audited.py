@@ -15,9 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from .layers import Quiet
+from .views import handler403 as unguarded
 from .views import handler404, handler500, ok, stream
 
-__all__ = ["handler404", "handler500"]
+__all__ = ["handler403", "handler404", "handler500"]
 
 
 class BothModes:
@@ -114,6 +115,16 @@ def undocumented(view):
         return view(request, *args, **kwargs)
 
     return wrapper
+
+
+def guarded(handler):
+    def checked(request, exception):
+        return handler(request, exception)
+
+    return checked
+
+
+handler403 = guarded(unguarded)
 
 
 @csrf_exempt

@@ -52,7 +52,7 @@ def _is_own(target: Any) -> bool:
 
 def _part(target: Any, kind: str, seam: str, *, late: bool = False) -> Part:
     def make() -> Part:
-        functions = functions_of(target)
+        functions = functions_of(target, closures=kind == "handler")
         own = of_the_app(functions)
         points: Points = around(own[-1], owner_of(target))
         if late:

@@ -15,7 +15,7 @@ from ..audit.report.totals import judged, totals
 from ..audit.session import Wanted, plan_for, read_chain
 from ..audit.session import audit as run_audit
 from ..audit.spelling import parse
-from ..audit.wire import Chained, Job, TargetError
+from ..audit.wire import Chained, Job
 
 
 class Audited:
@@ -42,7 +42,7 @@ class Audited:
         """Return what is wrong, and the numbers, in words."""
         counts = totals(self.report).get("everylayer", {"put": 0, "lost": 0, "unreached": 0})
         request = f"{self.report.request.method} {self.report.request.path}"
-        numbers = f"{counts['put']} faults put, {counts['lost']} lost"
+        numbers = f"{counts['put']} put, {counts['lost']} lost"
         lines = [f"{self.report.target}, {request}: {numbers}, {counts['unreached']} not reached"]
         for row in self.failures:
             lines += ["", *reasons(self.report, row)]
@@ -194,6 +194,3 @@ class Auditor:
             plan = plan_for(wanted, chained)
             self._done[wanted] = Audited(run_plan(wanted, chained, plan))
         return self._done[wanted]
-
-
-__all__ = ["Audited", "Auditor", "TargetError", "only", "plan_of", "reasons", "run_plan"]

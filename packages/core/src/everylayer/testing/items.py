@@ -18,11 +18,9 @@ from ..audit.report import json_report
 from ..audit.report.saved import report_of
 from ..audit.session import Wanted
 from ..audit.wire import Chained, TargetError, dump, read
-from .audits import Audited, only, plan_of, reasons, run_plan
+from .audits import only, plan_of, reasons, run_plan
 
 MARK = "everylayer_audit"
-# What the controller of xdist hands to its workers.
-INPUT = "everylayer_audit"
 
 
 class Lost(Exception):
@@ -179,6 +177,3 @@ def wanted_by(target: str, path: str, method: str, headers: list[str], factory: 
             )
         pairs.append((name.strip(), value.strip()))
     return Wanted(target, factory, Request(method.upper(), path, tuple(pairs)))
-
-
-__all__ = ["AuditItem", "Audited", "SessionAudit", "wanted_by"]

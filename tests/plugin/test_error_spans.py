@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -18,6 +20,7 @@ from everylayer.testing import ErrorSpans
 
 pytest_plugins = "pytester"
 
+README = Path(__file__).parents[2] / "README.md"
 SERVER = SpanKind.SERVER
 
 
@@ -234,11 +237,17 @@ def test_the_traceback_ends_in_the_users_test(pytester: pytest.Pytester, run: Ru
     assert "everylayer/testing" not in result.stdout.str()
 
 
+def test_the_readme_shows_a_test_that_passes(pytester: pytest.Pytester, run: Run) -> None:
+    importlib.import_module("everylayer_flask")  # Else the inner run would import, and forget it.
+    text = README.read_text(encoding="utf-8").partition("## In your tests")[2]
+    block = text.partition("```python\n")[2].partition("```")[0]
+    pytester.makepyfile(block)
+    run().assert_outcomes(passed=1)
+
+
 def test_a_missing_sdk_is_one_sentence(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import importlib.util
-
     there = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,

@@ -208,6 +208,32 @@ def test_who_names_a_file_gets_that_alone(
     result.assert_outcomes(passed=1)
 
 
+def test_each_fault_is_a_test_where_markers_are_strict(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(plain=PLAIN)
+    options = (
+        "-p",
+        "everylayer_pytest",
+        "--strict-markers",
+        "-W",
+        "error::pytest.PytestUnknownMarkWarning",
+    )
+    what = ("--everylayer-audit", "plain:app", "-m", "everylayer_audit", "--collect-only", "-q")
+    result = pytester.runpytest_inprocess(*options, *what)
+    assert result.ret == 0
+    assert [line for line in result.outlines if line.startswith("everylayer::")] == [
+        f"everylayer::{layer}::{phase}::{shape}"
+        for layer, phases in (
+            ("Layer", ["before", "after"]),
+            ("app", ["before", "after", "stream", "teardown"]),
+        )
+        for phase in phases
+        for shape in ("raised", "swallowed", "translated")
+    ]
+
+
 @pytest.mark.parametrize(
     ("ini", "said"),
     [

@@ -45,9 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Plan the audit: before xdist starts its workers, which are told of it."""
     config = session.config
-    target = _target(config)
     given = getattr(config, "workerinput", None)
-    if not target or config.getoption("help", False):
+    target = _target(config)
+    if not (target if given is None else _ATTRIBUTE in given):
         return
     missing = _missing()
     if missing:

@@ -134,8 +134,9 @@ class AuditItem(pytest.Item):
         self._node = node
         self._audit = audit
         self.add_marker(MARK)
-        # With `--dist loadgroup` all of them are one worker's.
-        self.add_marker(pytest.mark.xdist_group(MARK))
+        if self.config.pluginmanager.hasplugin("xdist"):
+            # With `--dist loadgroup` all of them are one worker's.
+            self.add_marker(pytest.mark.xdist_group(MARK))
 
     def runtest(self) -> None:
         row = self._audit.row(self.fault, self.session)

@@ -36,9 +36,15 @@ OWN_WEB = {
 }
 # Values and rules, each testable without a span.
 PURE = ["chain", "layers", "policy", "record", "rendering", "settings", "stacktrace", "text"]
-# What runs for the command alone, and may need what its extra brings.
+# What few load, and may need what its extra brings.
 # Chaos finds its way into an app as the audit does; whoever does not ask for it loads neither.
-FOR_THE_COMMAND = ("audit", "chaos", "cli.py", "__main__.py")
+EXTRA_OF = {
+    "audit": "audit",
+    "chaos": "audit",
+    "cli.py": "audit",
+    "__main__.py": "audit",
+    "testing": "pytest",
+}
 # Where an import name is not the name of the distribution that brings it; longest prefix wins.
 BROUGHT_BY = {
     "anyio": {"starlette"},
@@ -78,13 +84,13 @@ def declared(package: str) -> dict[str, Requirement]:
     return {canonicalize_name(r.name): r for r in map(Requirement, listed)}
 
 
-def brought_by_the_command(package: str, path: Path) -> set[str]:
-    """Return what the extra `audit` brings to a module that only its command imports."""
-    if path.relative_to(FOLDERS[package] / "src" / package).parts[0] not in FOR_THE_COMMAND:
-        return set()
+def brought_by_an_extra(package: str, path: Path) -> set[str]:
+    """Return what an extra brings to a module that only the command, or a test, imports."""
+    extra = EXTRA_OF.get(path.relative_to(FOLDERS[package] / "src" / package).parts[0])
     extras = project("everylayer")["optional-dependencies"]
     assert isinstance(extras, dict)
-    return {canonicalize_name(Requirement(line).name) for line in extras["audit"]}
+    lines = extras[extra] if extra is not None else []
+    return {canonicalize_name(Requirement(line).name) for line in lines}
 
 
 def is_type_checking(node: ast.stmt) -> bool:
@@ -118,6 +124,12 @@ def root_of(name: str) -> str:
 def brought_by(name: str) -> set[str]:
     known = [p for p in BROUGHT_BY if name == p or name.startswith(f"{p}.")]
     return BROUGHT_BY[max(known, key=len)] if known else {canonicalize_name(root_of(name))}
+
+
+def test_the_plugin_that_every_run_of_pytest_loads_imports_pytest_alone() -> None:
+    path = FOLDERS["everylayer"] / "src" / "everylayer_pytest.py"
+    loaded = {root_of(name) for name in imports_when_loaded(path)}
+    assert loaded <= {"pytest", *sys.stdlib_module_names}
 
 
 def test_every_package_is_looked_at() -> None:
@@ -156,7 +168,7 @@ def test_what_a_module_needs_is_declared(package: str, path: Path) -> None:
     available = {canonicalize_name(package), *declared(package)}
     if package != "everylayer":
         available |= declared("everylayer").keys()
-    available |= brought_by_the_command(package, path)
+    available |= brought_by_an_extra(package, path)
     missing = {
         name
         for name in imports_when_loaded(path)

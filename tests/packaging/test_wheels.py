@@ -30,11 +30,12 @@ FRAMEWORKS = {
     "everylayer_flask": ("flask>=2.3", {"wsgi"}, "EveryLayerFlaskInstrumentor"),
     "everylayer_starlette": ("starlette>=0.37", {"asgi"}, "EveryLayerStarletteInstrumentor"),
 }
-# What belongs to the command alone is loaded where its extra is installed.
+# What belongs to the command or to tests alone is loaded where its extra is installed.
 LOAD_ALL = """
 import importlib, pkgutil, sys
 from importlib.util import find_spec
-command = {"audit", "chaos", "cli"} if find_spec("click") is None else set()
+left_out = {"audit", "chaos", "cli"} if find_spec("click") is None else set()
+left_out |= {"testing"} if find_spec("pytest") is None else set()
 for name in sys.argv[1:]:
     package = importlib.import_module(name)
     # `walk_packages` would import what it is to leave out.
@@ -42,7 +43,7 @@ for name in sys.argv[1:]:
     while pending:
         for module in pkgutil.iter_modules(*pending.pop()):
             last = module.name.rpartition(".")[2]
-            if last != "__main__" and last not in command:
+            if last != "__main__" and last not in left_out:
                 made = importlib.import_module(module.name)
                 if module.ispkg:
                     pending.append((made.__path__, module.name + "."))
@@ -128,6 +129,7 @@ def test_a_wheel_holds_its_sources_marker_and_licence(
         if path.suffix in (".py", ".css", ".html", ".js")
     }
     shipped = {name for name in names if ".dist-info/" not in name}
+    assert ("everylayer_pytest.py" in shipped) == (package == "everylayer")
     assert shipped == expected | {f"{package}/py.typed"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
@@ -180,10 +182,12 @@ def test_core_requires_no_framework_and_what_few_want_is_an_extra(
             extras.setdefault(str(each.marker), set()).add(each.name)
     assert extras == {
         'extra == "audit"': {"click", "opentelemetry-sdk", "rich", "wrapt"},
+        'extra == "pytest"': {"opentelemetry-sdk", "pytest"},
         'extra == "sentry"': {"sentry-sdk"},
     }
     assert entry_points(wheels["everylayer"]) == {
-        "console_scripts": {"everylayer": "everylayer.__main__:main"}
+        "console_scripts": {"everylayer": "everylayer.__main__:main"},
+        "pytest11": {"everylayer": "everylayer_pytest"},
     }
 
 
@@ -213,7 +217,7 @@ def test_an_empty_environment_is_enough(
     constraints = ROOT / "tests" / "constraints" / "latest.txt"
     targets = [wheels[name] for name in chosen]
     if package == "all":
-        targets.append(f"{wheels['everylayer']}[audit]")
+        targets.append(f"{wheels['everylayer']}[audit,pytest]")
     run(*pip, "install", "--quiet", "--constraint", constraints, *links, *targets)
     run(*pip, "check")
 

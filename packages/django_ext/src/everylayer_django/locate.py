@@ -104,9 +104,14 @@ def _role(frame: FrameType) -> str:
         module = frame.f_globals.get("__name__") or ""
         role = _MARKS.get((module, code.co_name))
         if role is None:
-            role = _PIPE if module.startswith(_PLUMBING) else _APP
+            role = _PIPE if is_plumbing(module) else _APP
         _roles.keep(code, role)
     return role
+
+
+def is_plumbing(module: str) -> bool:
+    """Tell whether frames of `module` are no layer's own."""
+    return module.startswith(_PLUMBING)
 
 
 def view_of(request: HttpRequest | None) -> Layer | None:

@@ -139,25 +139,24 @@ def audit(
 def _run_all(
     wanted: Wanted, plan: Plan, runs: Sequence[Run], on_trial: Callable[[Run, Trial], None]
 ) -> Results:
-    """Run a child for each run and shape, as many at a time as there are cores."""
+    """Do each run, as many at a time as there are cores."""
     results: dict[Run, dict[Fault, Trial]] = {run: {} for run in runs}
     stopped = threading.Event()
 
-    def one(run: Run, shape: Shape) -> None:
+    def one(run: Run) -> None:
         def take(line: Chained | Trial) -> None:
             if stopped.is_set():
                 raise TargetError("the audit was stopped")
             if isinstance(line, Trial):
-                # The look of the first shape speaks for all.
-                results[run].setdefault(line.fault, line)
+                results[run][line.fault] = line
                 on_trial(run, line)
 
         if not stopped.is_set():
-            run_arm(_job(wanted, plan, run, shape), take, wanted.timeout, wanted.verbose)
+            run_arm(_job(wanted, plan, run), take, wanted.timeout, wanted.verbose)
 
     with ThreadPoolExecutor(max_workers=_cores()) as pool:
         try:
-            work = [pool.submit(one, run, shape) for shape in plan.shapes for run in runs]
+            work = [pool.submit(one, run) for run in runs]
             _finish(work)
         finally:
             stopped.set()
@@ -173,15 +172,14 @@ def _finish(work: Iterable[Future[None]]) -> None:
         future.result()
 
 
-def _job(wanted: Wanted, plan: Plan, run: Run, shape: Shape) -> Job:
+def _job(wanted: Wanted, plan: Plan, run: Run) -> Job:
     return Job(
         kind="trials",
         target=wanted.target,
         arm="bare" if run == "again" else run,
-        shape=shape,
         factory=wanted.factory,
         request=wanted.request,
-        faults=plan.of_shape(shape),
+        faults=plan.trials,
     )
 
 

@@ -14,15 +14,13 @@ from django.core.wsgi import get_wsgi_application
 from django.utils.module_loading import import_string
 
 from everylayer.audit.adapter import Opened
+from everylayer.audit.hosts import choose
 from everylayer.audit.model import Arm, Shape
 
 from .arms import put_in
 from .chain import chain_of
 from .loading import load
 from .responses import Responses
-
-# What the audit's requests call the host, unless they are given another one.
-_HOST = "localhost"
 
 
 class DjangoAdapter:
@@ -53,10 +51,9 @@ class DjangoAdapter:
 
     def open(self, app: Any, arm: Arm, shape: Shape) -> Opened:
         """Change the settings as the arm and the shape ask, build the chain anew, read it."""
-        if settings.ALLOWED_HOSTS and not {"*", _HOST} & set(settings.ALLOWED_HOSTS):
-            settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, _HOST]
         stock = put_in(arm, shape)
         interface: Literal["wsgi", "asgi"] = "asgi" if isinstance(app, ASGIHandler) else "wsgi"
         responses = Responses(app)
         entries = load(app)
-        return Opened(app, interface, chain_of(app, entries, responses), stock)
+        chain = chain_of(app, entries, responses)
+        return Opened(app, interface, chain, stock, choose(settings.ALLOWED_HOSTS))

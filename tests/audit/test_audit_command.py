@@ -139,7 +139,7 @@ def test_other_routes_are_no_part_of_it_and_layers_behind_are_told(
     (finding,) = found["findings"]
     assert finding["kind"] == "not-reached"
     assert finding["text"].startswith("6 of 9 faults could not be put")
-    assert finding["text"].endswith("answered 401, does not pass there: Auth")
+    assert finding["text"].endswith("answered 401, comes no further than orders: Auth")
     assert "--header" in finding["remedy"]
 
 

@@ -251,16 +251,26 @@ def _coverage(nodes: Sequence[ChainNode], rows: Sequence[Row], look: Trial | Non
     names = list(dict.fromkeys(known[row.fault.node].name for row in unreached))
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     status = look.answer.status
-    remedy = "choose a request that passes there: --path, --method"
-    if status in (301, 302, 303, 307, 308, 401, 403, 407):
-        remedy = "give what the app asks for with --header, such as 'Cookie: ...' or "
-        remedy += "'Authorization: Bearer ...', or choose another --path"
+    last = next((known[v.node] for v in reversed(look.visits) if v.phase == "before"), None)
+    far = f", comes no further than {last.name}" if last is not None else ", does not pass there"
     return [
         Finding(
             kind="not-reached",
             text=f"{len(unreached)} of {len(rows)} faults could not be put, since the request, "
-            f"answered {status or 'with nothing'}, does not pass there: "
+            f"answered {status or 'with nothing'}{far}: "
             f"{', '.join(names[:5])}{more}",
-            remedy=remedy,
+            node=last.id if last is not None else "",
+            remedy=_way_in(status),
         )
     ]
+
+
+def _way_in(status: int | None) -> str:
+    if status in (400, 421):
+        return "ask for a host that the app answers for, --header 'Host: ...', or another --path"
+    if status in (301, 302, 303, 307, 308, 401, 403, 407):
+        return (
+            "give what the app asks for with --header, such as 'Cookie: ...' or "
+            "'Authorization: Bearer ...', or choose another --path"
+        )
+    return "choose a request that passes there: --path, --method"

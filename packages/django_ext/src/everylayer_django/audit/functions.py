@@ -7,6 +7,7 @@ import inspect
 from types import CodeType, FunctionType
 from typing import Any
 
+from everylayer.audit.places import class_place
 from everylayer.text import one_line
 
 from ..locate import is_plumbing
@@ -67,10 +68,8 @@ def is_async(code: CodeType) -> bool:
 def where(target: Any) -> str:
     """Return `file:line` of a class or of the innermost function, "" for none."""
     if inspect.isclass(target):
-        try:
-            return f"{inspect.getsourcefile(target)}:{inspect.getsourcelines(target)[1]}"
-        except (OSError, TypeError):
-            return ""
+        place = class_place(target)
+        return f"{place[0]}:{place[1]}" if place else ""
     functions = functions_of(target)
     if not functions:
         return ""

@@ -80,7 +80,9 @@ class _Line:
         """Return the first step within an app, a router or a probe; None for a layer."""
         app = _itself(step.app)
         if is_probe(app):
-            return steps_of(app)[0]
+            within = steps_of(app)
+            if within:  # What it stands before may be called in another way than apps are.
+                return within[0]
         if id(app) in self.seen:
             return None
         if isinstance(app, Starlette):
@@ -140,7 +142,10 @@ def around(app: Any) -> tuple[list[Any], Any]:
 def past_probes(step: Step) -> Step:
     """Return what stands behind everylayer's own probes."""
     while is_probe(step.app):
-        step = steps_of(step.app)[0]
+        within = steps_of(step.app)
+        if not within:
+            break
+        step = within[0]
     return step
 
 

@@ -82,7 +82,9 @@ def read(cls: type[T], data: Any) -> T:
 
 
 # Asked for once a class: an audit reads thousands of each.
-_hints = functools.cache(typing.get_type_hints)
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _value(kind: Any, item: Any) -> Any:

@@ -101,7 +101,8 @@ class _Line:
         if id(app) in self.seen:
             return None, self._waiting.pop() if self._waiting else None
         self.seen[id(app)] = app
-        steps = steps_of(app)
+        # A layer may hold the one that it is made by, to call its methods.
+        steps = [s for s in steps_of(app) if id(_itself(past_probes(s).app)) not in self.seen]
         if id(app) in self._made:
             self._waiting.append(Step(self._made[id(app)][1]))
         if steps:

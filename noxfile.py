@@ -26,6 +26,7 @@ ONCE = [
     "tests/examples",
     "tests/benchmarks",
     "tests/audit/test_audit_whole.py",
+    "tests/audit/test_demo.py",
     "tests/plugin/test_apps.py",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.

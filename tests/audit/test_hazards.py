@@ -96,7 +96,8 @@ def test_an_app_that_fails_anyway_hides_nothing() -> None:
 
 
 def test_who_returns_from_a_cancellation_has_caught_it() -> None:
-    seen = [visit("0"), visit("1"), visit("3"), visit("1", "after"), visit("0", "after")]
+    out = [replace(visit(node, "after"), at="shop.py:__call__") for node in ("1", "0")]
+    seen = [visit("0"), visit("1"), visit("3"), *out]
     caught = bare("3", OK)
     fault = replace(caught.fault, error="cancelled")
     caught = replace(caught, fault=fault, visits=tuple(seen))
@@ -104,6 +105,13 @@ def test_who_returns_from_a_cancellation_has_caught_it() -> None:
     assert (found.kind, found.node) == ("cancelled-caught", "1")
     for escaped in ("CancelledError: injected", "RuntimeError: No response returned."):
         assert findings([replace(caught, answer=Answer(escaped=escaped))]) == []
+
+
+def test_what_a_dispatch_method_is_told_is_no_cancellation() -> None:
+    after = replace(visit("1", "after"), at="shop.py:dispatch")
+    caught = bare("3", OK)
+    caught = replace(caught, fault=replace(caught.fault, error="cancelled"), visits=(after,))
+    assert findings([caught]) == []
 
 
 def test_authentication_outside_the_span_is_told() -> None:

@@ -126,7 +126,7 @@ def test_a_wheel_holds_its_sources_marker_and_licence(
     expected = {
         str(path.relative_to(source))
         for path in source.rglob("*.*")
-        if path.suffix in (".py", ".css", ".html", ".js")
+        if path.suffix in (".py", ".css", ".html", ".js", ".txt")
     }
     shipped = {name for name in names if ".dist-info/" not in name}
     assert ("everylayer_pytest.py" in shipped) == (package == "everylayer")

@@ -17,6 +17,7 @@ from .audit.wire import TargetError
 _COMMANDS = {
     "chain": "everylayer.audit.chain_command:chain",
     "audit": "everylayer.audit.command:audit",
+    "demo": "everylayer.audit.demo_command:demo",
     "show": "everylayer.audit.show:show",
     "integrity": "everylayer.chaos.command:integrity",
 }

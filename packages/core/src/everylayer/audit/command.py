@@ -112,7 +112,7 @@ def audit(
     wanted = Wanted(target, factory, request, layers, phases, shapes, timeout, is_verbose(ctx))
     if output is not None and not output.parent.is_dir():
         raise TargetError(f"{output} cannot be written: there is no folder {output.parent}")
-    with _Shown(wanted) as shown:
+    with Shown(wanted) as shown:
         chained = read_chain(wanted)
         plan = plan_for(wanted, chained)
         if dry_run:
@@ -141,7 +141,7 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-class _Shown:
+class Shown:
     """Progress on stderr, if that is a terminal that the app's own output does not share."""
 
     def __init__(self, wanted: Wanted) -> None:
@@ -157,7 +157,7 @@ class _Shown:
         self._task = self._progress.add_task(f"reading {wanted.target}", total=None)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> Shown:
         self._progress.start()
         return self
 
@@ -175,13 +175,18 @@ class _Shown:
             self._progress.advance(self._task)
 
 
+def print_table(report: Report) -> None:
+    """Print `report` to stdout, as wide as there is room."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDEST  # A log of CI has room.
+    table.print_report(report, console)
+
+
 def _write(report: Report, style: str, output: Path | None) -> None:
     if style == "table":
         if output is None:
-            console = Console(highlight=False)
-            if not console.is_terminal and "COLUMNS" not in os.environ:
-                console.width = _WIDEST  # A log of CI has room.
-            table.print_report(report, console)
+            print_table(report)
             return
         with output.open("w", encoding="utf-8") as file:
             table.print_report(report, Console(file=file, width=_WIDEST, highlight=False))

@@ -150,8 +150,11 @@ def _caught_cancellations(
             # Itself, or what a task group makes of a task of its own that was cancelled.
             continue
         # Who has been told of a cancellation and returns all the same has caught it.
-        catcher = next((v.node for v in trial.visits if v.phase == "after"), "")
-        node = known.get(catcher)
+        catcher = next((v for v in trial.visits if v.phase == "after"), None)
+        if catcher is not None and catcher.at.endswith(":dispatch"):
+            # Starlette's `call_next` tells of another task, as of any that brings no response.
+            return
+        node = known.get(catcher.node) if catcher is not None else None
         yield Finding(
             "cancelled-caught",
             f"{node.name if node else 'a layer'} catches CancelledError: a client that goes away "

@@ -1,0 +1,25 @@
+"""The demo: what `everylayer demo` says of its own small apps."""
+
+from __future__ import annotations
+
+import re
+
+from click.testing import CliRunner
+
+from everylayer.audit.demo_command import examples
+from everylayer.cli import cli
+
+
+def test_everylayer_loses_nothing_of_any_framework_that_is_there() -> None:
+    frameworks = [example.framework for example in examples()]
+    assert frameworks == ["django", "flask", "starlette"]
+    ended = CliRunner().invoke(cli, ["demo"])
+    assert ended.exit_code == 0, ended.output
+    for framework in frameworks:
+        assert f"{framework}_shop.py:app ({framework}), GET /orders/7" in ended.output
+    lost = re.findall(r"stock lost (\d+) of (\d+), everylayer lost (\d+) of (\d+)", ended.output)
+    assert len(lost) == len(frameworks)
+    for stock, tried, ours, put in lost:
+        assert int(stock) > int(tried) / 2
+        assert int(ours) == 0
+        assert int(put) > 30

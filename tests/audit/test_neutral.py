@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+import everylayer_flask
+import everylayer_starlette
 from contract.telemetry import Telemetry, server_span, session
 from everylayer.audit import drive
 from everylayer.audit.adapter import Chain, Opened
@@ -163,6 +165,32 @@ def test_ids_of_layers_are_the_same_in_each_arm(name: str, apps: Any) -> None:
     assert all(not node.phases for node in added)
     assert adapter.framework == f"plain {bare.interface.upper()}"
     assert send(ours) == send(bare)
+
+
+@pytest.mark.parametrize("name", ["application", "asgi"])
+def test_the_chain_goes_on_within_everylayer_s_own_middleware(name: str, apps: Any) -> None:
+    entry = everylayer_starlette if name == "asgi" else everylayer_flask
+    without = Neutral().chain(getattr(apps, name))
+    app = entry.EveryLayerMiddleware(getattr(apps, name))
+    chain = Neutral().chain(app)
+    assert names(chain.nodes) == [
+        ("+0", "EveryLayerMiddleware", "instrumentation", []),
+        *names(without.nodes),
+    ]
+    assert set(chain.points) == set(without.points)
+    opened = Neutral().open(app, "everylayer", "raised")
+    assert [node.name for node in opened.chain.nodes if node.kind == "instrumentation"] == [
+        "OpenTelemetryMiddleware",
+        "EveryLayerMiddleware",
+    ]
+    assert send(opened).status == 200
+    for (node, phase), point in opened.chain.points.items():
+        if "." in node:
+            continue
+        point.arm(fail)
+        answer = send(opened)
+        point.disarm()
+        assert answer.escaped == "ValueError: put here", (node, phase)
 
 
 class Inside:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from typing import Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import FileWrapper
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from opentelemetry.trace import StatusCode
 
 from contract.drive import environ, run_wsgi
 from contract.expect import HANDLED, Expected, check
 from contract.faults import FAULTS, PLAIN, Fault, fault_site
-from contract.responses import Raised, same
-from contract.telemetry import Telemetry, error_events, server_spans
+from contract.responses import Raised, Run, same
+from contract.telemetry import Telemetry, error_events, parent_of, server_span, server_spans
 from everylayer import wsgi
 from everylayer.layers import Layer
 from everylayer.settings import Settings
@@ -67,6 +70,7 @@ def streaming(environ: Any, start_response: Any) -> Iterator[bytes]:
     fault_site(PLAIN)
 
 
+TRACEPARENT = (("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),)
 PARTS = ["iter", "first chunk", "later chunk", "close"]
 
 
@@ -94,6 +98,51 @@ def test_a_body_that_fails_inside_stock(telemetry: Telemetry, part: str) -> None
     assert run.raised
     assert len(server_spans(telemetry.spans)) == 1
     assert len(error_events(telemetry.spans)) == 1
+
+
+@pytest.mark.parametrize("sent", [(), TRACEPARENT], ids=["own trace", "a trace of the caller's"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_body_that_fails_around_stock(
+    telemetry: Telemetry, part: str, sent: tuple[tuple[str, str], ...]
+) -> None:
+    """Stock's own span, on which the app's spans hang, is exported: once, with the error once."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        with trace.get_tracer("shop").start_as_current_span("work"):
+            start_response("200 OK", [])
+        return Answer(part)
+
+    without = in_new_context(OpenTelemetryMiddleware(app), sent)
+    telemetry.clear()
+    with_us = in_new_context(Seam(OpenTelemetryMiddleware(app), Settings()), sent)
+    same(without, with_us)
+    server = server_span(telemetry.spans)
+    assert server.status.status_code is StatusCode.ERROR
+    assert len(error_events(telemetry.spans)) == len(error_events([server])) == 1
+    (work,) = [span for span in telemetry.spans if span.name == "work"]
+    assert parent_of(work, telemetry.spans) is server
+
+
+def test_an_error_of_an_earlier_request_leads_to_no_span_of_it(telemetry: Telemetry) -> None:
+    kept = ValueError("kept")
+
+    class Again(Answer):
+        def fail(self, where: str) -> None:
+            if where == "close":
+                raise kept
+
+    in_new_context(Seam(OpenTelemetryMiddleware(app_of(Again())), Settings()), ())
+    first = server_span(telemetry.spans)
+    telemetry.clear()
+    in_new_context(Seam(app_of(Again()), Settings()), ())
+    second = server_span(telemetry.spans)
+    assert second.get_span_context() != first.get_span_context()
+    assert len(error_events(telemetry.spans)) == 1
+
+
+def in_new_context(app: App, sent: tuple[tuple[str, str], ...]) -> Run:
+    """Serve one request; stock leaves its context behind where a body fails to close."""
+    return Context().run(run_wsgi, app, environ("/", sent))
 
 
 def test_a_generator_that_fails(telemetry: Telemetry) -> None:

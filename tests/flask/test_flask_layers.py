@@ -6,16 +6,20 @@ import abc
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from typing import Any
 
 import flask
 import pytest
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from opentelemetry.trace import StatusCode
 
 from contract import drive
 from contract.expect import ESCAPED, HANDLED, check
 from contract.faults import PLAIN, fault_site
-from contract.telemetry import Telemetry, error_events
-from everylayer_flask import EveryLayer, patches
+from contract.telemetry import Telemetry, error_events, server_span
+from everylayer_flask import EveryLayer, EveryLayerMiddleware, patches
+from flask_harness import HEADERS
 from flask_layers import TEXT, RaisesBefore, RecoversLater, Through, closure_layer
 
 Make = Callable[[Any], Any]
@@ -304,3 +308,38 @@ def test_a_probe_inside_a_layer_that_has_one_is_spared(telemetry: Telemetry) -> 
     assert type(innermost) is RaisesBefore
     drive.run_wsgi(app, drive.environ())
     check(telemetry.spans, PLAIN, HANDLED)
+
+
+@pytest.mark.parametrize("headers", [(), HEADERS], ids=["own trace", "a trace of the caller's"])
+def test_stock_s_span_is_exported_where_the_body_fails_to_close(
+    telemetry: Telemetry, headers: tuple[tuple[str, str], ...]
+) -> None:
+    """Stock itself does not end it then."""
+    app = flask.Flask("shop")
+    failure = ValueError("at the close")
+
+    @app.get("/closing")
+    def closing() -> flask.Response:
+        def fail() -> None:
+            raise failure
+
+        response = flask.Response("closing")
+        response.call_on_close(fail)
+        return response
+
+    served = EveryLayerMiddleware(OpenTelemetryMiddleware(app))
+    request = drive.environ("/closing", headers=headers)
+    assert Context().run(_send, served, request) is failure
+    server = server_span(telemetry.spans)
+    assert server.instrumentation_scope is not None
+    assert server.instrumentation_scope.name == "opentelemetry.instrumentation.wsgi"
+    assert server.status.status_code is StatusCode.ERROR
+    assert len(error_events(telemetry.spans)) == len(error_events([server])) == 1
+
+
+def _send(app: Any, request: dict[str, Any]) -> BaseException:
+    body = app(request, lambda *args: None)
+    with pytest.raises(ValueError, match="at the close") as found:
+        list(body)
+    body.close()
+    return found.value

@@ -205,7 +205,9 @@ def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_
 def _to_span(span: Span, entry: _Entry, page: Page, rules: Settings, to_spans: bool) -> Span:
     error = entry.record
     if entry.sighting.late or spans.ended(span):
-        if rules.late_spans:
+        # Stock may have recorded it as it ended the span, before it reached a seam.
+        told = spans.ended(span) and spans.has_event(span, error, rules)
+        if rules.late_spans and not told:
             return spans.add_late(span, error, rules.max_description_chars, event=to_spans)
         return span
     if not error.handled and not page.failed:

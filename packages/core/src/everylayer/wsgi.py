@@ -23,6 +23,7 @@ from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
 from .text import clean, clean_values
+from .wsgi_span import bind_left
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -166,6 +167,7 @@ class Body:
             close(self._ledger, self._environ)
 
     def _failed(self, exc: BaseException, phase: str) -> None:
+        bind_left(self._ledger, exc)
         observe(exc, self._layer, phase, ledger=self._ledger)
         close(self._ledger, self._environ, exc)
 

@@ -23,6 +23,7 @@ from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
+from everylayer.wsgi_span import bind_left
 
 from . import stock
 from .body import Body, code_of, is_complete, is_foreign, status_of, streams, watched
@@ -86,6 +87,8 @@ class Request:
     def take(self, exc: BaseException, phase: str, client_status: int | None) -> None:
         """Do the same, for a caller that is contained itself."""
         ledger = self.ledger()
+        if phase in ("stream", "close"):
+            bind_left(ledger, exc)
         # Most errors pass several seams; the first one has found out where they come from.
         if ledger.again(exc):
             return

@@ -18,6 +18,8 @@ _NAMES = ("app", "wsgi_app", "application", "inner", "next", "_app", "wrapped", 
 _ASGI = ("scope", "receive", "send")
 _ENVIRON = ("environ", "env", "wsgi_environ")
 _OURS = ("everylayer", "opentelemetry.")
+# Where the middleware for WSGI keeps what it calls.
+_ENTRY = "_everylayer"
 _COROUTINE = inspect.CO_COROUTINE
 _GENERATOR = inspect.CO_GENERATOR
 
@@ -102,6 +104,8 @@ def _slots(layer: Any) -> Iterator[Slot]:
     if inspect.ismethod(layer):
         layer = layer.__self__
     held = dict(_attributes(layer))
+    if _ENTRY in held and is_instrumentation(layer):
+        yield Slot(held[_ENTRY].run, functools.partial(setattr, held[_ENTRY], "run"))
     first = [name for name in _NAMES if name in held]
     for name in [*first, *(name for name in held if name not in first)]:
         value = held[name]
@@ -152,6 +156,11 @@ def is_instrumentation(app: Any) -> bool:
     """Tell whether `app` is everylayer's or OpenTelemetry's own."""
     owner = app if inspect.isroutine(app) else type(app)
     return str(getattr(owner, "__module__", "")).startswith(_OURS)
+
+
+def is_probe(app: Any) -> bool:
+    """Tell whether `app` is a function that everylayer has put around the next layer."""
+    return is_plain_function(app) and str(app.__module__).startswith("everylayer")
 
 
 def where(target: Any) -> str:

@@ -21,6 +21,7 @@ from .callables import (
     interface_of,
     is_instrumentation,
     is_plain_function,
+    is_probe,
     slots_of,
     streaming_codes,
     where,
@@ -175,7 +176,8 @@ class _Reading:
                 self._claimed = (adapter, here)
                 break
             found = _Found(here, here.app)
-            line.append(found)
+            if not is_probe(here.app):
+                line.append(found)
             if not is_instrumentation(here.app):
                 found.id = f"{prefix}{sum(1 for each in line if each.id)}"
                 self._phases(found)

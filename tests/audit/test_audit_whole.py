@@ -8,10 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from everylayer.audit.model import Report, Row
 from everylayer.audit.report.saved import report_of
 
 APPS = Path(__file__).parent / "apps"
+
+
+@pytest.fixture(autouse=True)
+def _children_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage would take most of the time of the many children."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def audited(*args: str) -> tuple[int, Report]:

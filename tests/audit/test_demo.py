@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from click.testing import CliRunner
 
 from everylayer.audit.demo_command import examples
 from everylayer.cli import cli
+
+
+@pytest.fixture(autouse=True)
+def _children_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage would take most of the time of the many children."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_everylayer_loses_nothing_of_any_framework_that_is_there() -> None:

@@ -440,7 +440,8 @@ def test_a_point_of_no_codes_keeps_threads_watched() -> None:
     keeper.disarm()
     worker.run(lambda: None)
     worker.run(lambda: left.append(sys.gettrace()))
-    assert left == [None]
+    if sys.version_info < (3, 12):  # From there on no trace function is ours.
+        assert left == [None]
     worker.stop()
 
 

@@ -19,7 +19,7 @@ class OfOne:
         self._layer = layer
 
     def arm(self, visit: Visit) -> None:
-        def visited() -> None:
+        def visited() -> None:  # Run by a callback.
             if self._is_mine(sys._getframe(1)):
                 visit()
 
@@ -28,7 +28,7 @@ class OfOne:
     def disarm(self) -> None:
         self._point.disarm()
 
-    def _is_mine(self, frame: FrameType | None) -> bool:
+    def _is_mine(self, frame: FrameType | None) -> bool:  # Run by a callback.
         while frame is not None:
             if any(frame.f_code is code for code in self._codes):
                 return runs(self._layer, frame)
@@ -45,7 +45,7 @@ class Later:
     def arm(self, visit: Visit) -> None:
         times = 0
 
-        def visited() -> None:
+        def visited() -> None:  # Run by a callback.
             nonlocal times
             times += 1
             if times > 1:

@@ -63,13 +63,13 @@ class Monitoring:
         sys.monitoring.free_tool_id(tool)
 
     # A generator and a coroutine start at their first step: a further one is PY_RESUME.
-    def _starts(self, code: CodeType, offset: int) -> None:
+    def _starts(self, code: CodeType, offset: int) -> None:  # Run by a callback.
         here = self._watched.get(id(code))
         if here is not None:
             for visit in here.at_start:
                 visit()
 
-    def _runs(self, code: CodeType, offset: int) -> object:
+    def _runs(self, code: CodeType, offset: int) -> object:  # Run by a callback.
         here = self._watched.get(id(code))
         if here is None:
             return None
@@ -79,7 +79,7 @@ class Monitoring:
             visit()
         return None
 
-    def _returns(self, code: CodeType, offset: int, value: object) -> None:
+    def _returns(self, code: CodeType, offset: int, value: object) -> None:  # Run by a callback.
         here = self._watched.get(id(code))
         if here is not None and offset in here.late:
             for visit in here.at_return:

@@ -115,7 +115,7 @@ class FramePoint:
         self._point = CodePoint(codes, moment)
 
     def arm(self, visit: Visit) -> None:
-        def visit_if_meant() -> None:
+        def visit_if_meant() -> None:  # Run by a callback.
             frame = self._frame()
             if frame is not None and self._meant(frame):
                 visit()
@@ -125,7 +125,7 @@ class FramePoint:
     def disarm(self) -> None:
         self._point.disarm()
 
-    def _frame(self) -> FrameType | None:
+    def _frame(self) -> FrameType | None:  # Run by a callback.
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and not any(frame.f_code is code for code in self._codes):
             frame = frame.f_back
@@ -150,7 +150,7 @@ def runs(layer: Any) -> Callable[[FrameType], bool]:
     return lambda frame: all(_same(frame.f_locals, name, cell) for name, cell in held)
 
 
-def _same(names: Mapping[str, Any], name: str, cell: CellType) -> bool:
+def _same(names: Mapping[str, Any], name: str, cell: CellType) -> bool:  # Run by a callback.
     try:
         return name not in names or names[name] is cell.cell_contents
     except ValueError:
@@ -164,7 +164,7 @@ def sends_body(part: Part, mine: Callable[[FrameType], bool]) -> Callable[[Frame
         mine: what tells frames of the layer's main code.
     """
 
-    def passes(frame: FrameType) -> bool:
+    def passes(frame: FrameType) -> bool:  # Run by a callback.
         code, names = frame.f_code, frame.f_locals
         if names.get("self", part.work) is not part.work or not _within_own(frame, part, mine):
             return False
@@ -176,7 +176,9 @@ def sends_body(part: Part, mine: Callable[[FrameType], bool]) -> Callable[[Frame
     return passes
 
 
-def _within_own(frame: FrameType, part: Part, mine: Callable[[FrameType], bool]) -> bool:
+def _within_own(
+    frame: FrameType, part: Part, mine: Callable[[FrameType], bool]
+) -> bool:  # Run by a callback.
     """Tell whether what `frame` runs was made by the layer that is meant.
 
     A closure has its variables in common with the call that made it, which waits further out; in a

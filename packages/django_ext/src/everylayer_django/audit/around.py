@@ -9,9 +9,10 @@ from django.core import signals
 from django.dispatch import Signal
 from django.urls import get_resolver
 
+from everylayer.audit.parts import Part, Points, attempted
+
 from ..locate import PLUMBING
 from .functions import around, functions_of, mode, of_the_app, owner_of, span_name, where
-from .parts import Part, Points, attempted
 
 _CODES = (400, 403, 404, 500)
 _OF_DJANGO = ("django.", *PLUMBING)

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
+from everylayer.audit.parts import Points
 from everylayer.audit.points import OfOne
 from everylayer.faults.code import CodePoint
 from everylayer.faults.point import Point
 from everylayer.faults.watched import Moment
 
 from ..locate import PLUMBING, function_name, takes_self
-from .parts import Points
 
 # No chain of decorators is that long: one that is goes in a circle.
 _MOST = 50

@@ -11,6 +11,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 from django.utils.deprecation import MiddlewareMixin
 
+from everylayer.audit.parts import INSTRUMENTATION, Part, Points, attempted
 from everylayer.audit.points import OfOne
 from everylayer.faults.code import CodePoint
 from everylayer.layers import name_of
@@ -28,7 +29,6 @@ from .functions import (
     where,
 )
 from .load import Entry
-from .parts import INSTRUMENTATION, Part, Points, attempted
 
 _SEAM = "response_for_exception"
 # In the order in which a request comes to them.

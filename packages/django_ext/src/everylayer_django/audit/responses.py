@@ -9,9 +9,8 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from everylayer.audit.lent import lend
 from everylayer.faults.point import Switch
-
-from .lent import lend
 
 # Of the response that is to be streamed: what its body is.
 _BODY = ("_container", "_iterator", "is_async", "file_to_stream", "_is_rendered")

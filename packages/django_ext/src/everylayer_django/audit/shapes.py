@@ -13,10 +13,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from everylayer.audit.injected import Translated
+from everylayer.audit.lent import lend
 from everylayer.audit.model import Shape
 
 from .arms import is_instrumentation
-from .lent import lend
 
 _ANSWER = b"swallowed"
 # Its errors are to be told from Django's and from ours: it stands for code of the app's.

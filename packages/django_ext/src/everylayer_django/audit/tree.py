@@ -8,6 +8,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 from everylayer.audit.adapter import Chain
 from everylayer.audit.model import Request
+from everylayer.audit.parts import INSTRUMENTATION, Part, numbered
 
 from .. import patches
 from ..locate import OWN
@@ -15,7 +16,6 @@ from .around import handlers, receivers
 from .functions import where
 from .layers import layer_part
 from .load import load
-from .parts import INSTRUMENTATION, Part, numbered
 from .view import endpoints
 
 

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 from django.urls import Resolver404, get_resolver
 
 from everylayer.audit.model import Request
+from everylayer.audit.parts import Part, attempted
 from everylayer.layers import name_of
 
 from ..locate import class_of
 from .functions import around, functions_of, mode, of_the_app, where
-from .parts import Part, attempted
 from .responses import Responses
 
 _SEAM = "process_exception_by_middleware"

@@ -8,13 +8,13 @@ from typing import Any
 from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.hosts import choose
 from everylayer.audit.model import Arm, Shape
+from everylayer.audit.parts import numbered
 from everylayer.wsgi import WSGIApp
 
 from .. import patches
 from ..extension import EveryLayer, EveryLayerMiddleware
 from ..instrumentor import EveryLayerFlaskInstrumentor
 from .layers import flask_apps
-from .parts import numbered
 from .shapes import shaped
 from .tree import parts_of
 

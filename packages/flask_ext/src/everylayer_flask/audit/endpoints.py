@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from flask import Flask
 from flask.views import MethodView, View
 
+from everylayer.audit.parts import Part, Points, gathered
+
 from .functions import functions_of, mode, of_the_app, span_name, where
-from .parts import Part, Points, gathered
 from .points import Asked, ResponsePoint, around_call, in_stream, on_close
 
 _KIND = "endpoint"

@@ -10,11 +10,11 @@ from blinker import Signal
 from flask import Flask, signals
 
 from everylayer.audit.model import Phase
+from everylayer.audit.parts import INSTRUMENTATION, Part, Points, attempted, gathered
 from everylayer.faults.code import CodePoint
 from everylayer.layers import name_of
 
 from .functions import functions_of, is_instrumentation, mode, of_the_app, span_name, where
-from .parts import INSTRUMENTATION, Part, Points, attempted, gathered
 from .points import around_call
 
 _DISPATCH = "handle_user_exception"

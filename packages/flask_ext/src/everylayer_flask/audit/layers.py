@@ -12,6 +12,7 @@ from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from everylayer.audit.model import Phase
+from everylayer.audit.parts import INSTRUMENTATION, Part, Points, attempted
 from everylayer.faults.code import CodePoint
 from everylayer.layers import code_name, name_of
 
@@ -21,7 +22,6 @@ from ..innermost import made_from
 from ..rules import codes_within
 from ..walk import Place, path_to
 from .functions import functions_of, is_instrumentation, package_of, where, where_class
-from .parts import INSTRUMENTATION, Part, Points, attempted
 from .points import around_call
 
 _MOST = 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import functools
 import inspect
 import sys
@@ -13,14 +12,15 @@ from typing import Any, NamedTuple
 from flask import Flask
 from werkzeug.wrappers import Response
 
+from everylayer.audit.lent import lend
 from everylayer.audit.model import Phase
+from everylayer.audit.parts import Points
 from everylayer.faults.code import CodePoint
 from everylayer.faults.point import Switch, Visit
 from everylayer.faults.watched import Moment
 
 from ..active import context, flask_request
 from ..naming import closes_over
-from .parts import Points
 
 Change = Callable[[Response, Switch], None]
 _PROCESS = "process_response"
@@ -172,7 +172,7 @@ class _Watcher:
 
 def in_stream(name: str, module: str) -> Change:
     """Have the response streamed, with the point after its first chunk."""
-    chunks = renamed(_chunks, name, module)
+    chunks = lend(_chunks, name, module)
 
     def change(response: Response, switch: Switch) -> None:
         body: Any = response.response
@@ -188,7 +188,7 @@ def in_stream(name: str, module: str) -> Change:
 
 def on_close(name: str, module: str) -> Change:
     """Have the point in a function that is called when the response is closed."""
-    closing = renamed(_closing, name, module)
+    closing = lend(_closing, name, module)
 
     def change(response: Response, switch: Switch) -> None:
         response.call_on_close(functools.partial(closing, switch))
@@ -207,13 +207,3 @@ def _chunks(body: Iterable[Any], switch: Switch) -> Iterator[Any]:
 
 def _closing(switch: Switch) -> None:
     switch.reached()
-
-
-def renamed(function: Any, name: str, module: str) -> Any:
-    """Return `function` as if it were the app's own of that name: its frames name the layer."""
-    code = function.__code__
-    if sys.version_info >= (3, 11):
-        code = code.replace(co_name=name.rpartition(".")[2], co_qualname=name)
-    else:
-        code = code.replace(co_name=name)
-    return FunctionType(code, {"__builtins__": builtins, "__name__": module})

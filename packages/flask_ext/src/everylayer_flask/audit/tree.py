@@ -9,13 +9,14 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from everylayer.audit.parts import INSTRUMENTATION, Part, gathered
+
 from .. import patches
 from ..walk import Place
 from . import hooks
 from .endpoints import endpoints
 from .functions import where_class
 from .layers import app_of, layer_part, mounts_of, way_in
-from .parts import INSTRUMENTATION, Part, gathered
 
 _AROUND = "EveryLayerMiddleware around the app"
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from starlette.background import BackgroundTask
 
 from everylayer.asgi_types import ASGIApp, Message, Receive, Scope, Send
+from everylayer.audit.lent import lend
 from everylayer.faults.point import Point, Visit
 
 from .describe import Part
-from .lent import lend
 
 # The route that runs: its endpoint and its dependencies may be those of another route, too.
 _running: ContextVar[Door | None] = ContextVar("everylayer_audit_route", default=None)
@@ -160,4 +160,4 @@ class ResponsePoint:
             if visit is not None:
                 visit()
 
-        return lend(body, part.code, part.name, part.module)
+        return lend(body, part.name, part.module, part.code.co_name if part.code else "")

@@ -6,9 +6,8 @@ from typing import Any
 
 from everylayer.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from everylayer.audit.injected import Translated
+from everylayer.audit.lent import lend
 from everylayer.audit.model import Shape
-
-from .lent import lend
 
 # Its errors are to be told from the framework's and from ours: it stands for code of the app.
 MODULE = "everylayer_shape"
@@ -64,7 +63,7 @@ async def _translate(
 
 
 def _shape(name: str, function: Any) -> Any:
-    call = lend(function, None, "__call__", MODULE)
+    call = lend(function, "__call__", MODULE)
     return type(name, (_Layer,), {"__module__": MODULE, "__call__": call})
 
 

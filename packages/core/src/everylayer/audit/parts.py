@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from everylayer.audit.adapter import Chain
-from everylayer.audit.model import ChainNode, Phase
-from everylayer.faults.point import Point
-from everylayer.layers import name_of
+from ..faults.point import Point
+from ..layers import name_of
+from .adapter import Chain
+from .model import ChainNode, Phase
 
 INSTRUMENTATION = "instrumentation"
 Points = dict[Phase, Point]
@@ -25,7 +25,6 @@ class Part:
         self,
         name: str,
         kind: str,
-        *,
         where: str = "",
         mode: str = "sync",
         seam: str = "",

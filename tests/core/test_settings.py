@@ -29,6 +29,9 @@ OTHER: dict[str, tuple[Any, str]] = {
     "max_events": (3, "3"),
     "late_spans": (False, "0"),
     "server_span": (False, "OFF"),
+    "sentry": ("capture", "capture"),
+    "trace_url": ("https://t/{trace_id}/{span_id}", " https://t/{trace_id}/{span_id}"),
+    "sentry_url": ("https://s/{event_id}", "https://s/{event_id}"),
 }
 SMALLEST = {
     "max_message_bytes": 64,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from opentelemetry.trace import Span
+
 from .layers import Layer, LayerMap, from_traceback
 
 # Type, message, file and line of an error that has been written.
@@ -36,6 +38,7 @@ class Sighting:
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
         written: it has been dealt with.
+        home: the late child span that is already begun for it.
         scopes: Sentry's current and isolation scope where it was first seen.
     """
 
@@ -54,6 +57,7 @@ class Sighting:
     after_start = False
     late = False
     written = False
+    home: Span | None = None
     scopes: tuple[Any, Any] | None = None
 
     def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:

@@ -16,6 +16,7 @@ from . import span_class, text
 from .failsafe import contained
 from .record import ErrorRecord
 from .settings import Settings
+from .sighting import Sighting
 from .sinks import attributes, span_event
 
 if TYPE_CHECKING:
@@ -100,13 +101,19 @@ def fail(span: Span, record: ErrorRecord, rules: Settings) -> None:
     span_event.fail(span, record, rules.max_description_chars)
 
 
-def begin_late(parent: Span, record: ErrorRecord) -> Span:
-    """Start a short child of the ended span `parent` for `record`."""
-    ended = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
+def home_of(span: Span, sighting: Sighting, rules: Settings) -> Span:
+    """Return the span to put an error on: `span`, or a late child that is still to be ended."""
+    if not rules.late_spans or not (sighting.late or ended(span)):
+        return span
+    if sighting.home is None:
+        sighting.home = _begin_late(span, sighting.where().name, sighting.time_ns)
+    return sighting.home
+
+
+def _begin_late(parent: Span, layer: str, time_ns: int) -> Span:
+    gone = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
     tracer = trace.get_tracer("everylayer")
-    return tracer.start_span(
-        f"{record.layer.name} (late)", context=ended, start_time=record.time_ns
-    )
+    return tracer.start_span(f"{layer} (late)", context=gone, start_time=time_ns)
 
 
 def end_late(span: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> None:

@@ -107,7 +107,7 @@ def write(
         if (entry := _entry(sighting, page, rules, response_status)) is not None
     ]
     kept = _within_budget(entries, page, rules.max_events)
-    homes = [_home(span, entry, rules) if span and on_span else span for entry in kept]
+    homes = [_home(span, entry.sighting, rules) if span and on_span else span for entry in kept]
     if link is not None:
         kept = _with_events(kept, homes, rules, since_ns) or kept
     for entry, home in zip(kept, homes, strict=True):
@@ -191,14 +191,6 @@ def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_
 
 
 @contained
-def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
-    """Return the span to put an error on: its own, or a late child that is still to be ended."""
-    if rules.late_spans and (entry.sighting.late or spans.ended(span)):
-        return spans.begin_late(span, entry.record)
-    return span
-
-
-@contained
 def _with_events(
     entries: list[_Entry], homes: list[Span | None], rules: Settings, since_ns: int
 ) -> list[_Entry]:
@@ -236,4 +228,5 @@ def _to_span(
         span_event.write(home, error, entry.sighting.attributes)
 
 
+_home = contained(spans.home_of)
 _to_log = contained(log_event.write)

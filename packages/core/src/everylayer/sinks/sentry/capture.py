@@ -57,9 +57,11 @@ def _report(
         mark = Mark(event_id, bool(event_id), time.time_ns(), here, record.layer, record.phase)
         if event_id:
             note(sighting.exc, mark)
+            marks.put_inside(sighting.exc, mark)
     if sighting.left:
         # Sentry's own integration may stand further out, and find the span ended.
-        marks.put(sighting.exc, mark._replace(place=here, layer=record.layer, phase=record.phase))
+        known = mark._replace(place=here, layer=record.layer, phase=record.phase)
+        marks.put_inside(sighting.exc, known)
     return mark.event_id
 
 

@@ -108,6 +108,8 @@ class Link:
                 marks.drop(exc)
             return True
         if sighting is not None:
+            span = spans.home_of(span, sighting, rules)
+            here = place.of(span)
             known = Mark("", False, 0, here, sighting.where(), sighting.phase)
         else:
             known = mark or Mark("", False, 0, here)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ... import chain
 from ...layers import Layer
 from .place import Place
 
 _KEY = "_everylayer_sentry"
+_MAX_MEMBERS = 64
 
 # Read through the base class: a subclass may define hostile properties of this name.
 _state: Any = BaseException.__dict__["__dict__"].__get__
@@ -50,8 +52,12 @@ class Mark(NamedTuple):
 
 
 def of(exc: BaseException) -> Mark | None:
-    """Return the note on `exc`."""
+    """Return the note on `exc`; that of its members for a group that was made anew from them."""
     found = _state(exc).get(_KEY)
+    if found is None and chain.is_group(exc):
+        inner = [_state(one).get(_KEY) for one in chain.members(exc)[:_MAX_MEMBERS]]
+        # A task group wraps what it got, an `except*` splits it: the errors stay the same.
+        found = inner[0] if inner and all(one == inner[0] for one in inner) else None
     if found is None:
         return None
     event_id, ours, time_ns, place, layer, phase = found
@@ -78,6 +84,16 @@ def put(exc: BaseException, mark: Mark) -> None:
     )
 
 
+def put_inside(exc: BaseException, mark: Mark) -> None:
+    """Note `mark` on `exc` and, for a group, on what it holds."""
+    queue = [exc]
+    for one in queue:
+        put(one, mark)
+        room = _MAX_MEMBERS - len(queue)
+        queue += chain.members(one)[: max(room, 0)]
+
+
 def drop(exc: BaseException) -> None:
     """Take the note off `exc`."""
-    _state(exc).pop(_KEY, None)
+    for one in (exc, *chain.members(exc)[:_MAX_MEMBERS]):
+        _state(one).pop(_KEY, None)

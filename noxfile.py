@@ -188,6 +188,16 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def sentry(session: nox.Session) -> None:
+    """Close the loop over a real Sentry-compatible server, Bugsink, on the loopback."""
+    # Not with the constraints: the server asks for a Django of its own.
+    session.install(*requirements("sentry-server"))
+    session.run(
+        "python", "-m", "pytest", *(session.posargs or ["tests/sentry/test_sentry_server.py"])
+    )
+
+
+@nox.session(python=NEWEST)
 def upstream(session: nox.Session) -> None:
     """Run the frameworks' and stock's own suites, plain and with everylayer, into docs."""
     install(session, "upstream")

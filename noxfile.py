@@ -23,7 +23,7 @@ SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = ["tests/packaging", "tests/examples", "tests/benchmarks"]
 # What searches: on the oldest and the newest interpreter.
-AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak"]
+AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/sentry", "tests/soak"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.

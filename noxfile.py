@@ -148,6 +148,12 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def realapps(session: nox.Session) -> None:
+    """Audit applications from PyPI that others wrote into docs; `-- httpbin` that one alone."""
+    session.run("python", "tests/realapps", *session.posargs)
+
+
+@nox.session(python=NEWEST)
 def browser(session: nox.Session) -> None:
     """Look at the audit's report in the machine's Chromium; `-- --pictures FOLDER` keeps them."""
     install(session, "browser")

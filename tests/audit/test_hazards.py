@@ -49,8 +49,10 @@ def test_breaches_are_told_once_with_the_fault_that_shows_them() -> None:
     tried = [bare("1", BROKEN), bare("2", twice), bare("3", twice, "stream")]
     (found,) = findings(tried)
     assert found.kind == "started-twice"
-    assert found.text == f"{drive.STARTED_TWICE}, when SessionMiddleware fails (before)"
-    assert (found.node, found.where) == ("2", "/srv/app/SessionMiddleware.py:7")
+    said = "when SessionMiddleware fails (before) and another layer answers that"
+    assert found.text == f"{drive.STARTED_TWICE}, {said}"
+    # Not where that one is: it has not answered.
+    assert (found.node, found.where) == ("2", "")
     assert found.remedy
 
 

@@ -83,9 +83,10 @@ def test_the_table_says_what_was_not_tried_and_what_else_was_found() -> None:
     finding = Finding("error-hidden", "Recovery answers 200", "1", "app.py:3", "answer 500")
     rows = [replace(row, verdicts={"everylayer": Verdict()}) for row in SMALL.rows]
     lines = lines_of(replace(SMALL, rows=tuple(rows), stock="not installed", findings=(finding,)))
-    assert "! Recovery answers 200  [error-hidden]" in lines
-    assert "  at app.py:3" in lines
-    assert "  answer 500" in lines
+    told = [line.strip() for line in lines]
+    assert "! Recovery answers 200  [error-hidden]" in told
+    assert "at app.py:3" in told
+    assert "answer 500" in told
     assert "Stock was not tried: not installed" in lines
     assert f"everylayer lost 0 of {len(rows)}" in lines
 

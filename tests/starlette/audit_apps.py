@@ -106,14 +106,16 @@ async def on_value_error(request: Any, exc: Exception) -> Any:
     return PlainTextResponse("a handler's", 500)
 
 
-ROUTES: list[Any] = [
-    Route("/", page),
-    Route("/sync", sync_page),
-    Route("/streamed", streamed),
-    Route("/orders", Orders),
-    Route("/own", page, middleware=[Middleware(Pure, name="Pure of a route")]),
-    Mount("/plain", routes=[Route("/page", page)]),
-]
+def routes() -> list[Any]:
+    """Return routes that no earlier app lets go of, whenever that is freed."""
+    return [
+        Route("/", page),
+        Route("/sync", sync_page),
+        Route("/streamed", streamed),
+        Route("/orders", Orders),
+        Route("/own", page, middleware=[Middleware(Pure, name="Pure of a route")]),
+        Mount("/plain", routes=[Route("/page", page)]),
+    ]
 
 
 def layers() -> list[Middleware]:
@@ -129,7 +131,7 @@ def layers() -> list[Middleware]:
 
 def starlette_app() -> Any:
     return starlette.applications.Starlette(
-        routes=list(ROUTES), middleware=layers(), exception_handlers={ValueError: on_value_error}
+        routes=routes(), middleware=layers(), exception_handlers={ValueError: on_value_error}
     )
 
 
@@ -137,8 +139,8 @@ def mounting_app() -> Any:
     within = starlette.applications.Starlette(
         routes=[Route("/page", page)], middleware=[Middleware(Pure), Middleware(factory)]
     )
-    routes = [Mount("/within", app=within, middleware=[Middleware(factory)])]
-    return starlette.applications.Starlette(routes=routes, middleware=[Middleware(Pure)])
+    mounted = [Mount("/within", app=within, middleware=[Middleware(factory)])]
+    return starlette.applications.Starlette(routes=mounted, middleware=[Middleware(Pure)])
 
 
 def wrapped_app() -> Any:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 SECRET_KEY = "for the tests only"
+ALLOWED_HOSTS = ["shop.example"]
 ROOT_URLCONF = __name__
 DATABASES: dict[str, Any] = {}
 MIDDLEWARE = [f"{__name__}.timing", f"{__name__}.Recovery", f"{__name__}.tenant"]

@@ -58,10 +58,16 @@ def codes_of(target: Any, methods: Iterable[str] = ("__call__",)) -> Iterable[Co
         owner = target if inspect.isclass(target) else type(target)
         candidates = (getattr(owner, name, None) for name in methods)
     for candidate in candidates:
-        function = inspect.unwrap(getattr(candidate, "__func__", candidate)) if candidate else None
+        function = getattr(candidate, "__func__", candidate)
+        function = inspect.unwrap(function, stop=_wraps_an_instance) if candidate else None
         code = getattr(function, "__code__", None)
         if isinstance(code, CodeType):
             yield code
+
+
+def _wraps_an_instance(function: Any) -> bool:
+    """Tell of a layer that `functools.wraps` the app inside it, an object of a class."""
+    return not hasattr(getattr(function, "__wrapped__", None), "__code__")
 
 
 _SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))

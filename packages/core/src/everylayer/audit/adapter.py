@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol
 
 from ..faults.point import Point
+from .hosts import DEFAULT
 from .model import Arm, ChainNode, Phase, Shape
 
 GROUP = "everylayer_audit"
@@ -33,12 +34,14 @@ class Opened:
     Attributes:
         app: what a server would call.
         stock: "" if stock instrumentation is on, else why it is not.
+        host: one that the app answers for.
     """
 
     app: Callable[..., Any]
     interface: Literal["wsgi", "asgi"]
     chain: Chain
     stock: str = ""
+    host: str = DEFAULT
 
 
 class Adapter(Protocol):

@@ -1,8 +1,10 @@
 """The child: one app in one arm, `python -m everylayer.audit.arm FD`, a job on stdin.
 
 Its answers are JSON lines on the file descriptor FD, since the app may print as it likes:
-`{"chain": ...}`, `{"ready": true}`, `{"trial": ...}`, `{"error": ..., "details": ...}`, and
-`{"end": true}` as the last one of a child that has done what it was asked for.
+`{"chain": ...}`, `{"opening": true}`, `{"ready": true}`, `{"trial": ...}`,
+`{"unreached": true}` in place of a trial of which there is no more to say,
+`{"error": ..., "details": ...}`, and `{"end": true}` as the last one of a child that was not lost.
+Trials that it has left out by then, whose shape needs an app imported anew, are another child's.
 """
 
 from __future__ import annotations
@@ -10,16 +12,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 from .adapter import Adapter, Opened, adapters
 from .drive import driving
 from .failing import describe, failure, run
+from .forking import can_fork, in_fork
+from .hosts import ask
 from .missing import LoggedErrors, missing_service
 from .model import Request, Trial, to_json
 from .neutral import Neutral
@@ -45,14 +50,19 @@ def main() -> None:
             out.write(json.dumps(line, default=str) + "\n")
             out.flush()
 
-        try:
-            work(job, write)
-        except TargetError as error:
-            write({"error": str(error), "details": error.details})
-        except BaseException as exc:  # noqa: BLE001 - the parent tells of it
-            wrong = failure(f"the audit itself failed: {describe(exc)}", exc)
-            write({"error": str(wrong), "details": wrong.details})
+        telling(lambda: work(job, write), write)
         write({"end": True})
+
+
+def telling(step: Callable[[], None], write: Write) -> None:
+    """Do `step`, and write what it fails by."""
+    try:
+        step()
+    except TargetError as error:
+        write({"error": str(error), "details": error.details})
+    except BaseException as exc:  # noqa: BLE001 - the parent tells of it
+        wrong = failure(f"the audit itself failed: {describe(exc)}", exc)
+        write({"error": str(wrong), "details": wrong.details})
 
 
 def work(job: Job, write: Write) -> None:
@@ -71,26 +81,45 @@ def work(job: Job, write: Write) -> None:
     aim = getattr(adapter, "aim", None)
     if aim is not None:
         aim(job.request)
-    opened = run(lambda: adapter.open(app, job.arm, job.shape), "opening the app")
-    if job.kind != "trials":
-        chained = _chained(adapter, opened)
-        if job.kind == "path":
-            chained = _pass(opened, job.request, chained)
-        write({"chain": to_json(chained)})
+    if job.kind == "trials":
+        trials = functools.partial(_try_all, adapter, app, store, logged)
+        _by_shape(job, write, trials)
         return
+    opened = run(lambda: adapter.open(app, job.arm, "raised"), "opening the app")
+    chained = _chained(adapter, opened)
+    if job.kind == "path":
+        chained = _pass(opened, job.request, chained)
+    write({"chain": to_json(chained)})
+
+
+def _by_shape(job: Job, write: Write, trials: Callable[[Job, Write], None]) -> None:
+    """Open the app anew for each shape; the parent asks again for what cannot be done here."""
+    groups = [tuple(group) for _, group in itertools.groupby(job.faults, lambda f: f.shape)]
+    if len(groups) == 1 or not can_fork():
+        trials(dataclasses.replace(job, faults=groups[0]), write)
+        return
+    for group in groups:
+        step = functools.partial(trials, dataclasses.replace(job, faults=group), write)
+        # What has failed is written: the parent reads no further.
+        in_fork(functools.partial(telling, step, write))
+
+
+def _try_all(
+    adapter: Adapter, app: Any, store: Store, logged: LoggedErrors, job: Job, write: Write
+) -> None:
+    from .trial import run_trials
+
+    write({"opening": True})
+    shape = job.faults[0].shape
+    opened = run(lambda: adapter.open(app, job.arm, shape), "opening the app")
     write({"ready": True})
-    for trial in _trials(opened, job, store):
+    for trial in run_trials(opened, job.request, job.faults, job.arm, store):
         error = _service_error(trial, logged)
         if error:
             raise TargetError(error)
         logged.forget()
-        write({"trial": to_json(trial)})
-
-
-def _trials(opened: Opened, job: Job, store: Store) -> Iterator[Trial]:
-    from .trial import run_trials
-
-    return run_trials(opened, job.request, job.faults, job.arm, store)
+        # Most faults belong to endpoints that were not asked for, thousands in a large app.
+        write({"trial": to_json(trial)} if trial.reached else {"unreached": True})
 
 
 def _service_error(trial: Trial, logged: LoggedErrors) -> str:
@@ -121,7 +150,7 @@ def _pass(opened: Opened, request: Request, chained: Chained) -> Chained:
         point.arm(functools.partial(passed.setdefault, node))
     try:
         with driving(opened) as driver:
-            answer = driver.send(request)
+            answer = driver.send(ask(request, opened.host))
     finally:
         for _, point in points:
             point.disarm()

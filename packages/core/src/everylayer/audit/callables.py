@@ -9,6 +9,8 @@ from pathlib import Path
 from types import CellType, CodeType, FrameType, FunctionType, MemberDescriptorType, MethodType
 from typing import Any, Literal, NamedTuple
 
+from .places import class_place
+
 Interface = Literal["wsgi", "asgi", ""]
 
 # Where layers commonly keep the next one; other places are looked at after these.
@@ -44,7 +46,10 @@ def interface_of(app: Any) -> Interface:
     names = _positional(given)
     if names is None:
         return ""
-    if names[-3:] == _ASGI or (len(names) == 3 and inspect.iscoroutinefunction(function)):
+    # A callback in the way of ASGI has a `send` elsewhere.
+    if names[-3:] == _ASGI or (
+        len(names) == 3 and "send" not in names[:2] and inspect.iscoroutinefunction(function)
+    ):
         return "asgi"
     if len(names) == 2 and (names[0] in _ENVIRON or names[1].startswith("start")):
         return "wsgi"
@@ -153,14 +158,16 @@ def where(target: Any) -> str:
     """Return `file:line` of the definition, the file below the working directory without it."""
     while isinstance(target, functools.partial):
         target = target.func
-    target = inspect.unwrap(target) if inspect.isroutine(target) else type(target)
+    # Not what it wraps: a layer may be a function that `functools.wraps` the next one.
+    target = target if inspect.isroutine(target) else type(target)
     code = getattr(getattr(target, "__func__", target), "__code__", None)
-    try:
-        file = code.co_filename if code else inspect.getsourcefile(target)
-        line = code.co_firstlineno if code else inspect.findsource(target)[1] + 1
-    except (OSError, TypeError):
+    if code is None and not inspect.isclass(target):
         return ""
-    path = Path(file or "")
+    place = (code.co_filename, code.co_firstlineno) if code else class_place(target)
+    if place is None:
+        return ""
+    file, line = place
+    path = Path(file)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f"{shown}:{line}"
 

@@ -166,8 +166,7 @@ class _Shown:
 
     def begin(self, chained: Chained, plan: Plan) -> None:
         """Say how much there is to do."""
-        looks = len(plan.shapes)
-        total = (len(plan.faults) + looks) * len(runs_of(chained))
+        total = len(plan.trials) * len(runs_of(chained))
         self._progress.update(self._task, description="putting faults", total=total)
 
     def advance(self, run: Run, trial: Trial) -> None:

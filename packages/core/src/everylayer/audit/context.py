@@ -92,9 +92,12 @@ def _first_loss(visits: Sequence[Visit], server: SpanData) -> _Loss | None:
 def _lost_inside(visit: Visit, had: set[str], server: SpanData) -> bool:
     """Tell whether a layer that began with the span returns without it.
 
-    One that has only ended is no loss: stock ends its span with the last part of the body.
+    One that has only ended is no loss: stock ends and detaches its span with the last part of the
+    body, or under Flask before the first one.
     """
-    return visit.phase == "after" and visit.node in had and visit.trace_id != server.trace_id
+    ended = 0 < server.end <= visit.time
+    lost = visit.phase == "after" and visit.node in had and visit.trace_id != server.trace_id
+    return lost and not ended
 
 
 def _has(visit: Visit, server: SpanData) -> bool:

@@ -70,7 +70,11 @@ def _breaches(
                 yield Finding(kind, f"{hazard}, without any fault", remedy=remedy)
             else:
                 when = f"when {node.name} fails ({trial.fault.phase})"
-                yield Finding(kind, f"{hazard}, {when}", node.id, node.where, remedy)
+                where = node.where
+                if hazard == drive.STARTED_TWICE:
+                    # It is not this layer that answers, but the one that catches its error.
+                    when, where = f"{when} and another layer answers that", ""
+                yield Finding(kind, f"{hazard}, {when}", node.id, where, remedy)
 
 
 def _is_natural(hazard: str, trial: Trial) -> bool:

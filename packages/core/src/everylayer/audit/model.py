@@ -90,6 +90,7 @@ class Visit:
         thread, task: names of the running thread and asyncio task; "" for no task.
         context: tells one `contextvars.Context` from another within a run; 0 is unknown.
         at: the function that ran there, as `file:function`; "" if it is not known.
+        time: in nanoseconds since the epoch; 0 if it is not known.
     """
 
     node: str
@@ -101,6 +102,7 @@ class Visit:
     task: str = ""
     context: int = 0
     at: str = ""
+    time: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from .callables import (
     streaming_codes,
     where,
 )
+from .hosts import DEFAULT
 from .model import Arm, ChainNode, Phase, Shape
 from .neutral_apps import ASGIEndpoint, ASGIProbe, ASGIShape, WSGIEndpoint, WSGIProbe, WSGIShape
 from .points import Later, OfOne
@@ -75,7 +76,7 @@ class Neutral:
         if reading.inside is None:
             stock = self._stock(top, reading, arm)
         chain = Chain(tuple(reading.nodes()), reading.points)
-        return Opened(top.app, interface, chain, stock)
+        return Opened(top.app, interface, chain, stock, reading.host)
 
     def chain(self, app: Any) -> Chain:
         """Read the chain of an app that serves already."""
@@ -134,6 +135,7 @@ class _Reading:
     Attributes:
         inside: the chain of the framework's app at its end.
         framework: its name.
+        host: one that it answers for.
 
     Args:
         serving: the app serves already, and many requests at a time.
@@ -150,6 +152,7 @@ class _Reading:
         self._serving = serving
         self.inside: Chain | None = None
         self.framework = ""
+        self.host = DEFAULT
         self.points: dict[tuple[str, Phase], Point] = {}
         self._frameworks = frameworks
         self._line: list[_Found] = []
@@ -217,6 +220,7 @@ class _Reading:
         if opened.app is not slot.app:
             slot.put(opened.app)
         self._take(adapter, opened.chain)
+        self.host = opened.host
         return opened.stock
 
     def read_inside(self) -> None:

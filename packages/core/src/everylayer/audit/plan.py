@@ -30,20 +30,15 @@ class Plan:
     request: Request
     faults: tuple[Fault, ...]
 
-    def of_shape(self, shape: Shape) -> tuple[Fault, ...]:
-        """Return what one child tries: a look first, then its faults."""
-        found = tuple(fault for fault in self.faults if fault.shape == shape)
-        return (LOOK, *found) if found else ()
+    @property
+    def trials(self) -> tuple[Fault, ...]:
+        """Return what is tried in each run: a look first, then the faults, shape by shape."""
+        return (LOOK, *sorted(self.faults, key=lambda fault: SHAPES.index(fault.shape)))
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """The ids of the nodes that anything is tried at, in order."""
         return tuple(dict.fromkeys(fault.node for fault in self.faults))
-
-    @property
-    def shapes(self) -> tuple[Shape, ...]:
-        """The shapes that anything is tried in."""
-        return tuple(shape for shape in SHAPES if self.of_shape(shape))
 
 
 def walk(nodes: Iterable[ChainNode]) -> Iterator[ChainNode]:

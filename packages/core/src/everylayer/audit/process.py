@@ -54,13 +54,18 @@ def run_arm(
     """
     if os.name != "posix":
         raise TargetError("the audit needs Linux, macOS or another POSIX system")
-    left = job.faults
-    for _ in range(MAX_LOST):
+    left, lost = job.faults, 0
+    while lost < MAX_LOST:
         again = dataclasses.replace(job, faults=left)
         tried, why = _run_child(again, on_line, timeout, verbose)
         left = left[tried:]
-        if not why or not left:
+        if not left:
             return
+        if not why:
+            if not tried:
+                return
+            continue  # An app that had to be imported anew for the rest.
+        lost += 1
         on_line(_lost(job, left[0], why, True))
         left = left[1:]
         if not left:
@@ -102,6 +107,9 @@ def _run_child(
             if "trial" in line:
                 tried += 1
                 on_line(read(Trial, line["trial"]))
+            if "unreached" in line:
+                tried += 1
+                on_line(Trial(job.arm, job.faults[tried - 1], reached=False, answer=Answer()))
     finally:
         child.end()
     why = child.fate()
@@ -172,7 +180,8 @@ class _Child:
                     for text in whole:
                         yield self._take(json.loads(text))
                     if whole:
-                        until = time.monotonic() + self._timeout
+                        wait = self._timeout if self.opened else max(START, self._timeout)
+                        until = time.monotonic() + wait
                 elif not ready and self._process.poll() is not None:
                     return  # A process that the app left behind may hold the pipe open.
                 elif time.monotonic() > until:
@@ -180,7 +189,7 @@ class _Child:
                     return
 
     def _take(self, line: dict[str, Any]) -> dict[str, Any]:
-        self.opened = self.opened or "ready" in line
+        self.opened = ("ready" in line or self.opened) and "opening" not in line
         self._ended = self._ended or "end" in line
         return line
 

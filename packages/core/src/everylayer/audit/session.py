@@ -139,25 +139,24 @@ def audit(
 def _run_all(
     wanted: Wanted, plan: Plan, runs: Sequence[Run], on_trial: Callable[[Run, Trial], None]
 ) -> Results:
-    """Run a child for each run and shape, as many at a time as there are cores."""
+    """Do each run, as many at a time as there are cores."""
     results: dict[Run, dict[Fault, Trial]] = {run: {} for run in runs}
     stopped = threading.Event()
 
-    def one(run: Run, shape: Shape) -> None:
+    def one(run: Run) -> None:
         def take(line: Chained | Trial) -> None:
             if stopped.is_set():
                 raise TargetError("the audit was stopped")
             if isinstance(line, Trial):
-                # The look of the first shape speaks for all.
-                results[run].setdefault(line.fault, line)
+                results[run][line.fault] = line
                 on_trial(run, line)
 
         if not stopped.is_set():
-            run_arm(_job(wanted, plan, run, shape), take, wanted.timeout, wanted.verbose)
+            run_arm(_job(wanted, plan, run), take, wanted.timeout, wanted.verbose)
 
     with ThreadPoolExecutor(max_workers=_cores()) as pool:
         try:
-            work = [pool.submit(one, run, shape) for shape in plan.shapes for run in runs]
+            work = [pool.submit(one, run) for run in runs]
             _finish(work)
         finally:
             stopped.set()
@@ -173,15 +172,14 @@ def _finish(work: Iterable[Future[None]]) -> None:
         future.result()
 
 
-def _job(wanted: Wanted, plan: Plan, run: Run, shape: Shape) -> Job:
+def _job(wanted: Wanted, plan: Plan, run: Run) -> Job:
     return Job(
         kind="trials",
         target=wanted.target,
         arm="bare" if run == "again" else run,
-        shape=shape,
         factory=wanted.factory,
         request=wanted.request,
-        faults=plan.of_shape(shape),
+        faults=plan.trials,
     )
 
 
@@ -253,18 +251,28 @@ def _coverage(nodes: Sequence[ChainNode], rows: Sequence[Row], look: Trial | Non
     names = list(dict.fromkeys(known[row.fault.node].name for row in unreached))
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     status = look.answer.status
-    remedy = "choose a request that passes there: --path, --method"
-    if all(known[row.fault.node].kind == "handler" for row in unreached):
-        remedy = "these run for an error alone: choose a request that is answered by one of them"
-    if status in (301, 302, 303, 307, 308, 401, 403, 407):
-        remedy = "give what the app asks for with --header, such as 'Cookie: ...' or "
-        remedy += "'Authorization: Bearer ...', or choose another --path"
+    last = next((known[v.node] for v in reversed(look.visits) if v.phase == "before"), None)
+    far = f", comes no further than {last.name}" if last is not None else ", does not pass there"
     return [
         Finding(
             kind="not-reached",
             text=f"{len(unreached)} of {len(rows)} faults could not be put, since the request, "
-            f"answered {status or 'with nothing'}, does not pass there: "
+            f"answered {status or 'with nothing'}{far}: "
             f"{', '.join(names[:5])}{more}",
-            remedy=remedy,
+            node=last.id if last is not None else "",
+            remedy=_way_in(status, {known[row.fault.node].kind for row in unreached}),
         )
     ]
+
+
+def _way_in(status: int | None, kinds: set[str]) -> str:
+    if kinds == {"handler"}:
+        return "these run for an error alone: choose a request that is answered by one of them"
+    if status in (400, 421):
+        return "ask for a host that the app answers for, --header 'Host: ...', or another --path"
+    if status in (301, 302, 303, 307, 308, 401, 403, 407):
+        return (
+            "give what the app asks for with --header, such as 'Cookie: ...' or "
+            "'Authorization: Bearer ...', or choose another --path"
+        )
+    return "choose a request that passes there: --path, --method"

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from ..failsafe import own_failures
 from ..faults.point import Point
 from .adapter import Opened
 from .drive import Driver, driving
+from .hosts import ask
 from .injected import InjectedFault, Translated, message_of
 from .model import Answer, Arm, Fault, Phase, Request, SpanData, Trial, Visit
 from .plan import LOOK
@@ -49,6 +51,7 @@ def run_trials(
     A fault whose place a request without any fault does not pass is not tried.
     """
     points = opened.chain.points
+    request = ask(request, opened.host)
     passed: dict[Place, Point] | None = None
     with driving(opened) as driver:
 
@@ -148,6 +151,7 @@ def _look(node: str, phase: Phase) -> Visit:
         task=_task_name(),
         context=_context_id.get(),
         at=_function_there(),
+        time=time.time_ns(),
     )
 
 

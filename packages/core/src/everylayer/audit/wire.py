@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union
 
-from .model import Arm, ChainNode, Fault, Request, Shape
+from .model import Arm, ChainNode, Fault, Request
 
 T = TypeVar("T")
 
@@ -40,7 +42,6 @@ class Job:
     kind: Literal["chain", "path", "trials"]
     target: str
     arm: Arm = "bare"
-    shape: Shape = "raised"
     factory: bool = False
     request: Request = field(default_factory=Request)
     faults: tuple[Fault, ...] = ()
@@ -77,8 +78,12 @@ def read(cls: type[T], data: Any) -> T:
     Raises:
         TypeError: for a field that is missing or unknown.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return cls(**{name: _value(hints.get(name, Any), item) for name, item in data.items()})
+
+
+# Asked for once a class: an audit reads thousands of each.
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def _value(kind: Any, item: Any) -> Any:

@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal
 
 from everylayer.audit.adapter import Chain, Opened
+from everylayer.audit.hosts import choose
 from everylayer.audit.model import Arm, Request, Shape
 from everylayer.audit.neutral import Neutral
 
@@ -22,8 +23,8 @@ class DjangoAdapter:
     and in place of any 5xx; and what translates has only the errors of views to translate (see
     `shapes`): a fault in another layer stays the one error that it is.
 
-    A host that the settings do not allow is answered before most layers have run, so this
-    machine's own names are allowed, in each arm.
+    A host that the settings do not allow is answered before most layers have run, so requests ask
+    for one that they allow.
     """
 
     framework = "django"
@@ -84,11 +85,12 @@ class DjangoAdapter:
             return Neutral((_Inside(self, shape),)).open(app, arm, shape)
         stock = arms.complete(arm)
         shapes.put(shape)
-        arms.allow_local_hosts()
+        from django.conf import settings
         from django.core.handlers.asgi import ASGIHandler
 
         interface: Literal["wsgi", "asgi"] = "asgi" if isinstance(app, ASGIHandler) else "wsgi"
-        return Opened(app, interface, read(app, self._request), stock)
+        host = choose(settings.ALLOWED_HOSTS)
+        return Opened(app, interface, read(app, self._request), stock, host)
 
     def chain(self, app: Any) -> Chain:
         """Read the chain of a project that serves already; of its views, the one aimed at."""

@@ -13,7 +13,6 @@ from ..locate import OWN, STOCK
 
 _install = patches.install
 _BARE = "the bare arm runs without telemetry"
-_LOCAL = ("localhost", ".localhost", "127.0.0.1", "[::1]")
 
 
 def prepare(arm: Arm) -> None:
@@ -42,11 +41,6 @@ def complete(arm: Arm) -> str:
 def is_instrumentation(path: str) -> bool:
     """Tell whether an entry of MIDDLEWARE is everylayer's or OpenTelemetry's."""
     return path.startswith((OWN, STOCK))
-
-
-def allow_local_hosts() -> None:
-    """Allow the names that the audit's requests are for."""
-    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, *_LOCAL]
 
 
 def _switch_on_stock() -> str:

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from everylayer.audit.adapter import Chain, Opened
+from everylayer.audit.hosts import choose
 from everylayer.audit.model import Arm, Shape
 from everylayer.wsgi import WSGIApp
 
@@ -54,7 +55,7 @@ class FlaskAdapter:
                     EveryLayer(each)
             if served not in apps:
                 served = EveryLayerMiddleware(served)
-        return Opened(served, "wsgi", numbered(parts_of(served)), stock)
+        return Opened(served, "wsgi", numbered(parts_of(served)), stock, _host(apps[0]))
 
     def chain(self, app: Any) -> Chain:
         """Read the chain of an app that serves already."""
@@ -82,6 +83,13 @@ def _complete(apps: list[Any]) -> str:
             except Exception as error:  # noqa: BLE001 - stock's, and told in the report
                 return f"FlaskInstrumentor.instrument_app: {type(error).__name__}: {error}"
     return ""
+
+
+def _host(app: Any) -> str:
+    name = app.config.get("SERVER_NAME")
+    if name and (app.url_map.host_matching or app.subdomain_matching):
+        return str(name)
+    return choose(app.config.get("TRUSTED_HOSTS") or ())
 
 
 def _is_wsgi(app: object) -> bool:

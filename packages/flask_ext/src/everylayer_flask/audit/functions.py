@@ -7,6 +7,7 @@ import inspect
 from types import FunctionType
 from typing import Any
 
+from everylayer.audit.places import class_place
 from everylayer.layers import code_name
 
 from ..naming import registered_name, runs
@@ -106,10 +107,8 @@ def where(functions: list[FunctionType]) -> str:
 
 def where_class(cls: type) -> str:
     """Return `file:line` of a class, "" for one without source."""
-    try:
-        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
-    except (OSError, TypeError):
-        return ""
+    place = class_place(cls)
+    return f"{place[0]}:{place[1]}" if place else ""
 
 
 def mode(functions: list[FunctionType]) -> str:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Router
 
 from everylayer.asgi import Seam
 from everylayer.audit.adapter import Chain, Opened
+from everylayer.audit.hosts import choose
 from everylayer.audit.model import Arm, Shape
 
 from ..classes import Starlette
@@ -65,11 +67,25 @@ class StarletteAdapter:
             [reader.added("EveryLayer", "outermost seam")] if arm == "everylayer" and whole else []
         )
         chain = reader.read(app)
-        return Opened(app, "asgi", replace(chain, nodes=(*seam, *chain.nodes)), missing)
+        chain = replace(chain, nodes=(*seam, *chain.nodes))
+        return Opened(app, "asgi", chain, missing, _host(inner, layers))
 
     def chain(self, app: Any) -> Chain:
         """Read the chain of an app that serves already."""
         return Reader({}).read(app)
+
+
+def _host(app: Any, layers: list[Any]) -> str:
+    """Return a host that the middleware which refuses others lets in."""
+    entries = getattr(app, "user_middleware", ())
+    given = [vars(layer) for layer in layers if isinstance(layer, TrustedHostMiddleware)]
+    given += [e.kwargs for e in entries if _is_class(e.cls, TrustedHostMiddleware)]
+    allowed = next((each.get("allowed_hosts") for each in given), None)
+    return choose(allowed or ())
+
+
+def _is_class(value: Any, cls: type) -> bool:
+    return isinstance(value, type) and issubclass(value, cls)
 
 
 def _covered(app: Any, layers: list[Any], *, whole: bool) -> Any:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import linecache
 import os
-import re
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from starlette.middleware.base import BaseHTTPMiddleware
 
+from everylayer.audit.places import class_place
 from everylayer.failsafe import contained
 from everylayer.layers import name_of
 from everylayer.text import one_line
@@ -141,29 +140,16 @@ def _where(target: Any) -> str:
     if not inspect.isroutine(target) and not inspect.isclass(target):
         target = type(target)
     if inspect.isclass(target):
-        try:
-            file, line = inspect.getsourcefile(target), _line_of(target)
-        except (IndexError, OSError, TypeError):
-            return ""  # Written in C, or made by `exec`.
+        place = class_place(target)
+        if place is None:
+            return ""
+        file, line = place
     else:
         code = getattr(inspect.unwrap(target), "__code__", None)
         if code is None:
             return ""
         file, line = code.co_filename, code.co_firstlineno
     return f"{_shortened(file)}:{line}" if file and os.path.exists(file) else ""
-
-
-def _line_of(cls: type[Any]) -> int:
-    """Return the line of a class; where it does not say, without parsing its whole file."""
-    line = vars(cls).get("__firstlineno__")  # From Python 3.13 on.
-    if isinstance(line, int):
-        return line
-    lines = linecache.getlines(inspect.getsourcefile(cls) or "")
-    head = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")
-    found = [number for number, text in enumerate(lines, 1) if head.match(text)]
-    own = [m.__code__.co_firstlineno for m in vars(cls).values() if isinstance(m, FunctionType)]
-    above = [number for number in found if number <= min(own, default=len(lines))]
-    return (above or found)[-1]
 
 
 def _shortened(file: str) -> str:

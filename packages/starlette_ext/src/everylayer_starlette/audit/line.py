@@ -80,7 +80,9 @@ class _Line:
         """Return the first step within an app, a router or a probe; None for a layer."""
         app = _itself(step.app)
         if is_probe(app):
-            return steps_of(app)[0]
+            within = steps_of(app)
+            if within:  # What it stands before may be called in another way than apps are.
+                return within[0]
         if id(app) in self.seen:
             return None
         if isinstance(app, Starlette):
@@ -99,7 +101,8 @@ class _Line:
         if id(app) in self.seen:
             return None, self._waiting.pop() if self._waiting else None
         self.seen[id(app)] = app
-        steps = steps_of(app)
+        # A layer may hold the one that it is made by, to call its methods.
+        steps = [s for s in steps_of(app) if id(_itself(past_probes(s).app)) not in self.seen]
         if id(app) in self._made:
             self._waiting.append(Step(self._made[id(app)][1]))
         if steps:
@@ -140,7 +143,10 @@ def around(app: Any) -> tuple[list[Any], Any]:
 def past_probes(step: Step) -> Step:
     """Return what stands behind everylayer's own probes."""
     while is_probe(step.app):
-        step = steps_of(step.app)[0]
+        within = steps_of(step.app)
+        if not within:
+            break
+        step = within[0]
     return step
 
 

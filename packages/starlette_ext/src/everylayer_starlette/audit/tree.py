@@ -32,6 +32,7 @@ class Reader:
         self._made = made
         self._added = 0
         self._open: set[int] = set()
+        self._read: dict[int, Any] = {}
 
     def read(self, app: Any) -> Chain:
         """Return the chain of `app`."""
@@ -83,6 +84,9 @@ class Reader:
         )
 
     def _branch(self, step: Step, node: str, name: str) -> tuple[ChainNode, ...]:
+        if id(step.app) in self._read:  # Two that hold one another, or one that all hold.
+            return ()
+        self._read[id(step.app)] = step.app
         inner = self._line(step, f"{node}.")
         return (ChainNode(node, name, "mount", "", "async", MOUNT, (), inner),)
 

@@ -1,0 +1,5 @@
+"""Datasette over a database in memory."""
+
+from datasette.app import Datasette
+
+app = Datasette(memory=True).app()

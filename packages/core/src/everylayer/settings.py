@@ -74,7 +74,6 @@ class Settings:
     chaos: str = _setting(
         "", "path of the plan of faults to put; needs EVERYLAYER_CHAOS_ENVIRONMENT"
     )
-
     sentry: Sentry = _setting(
         "link", "Sentry's events: left alone, linked to spans, or also made of what it misses"
     )
@@ -86,18 +85,11 @@ class Settings:
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
             _check(f.name, getattr(self, f.name), _KINDS[f.name])
-        if self.preset not in get_args(Preset):
-            raise _bad("preset", self.preset, f"one of {_listed(get_args(Preset))}")
-        if self.sentry not in get_args(Sentry):
-            raise _bad("sentry", self.sentry, f"one of {_listed(get_args(Sentry))}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise _bad(name, getattr(self, name), f"one of {_listed(get_args(choices))}")
         for name, fields in _TEMPLATES.items():
             _check_template(name, getattr(self, name), fields)
-        if self.client_errors not in get_args(ClientErrors):
-            raise _bad(
-                "client_errors", self.client_errors, f"one of {_listed(get_args(ClientErrors))}"
-            )
-        if self.swallowed not in get_args(Swallowed):
-            raise _bad("swallowed", self.swallowed, f"one of {_listed(get_args(Swallowed))}")
         if self.swallowed == "monitor" and sys.version_info < (3, 12):
             raise _bad("swallowed", self.swallowed, f"off, or Python 3.12 or newer, {_NEEDED_FOR}")
         for name, least in _LEAST.items():
@@ -112,6 +104,12 @@ class Settings:
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
+_CHOICES: Mapping[str, Any] = {
+    "client_errors": ClientErrors,
+    "preset": Preset,
+    "sentry": Sentry,
+    "swallowed": Swallowed,
+}
 _LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,

@@ -99,7 +99,8 @@ def write(
     to_spans, to_logs = settings.signals()
     on_span = spans.recording(span) or spans.ended(span)
     link = switch.look(rules)
-    if not on_span and not to_logs and link is None:
+    to_sentry = link is not None and rules.sentry == "capture"
+    if not on_span and not to_logs and not to_sentry:
         return
     entries = [
         entry

@@ -30,7 +30,7 @@ ONCE = [
     "tests/plugin/test_apps.py",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
-AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/soak", "tests/audit"]
+AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/sentry", "tests/soak", "tests/audit"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -206,6 +206,16 @@ def soak(session: nox.Session) -> None:
     """Keep every app under load, every fifth request failing; `-- --seconds N`, 600 by default."""
     install(session, "test")
     session.run("python", "tests/soak", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def sentry(session: nox.Session) -> None:
+    """Close the loop over a real Sentry-compatible server, Bugsink, on the loopback."""
+    # Not with the constraints: the server asks for a Django of its own.
+    session.install(*requirements("sentry-server"))
+    session.run(
+        "python", "-m", "pytest", *(session.posargs or ["tests/sentry/test_sentry_server.py"])
+    )
 
 
 @nox.session(python=NEWEST)

@@ -33,6 +33,9 @@ OTHER: dict[str, tuple[Any, str]] = {
     "swallowed": ("monitor", "monitor"),
     "snapshot_token": ("0123456789abcdef", "0123456789abcdef"),
     "chaos": ("chaos.toml", "chaos.toml"),
+    "sentry": ("capture", "capture"),
+    "trace_url": ("https://t/{trace_id}/{span_id}", " https://t/{trace_id}/{span_id}"),
+    "sentry_url": ("https://s/{event_id}", "https://s/{event_id}"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]

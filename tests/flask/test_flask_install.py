@@ -395,3 +395,30 @@ def test_ignored_and_expected_errors(app: flask.Flask, telemetry: Telemetry) -> 
     EveryLayer(app, ignored=["builtins.ValueError", "ValueError"])
     serve(app)
     assert error_events(telemetry.spans) == []
+
+
+def test_what_another_library_put_in_the_place_of_call_is_called(
+    monkeypatch: pytest.MonkeyPatch, telemetry: Telemetry
+) -> None:
+    """Sentry's isolation of requests, its request data and its capture hang on it."""
+    own = flask.Flask.__call__
+    passed: list[str] = []
+
+    def patched(self: flask.Flask, environ: Any, start_response: Any) -> Any:
+        try:
+            return own(self, environ, start_response)
+        except Exception as error:
+            passed.append(str(error))
+            raise
+
+    monkeypatch.setattr(flask.Flask, "__call__", patched)
+    app = flask.Flask("shop")
+
+    def layer(environ: Any, start_response: Any) -> Any:
+        fault_site(PLAIN)
+
+    app.wsgi_app = layer  # type: ignore[method-assign]
+    EveryLayer(app)
+    serve(app)
+    assert passed == ["plain fault"]
+    check(telemetry.spans, PLAIN, ESCAPED)

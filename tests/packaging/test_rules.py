@@ -166,6 +166,11 @@ def test_patches_of_a_framework_are_in_one_file(package: str) -> None:
 @pytest.mark.parametrize(("package", "path"), MODULES)
 def test_what_a_module_needs_is_declared(package: str, path: Path) -> None:
     available = {canonicalize_name(package), *declared(package)}
+    # What stands in a folder named after an extra is imported only where that is installed.
+    extras = project(package).get("optional-dependencies", {})
+    assert isinstance(extras, dict)
+    for part in set(path.parts) & extras.keys():
+        available |= {canonicalize_name(Requirement(line).name) for line in extras[part]}
     if package != "everylayer":
         available |= declared("everylayer").keys()
     available |= brought_by_an_extra(package, path)

@@ -10,6 +10,7 @@ from typing import Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from .settings import SettingsError
+from .sinks.sentry import switch
 
 _logger = logging.getLogger("everylayer")
 
@@ -44,6 +45,7 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     def _uninstrument(self, **kwargs: Any) -> None:
         self.switch_off()
+        switch.detach()
 
     @abstractmethod
     def switch_on(self, settings: Mapping[str, Any]) -> None:

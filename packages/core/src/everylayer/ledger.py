@@ -17,6 +17,7 @@ from .forks import ForkLock
 from .layers import Layer, LayerMap
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
+from .sinks.sentry import switch
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 
@@ -124,7 +125,7 @@ class Ledger:
 
         In another task that is known before the start passes the outermost seam.
         """
-        sighting = self._sighting_of(exc)
+        sighting = self.sighting_of(exc)
         if sighting is not None:
             sighting.after_start = True
 
@@ -181,22 +182,20 @@ class Ledger:
                 sighting.late = spans.ended(self.span) or self._held_and_answered(guard)
                 replaced = self.page.add(sighting, self.settings.max_events)
             sighting.add(tb or chain.traceback_of(exc), layer, phase, client_status, self.layers)
-            if explicit:
-                sighting.explicit = True
-                sighting.attributes = attributes
-            if handled is not None:
-                sighting.handled = handled
+            sighting.take_word(explicit, attributes, handled)
         del replaced
         # What an outer seam may still find is another span, or that this one is another ledger's.
         self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
-        if first and guard is not None and not text.is_printable(exc):
-            guard.shield(exc)
+        if first:
+            self._tell_sentry(sighting)
+            if guard is not None and not text.is_printable(exc):
+                guard.shield(exc)
         if not self._open and guard is None:
             self.flush()
 
     def knows(self, exc: BaseException) -> bool:
         """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""
-        sighting = self._sighting_of(exc)
+        sighting = self.sighting_of(exc)
         return sighting is not None and sighting.phase != SWALLOWED
 
     def again(self, exc: BaseException, tb: TracebackType | None = None) -> bool:
@@ -207,7 +206,7 @@ class Ledger:
         Returns:
             Whether it is known, so that the seam has nothing to add.
         """
-        sighting = self._sighting_of(exc) if self._bound else None
+        sighting = self.sighting_of(exc) if self._bound else None
         if sighting is None or sighting.phase == SWALLOWED:
             return False
         sighting.grow(tb or chain.traceback_of(exc))
@@ -215,7 +214,7 @@ class Ledger:
 
     def _room_for_swallowed(self, exc: BaseException) -> bool:
         """Tell whether `exc`, which a layer handled, is news; a loop of them must not push out."""
-        sighting = self._sighting_of(exc)
+        sighting = self.sighting_of(exc)
         if sighting is not None:
             return sighting.phase == SWALLOWED
         if self.page is None or len(self.page.seen) < self.settings.max_events:
@@ -223,7 +222,8 @@ class Ledger:
         self.page.dropped += 1
         return False
 
-    def _sighting_of(self, exc: BaseException) -> Sighting | None:
+    def sighting_of(self, exc: BaseException) -> Sighting | None:
+        """Return what is known of `exc` as long as the request holds it."""
         return self.page.find(exc) if self.page is not None else None
 
     def pending(self) -> bool:
@@ -239,7 +239,7 @@ class Ledger:
         with _lock:
             pending = page.take()
         if pending:
-            writer.write(self.span, page, pending, self.settings, self._outcome())
+            writer.write(self.span, page, pending, self.settings, self._outcome(), self.start_ns)
         if not self._open:
             with _lock:
                 settled, page.seen = page.seen, [s for s in page.seen if not s.written]
@@ -252,6 +252,23 @@ class Ledger:
         return self.status is None or any(
             sighting.after_start and not sighting.written for sighting in self.page.seen
         )
+
+    @contained
+    def awaits_sentry(self) -> bool:
+        """Tell whether an error leaves the app that Sentry's own wrapper may still capture.
+
+        That wrapper stands around the layer that ends the span, and the span is to name its event.
+        """
+        if switch.link is None or not self._open or self.settings.sentry == "off":
+            return False
+        leaving = chain.in_flight()
+        return leaving is not None and self.knows(leaving) and switch.link.expects(leaving, self)
+
+    @contained
+    def _tell_sentry(self, sighting: Sighting) -> None:
+        link = switch.look(self.settings)
+        if link is not None:
+            link.sighted(self, sighting)
 
     @contained
     def _judge_loose(self) -> None:
@@ -305,7 +322,7 @@ class Ledger:
     @contained
     def _end_held_span(self) -> None:
         guard = spans.guard_of(self.span)
-        if guard is not None and guard.held_ns is not None:
+        if guard is not None and guard.held_ns is not None and not self.awaits_sentry():
             guard.finish()
 
     @contained

@@ -33,6 +33,7 @@ class ErrorRecord(NamedTuple):
         phase: what that layer was doing.
         handled: a response below 500 answered it.
         time_ns: when the first seam saw it, nanoseconds since the epoch.
+        sentry_event_id: the Sentry event that shows it, if one does.
     """
 
     type: str
@@ -46,6 +47,7 @@ class ErrorRecord(NamedTuple):
     phase: str
     handled: bool
     time_ns: int
+    sentry_event_id: str = ""
 
     @property
     def description(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Literal, get_args
 ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
 Swallowed = Literal["off", "monitor"]
+Sentry = Literal["off", "link", "capture"]
 
 _logger = logging.getLogger("everylayer")
 
@@ -72,20 +74,22 @@ class Settings:
     chaos: str = _setting(
         "", "path of the plan of faults to put; needs EVERYLAYER_CHAOS_ENVIRONMENT"
     )
+    sentry: Sentry = _setting(
+        "link", "Sentry's events: left alone, linked to spans, or also made of what it misses"
+    )
+    trace_url: str = _setting("", "link to a trace, with {trace_id} and {span_id}")
+    sentry_url: str = _setting("", "link to a Sentry event, with {event_id}")
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
             _check(f.name, getattr(self, f.name), _KINDS[f.name])
-        if self.preset not in get_args(Preset):
-            raise _bad("preset", self.preset, f"one of {_listed(get_args(Preset))}")
-        if self.client_errors not in get_args(ClientErrors):
-            raise _bad(
-                "client_errors", self.client_errors, f"one of {_listed(get_args(ClientErrors))}"
-            )
-        if self.swallowed not in get_args(Swallowed):
-            raise _bad("swallowed", self.swallowed, f"one of {_listed(get_args(Swallowed))}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise _bad(name, getattr(self, name), f"one of {_listed(get_args(choices))}")
+        for name, fields in _TEMPLATES.items():
+            _check_template(name, getattr(self, name), fields)
         if self.swallowed == "monitor" and sys.version_info < (3, 12):
             raise _bad("swallowed", self.swallowed, f"off, or Python 3.12 or newer, {_NEEDED_FOR}")
         for name, least in _LEAST.items():
@@ -100,6 +104,12 @@ class Settings:
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
+_CHOICES: Mapping[str, Any] = {
+    "client_errors": ClientErrors,
+    "preset": Preset,
+    "sentry": Sentry,
+    "swallowed": Swallowed,
+}
 _LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,
@@ -112,6 +122,7 @@ _LEAST_TOKEN = 16
 _SECRET = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("secret")}
 # No setting: only who starts the process can say it, see `chaos/permit.py`.
 _NO_SETTING = {"EVERYLAYER_CHAOS_ENVIRONMENT"}
+_TEMPLATES = {"trace_url": ("trace_id", "span_id"), "sentry_url": ("event_id", "trace_id")}
 
 _configured: dict[str, Any] = {}
 
@@ -161,7 +172,33 @@ def resolve(
             raise _unknown(name)
     preset = given.get("preset", "default")
     budgets = _PRESETS.get(preset, {}) if isinstance(preset, str) else {}
-    return Settings(**{**budgets, **given})
+    made = Settings(**{**budgets, **given})
+    if made.enabled and made.sentry != "off":
+        _meet_sentry(made, given)
+    return made
+
+
+def _meet_sentry(made: Settings, given: Mapping[str, Any]) -> None:
+    """Link the app to Sentry at its start, or say what is missing."""
+    if sys.modules.get("sentry_sdk") is not None:
+        from .sinks.sentry import switch
+
+        switch.prepare(made)
+        return
+    asked = [name for name in ("sentry", "trace_url", "sentry_url") if given.get(name)]
+    if not asked or importlib.util.find_spec("sentry_sdk") is not None:
+        return
+    if made.sentry == "capture" or made.sentry_url:
+        name = "sentry" if made.sentry == "capture" else "sentry_url"
+        raise SettingsError(
+            f"everylayer setting {name} is {getattr(made, name)!r:.200}, and sentry-sdk is not "
+            "installed: pip install 'everylayer[sentry]', or set sentry to 'off'."
+        )
+    _logger.warning(
+        "everylayer settings %s do nothing: sentry-sdk is not installed; "
+        "pip install 'everylayer[sentry]'",
+        _listed(asked),
+    )
 
 
 def signals(environ: Mapping[str, str] | None = None) -> tuple[bool, bool]:
@@ -225,6 +262,15 @@ def _parse(variable: str, text: str, kind: type) -> Any:
     if kind is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text
+
+
+def _check_template(name: str, value: str, fields: tuple[str, ...]) -> None:
+    rest = value
+    for known in fields:
+        rest = rest.replace(f"{{{known}}}", "")
+    if value and ("{" in rest or "}" in rest or "://" not in value):
+        listed = " and ".join(f"{{{known}}}" for known in fields)
+        raise _bad(name, value, f"a URL, which may hold {listed}")
 
 
 _EXPECTED: Mapping[type, str] = {

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from opentelemetry.trace import Span
+
 from .chain import traceback_of
 from .layers import Layer, LayerMap, from_traceback
 
@@ -40,6 +42,8 @@ class Sighting:
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
         written: it has been dealt with.
+        home: the late child span that is already begun for it.
+        scopes: Sentry's current and isolation scope where it was first seen.
     """
 
     # Defaults of the class, and no slots: most keep most of them.
@@ -57,6 +61,8 @@ class Sighting:
     after_start = False
     late = False
     written = False
+    home: Span | None = None
+    scopes: tuple[Any, Any] | None = None
 
     def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:
         self.exc = exc
@@ -85,6 +91,16 @@ class Sighting:
         if self.client_status is None:
             self.client_status = client_status
         self.grow(tb)
+
+    def take_word(
+        self, explicit: bool, attributes: Mapping[str, Any] | None, handled: bool | None
+    ) -> None:
+        """Take what the app itself says of the exception."""
+        if explicit:
+            self.explicit = True
+            self.attributes = attributes
+        if handled is not None:
+            self.handled = handled
 
     def grow(self, tb: TracebackType | None) -> None:
         """Take `tb` if it is longer, as it is at each seam further out."""

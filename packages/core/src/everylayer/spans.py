@@ -12,10 +12,11 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from . import text
+from . import span_class, text
 from .failsafe import contained
 from .record import ErrorRecord
 from .settings import Settings
+from .sighting import Sighting
 from .sinks import attributes, span_event
 
 if TYPE_CHECKING:
@@ -100,13 +101,23 @@ def fail(span: Span, record: ErrorRecord, rules: Settings) -> None:
     span_event.fail(span, record, rules.max_description_chars)
 
 
-def add_late(parent: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> Span:
-    """Put `record` on a short child of the ended span `parent`, and return that child."""
-    ended = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
+def home_of(span: Span, sighting: Sighting, rules: Settings) -> Span:
+    """Return the span to put an error on: `span`, or a late child that is still to be ended."""
+    if not rules.late_spans or not (sighting.late or ended(span)):
+        return span
+    if sighting.home is None:
+        sighting.home = _begin_late(span, sighting.where().name, sighting.time_ns)
+    return sighting.home
+
+
+def _begin_late(parent: Span, layer: str, time_ns: int) -> Span:
+    gone = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
     tracer = trace.get_tracer("everylayer")
-    span = tracer.start_span(
-        f"{record.layer.name} (late)", context=ended, start_time=record.time_ns
-    )
+    return tracer.start_span(f"{layer} (late)", context=gone, start_time=time_ns)
+
+
+def end_late(span: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> None:
+    """Put `record` on the late child `span`, and end it."""
     if event:
         span_event.write(span, record, None)
     if record.handled:
@@ -114,7 +125,6 @@ def add_late(parent: Span, record: ErrorRecord, max_description_chars: int, *, e
     else:
         span_event.fail(span, record, max_description_chars)
     span.end()
-    return span
 
 
 def guard_of(span: Span | None) -> SpanGuard | None:
@@ -178,7 +188,7 @@ class SpanGuard:
 
     @contained
     def _must_wait(self) -> bool:
-        return self.ledger.undecided()
+        return self.ledger.undecided() or bool(self.ledger.awaits_sentry())
 
     def _record_exception(
         self,
@@ -188,6 +198,7 @@ class SpanGuard:
         escaped: bool = False,
     ) -> None:
         caller = sys._getframe(1).f_globals
+        span_class.tell(self._span, exception, attributes)
         ledger = self.ledger
         # New to us, past the last of our seams: it leaves the block around the span, and the app.
         leaves = not (ledger.running or ledger.knows(exception)) and (

@@ -14,6 +14,7 @@ from .record import ErrorRecord, build
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
 from .sinks import attributes, log_event, span_event
+from .sinks.sentry import on_span, switch
 
 
 class Page:
@@ -83,6 +84,7 @@ def write(
     pending: list[Sighting],
     rules: Settings,
     response_status: int | None,
+    since_ns: int = 0,
 ) -> None:
     """Judge `pending`, build the records, and hand them to the sinks.
 
@@ -92,22 +94,28 @@ def write(
         pending: sightings, oldest first.
         rules: the settings in force.
         response_status: status of the final response, None where there was none.
+        since_ns: when the request began, nanoseconds since the epoch.
     """
     to_spans, to_logs = settings.signals()
-    on_span = spans.recording(span) or spans.ended(span)
-    if not on_span and not to_logs:
+    has_span = spans.recording(span) or spans.ended(span)
+    link = switch.look(rules)
+    to_sentry = link is not None and rules.sentry == "capture"
+    if not has_span and not to_logs and not to_sentry:
         return
     entries = [
         entry
         for sighting in _in_question(pending, page)
         if (entry := _entry(sighting, page, rules, response_status)) is not None
     ]
-    for entry in _within_budget(entries, page, rules.max_events):
-        target: Span | None = None
-        if span is not None and on_span:
-            target = _to_span(span, entry, page, rules, to_spans)
+    kept = _within_budget(entries, page, rules.max_events)
+    homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
+    if link is not None:
+        kept = _with_events(kept, homes, rules, since_ns) or kept
+    for entry, home in zip(kept, homes, strict=True):
+        if home is not None and has_span:
+            _to_span(home, span, entry, page, rules, to_spans)
         if to_logs:
-            _to_log(target or span or INVALID_SPAN, entry.record)
+            _to_log(home or INVALID_SPAN, entry.record)
     if page.dropped and spans.recording(span):
         assert span is not None
         span.set_attribute(attributes.DROPPED, page.dropped)
@@ -202,20 +210,50 @@ def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_
 
 
 @contained
-def _to_span(span: Span, entry: _Entry, page: Page, rules: Settings, to_spans: bool) -> Span:
-    error = entry.record
-    if entry.sighting.late or spans.ended(span):
+def _with_events(
+    entries: list[_Entry], homes: list[Span | None], rules: Settings, since_ns: int
+) -> list[_Entry]:
+    """Return `entries` with the Sentry event of each."""
+    from .sinks.sentry import capture
+
+    ids = capture.reports(
+        [(home, entry.sighting, entry.record) for entry, home in zip(entries, homes, strict=True)],
+        rules,
+        since_ns,
+    )
+    return [
+        entry._replace(record=entry.record._replace(sentry_event_id=event_id))
+        for entry, event_id in zip(entries, ids, strict=True)
+    ]
+
+
+@contained
+def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
+    begun = entry.sighting.home is not None
+    if not begun and spans.ended(span) and spans.has_event(span, entry.record, rules):
         # Stock may have recorded it as it ended the span, before it reached a seam.
-        told = spans.ended(span) and spans.has_event(span, error, rules)
-        if rules.late_spans and not told:
-            return spans.add_late(span, error, rules.max_description_chars, event=to_spans)
         return span
+    return spans.home_of(span, entry.sighting, rules)
+
+
+@contained
+def _to_span(
+    home: Span, span: Span | None, entry: _Entry, page: Page, rules: Settings, to_spans: bool
+) -> None:
+    error = entry.record
+    first = False
+    if home is not span:
+        on_span.write(home, error.sentry_event_id, rules, first=True)
+        spans.end_late(home, error, rules.max_description_chars, event=to_spans)
+        return
+    if entry.sighting.late or spans.ended(home):
+        return
     if not error.handled and not page.failed:
-        page.failed = True
-        spans.fail(span, error, rules)
-    if to_spans and not spans.has_event(span, error, rules):
-        span_event.write(span, error, entry.sighting.attributes)
-    return span
+        page.failed = first = True
+        spans.fail(home, error, rules)
+    on_span.write(home, error.sentry_event_id, rules, first=first)
+    if to_spans and not spans.has_event(home, error, rules):
+        span_event.write(home, error, entry.sighting.attributes)
 
 
 _to_log = contained(log_event.write)

@@ -51,7 +51,7 @@ class Adoption(request.Entry):
 
     def __init__(self, app: Flask, settings: Settings, left_out: frozenset[str]) -> None:
         cls = type(app)
-        stands_in = cls.__call__ is Flask.__call__ and "wsgi_app" not in left_out
+        stands_in = _is_flasks_own(cls.__call__) and "wsgi_app" not in left_out
         own = cls.wsgi_app if stands_in else cls.__call__
         super().__init__(FlaskRules(settings, app), own=own, stands_in=stands_in)
         self._app = weakref.ref(app)
@@ -132,6 +132,12 @@ class Adoption(request.Entry):
             and layer.__self__ is self._app()
             and layer.__name__ == "wsgi_app"
         )
+
+
+def _is_flasks_own(call: Any) -> bool:
+    """Tell whether `call` is Flask's, and not what somebody put in its place, as Sentry does."""
+    code_of = getattr(call, "__globals__", {})
+    return call is Flask.__call__ and code_of.get("__name__") == Flask.__module__
 
 
 def adoption_of(app: Flask) -> Adoption | None:

@@ -20,6 +20,8 @@ LAYER_PHASE = "everylayer.layer.phase"
 HANDLED = "everylayer.handled"
 CHAIN = "everylayer.exception.chain"
 DROPPED = "everylayer.exceptions.dropped"
+SENTRY_EVENT = "sentry.event_id"
+SENTRY_URL = "sentry.event_url"
 
 
 def of(record: ErrorRecord) -> dict[str, AttributeValue]:
@@ -36,6 +38,8 @@ def of(record: ErrorRecord) -> dict[str, AttributeValue]:
         found[LAYER_PHASE] = record.phase
     if record.layer.index is not None:
         found[LAYER_INDEX] = record.layer.index
+    if record.sentry_event_id:
+        found[SENTRY_EVENT] = record.sentry_event_id
     found[LAYER_KIND] = record.layer.kind
     found[LAYER_NAME] = record.layer.name
     found[HANDLED] = record.handled

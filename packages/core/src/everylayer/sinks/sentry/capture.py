@@ -1,0 +1,105 @@
+"""Errors on their way to the span: with the event that Sentry made of them, or one of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import sentry_sdk
+from opentelemetry.trace import Span
+from sentry_sdk.scope import use_isolation_scope, use_scope
+from sentry_sdk.utils import event_from_exception
+
+from ...failsafe import contained
+from ...record import ErrorRecord
+from ...settings import Settings
+from ...sighting import Sighting
+from . import events, marks, place
+from .link import OURS, note
+from .marks import Mark
+
+_logger = logging.getLogger("everylayer")
+_silent = False
+
+
+def reports(
+    entries: Sequence[tuple[Span | None, Sighting, ErrorRecord]], rules: Settings, since_ns: int
+) -> list[str]:
+    """Return the id of the Sentry event of each error, empty where it has none.
+
+    Args:
+        entries: span, sighting and record of each, oldest first.
+        rules: the settings in force.
+        since_ns: when the request began.
+    """
+    found = [""] * len(entries)
+    # The last one first: its event shows those that it came from.
+    for index in reversed(range(len(entries))):
+        found[index] = _report(*entries[index], rules, since_ns) or ""
+    return found
+
+
+@contained
+def _report(
+    span: Span | None, sighting: Sighting, record: ErrorRecord, rules: Settings, since_ns: int
+) -> str:
+    here = place.of(span)
+    mark = marks.of(sighting.exc)
+    if mark is not None and (not mark.event_id or not mark.is_of(here, since_ns)):
+        mark = None
+    if mark is None:
+        event_id = ""
+        if rules.sentry == "capture" and not _is_refusal(sighting, record):
+            event_id = _capture(here, sighting, record, rules)
+        mark = Mark(event_id, bool(event_id), time.time_ns(), here, record.layer, record.phase)
+        if event_id:
+            note(sighting.exc, mark)
+            marks.put_inside(sighting.exc, mark)
+    if sighting.left:
+        # Sentry's own integration may stand further out, and find the span ended.
+        known = mark._replace(place=here, layer=record.layer, phase=record.phase)
+        marks.put_inside(sighting.exc, known)
+    return mark.event_id
+
+
+def _is_refusal(sighting: Sighting, record: ErrorRecord) -> bool:
+    """Tell whether a 4xx only says no to the client: nobody's error report."""
+    return record.handled and sighting.client_status is not None and not sighting.explicit
+
+
+def _capture(
+    here: place.Place | None, sighting: Sighting, record: ErrorRecord, rules: Settings
+) -> str:
+    client = sentry_sdk.get_client()
+    if not client.is_active():
+        _say_once()
+        return ""
+    exc = sighting.exc
+    event: Any
+    event, hint = event_from_exception(
+        (type(exc), exc, sighting.tb),
+        client_options=client.options,
+        mechanism={"type": "everylayer", "handled": record.handled},
+    )
+    event["timestamp"] = record.time_ns / 1e9
+    events.fill(event, here, record.layer, record.phase, trace_url=rules.trace_url)
+    hint[OURS] = True
+    with contextlib.ExitStack() as stack:
+        if sighting.scopes is not None:
+            current, isolation = sighting.scopes
+            stack.enter_context(use_scope(current))
+            stack.enter_context(use_isolation_scope(isolation))
+        return sentry_sdk.capture_event(event, hint=hint) or ""
+
+
+def _say_once() -> None:
+    global _silent
+    if not _silent:
+        _silent = True
+        _logger.warning(
+            "everylayer setting sentry is 'capture', but sentry_sdk.init() has not been called in "
+            "this process: no error is sent to Sentry (logged once)"
+        )

@@ -1,0 +1,74 @@
+"""What a Sentry event says about its span and its layer; what the app has set stays."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from ...layers import Layer
+from .place import Place, url
+
+Event = MutableMapping[str, Any]
+
+
+def fill(
+    event: Event,
+    place: Place | None,
+    layer: Layer | None,
+    phase: str = "",
+    *,
+    trace_url: str = "",
+    trace_is_free: bool = True,
+) -> None:
+    """Put the ids and the layer into `event`, under whatever is there already.
+
+    Args:
+        event: a Sentry event, before it is serialised.
+        place: the span that it belongs to.
+        layer: where its error began.
+        phase: what that layer was doing.
+        trace_url: template of a link to the trace.
+        trace_is_free: nobody but Sentry itself has set the event's trace context.
+    """
+    tags: dict[str, Any] = {}
+    contexts = event.setdefault("contexts", {})
+    if place is not None:
+        ids = _ids(place)
+        if trace_is_free:
+            contexts["trace"] = ids
+        link = {"trace_url": url(trace_url, place)} if trace_url and place.sampled else {}
+        _under(contexts, "otel", {**ids, **link})
+        tags["otel.trace_id"] = place.trace_id
+        tags["otel.span_id"] = place.span_id
+        tags["otel.sampled"] = "true" if place.sampled else "false"
+    if layer is not None:
+        values: dict[str, Any] = {"layer": layer.name, "kind": layer.kind}
+        if layer.index is not None:
+            values["index"] = layer.index
+        if phase:
+            values["phase"] = phase
+        _under(contexts, "everylayer", values)
+        tags["everylayer.layer"] = layer.name
+    given = event.get("tags")
+    if given is None:
+        event["tags"] = tags
+    elif isinstance(given, MutableMapping):
+        for name, value in tags.items():
+            given.setdefault(name, value)
+
+
+def _ids(place: Place) -> dict[str, Any]:
+    ids: dict[str, Any] = {"trace_id": place.trace_id, "span_id": place.span_id}
+    if place.parent_id:
+        ids["parent_span_id"] = place.parent_id
+    ids["sampled"] = place.sampled
+    return ids
+
+
+def _under(contexts: MutableMapping[str, Any], name: str, values: dict[str, Any]) -> None:
+    given = contexts.get(name)
+    if given is None:
+        contexts[name] = values
+    elif isinstance(given, MutableMapping):
+        # The app's scope keeps its own dict: an event gets a copy.
+        contexts[name] = {**values, **given}

@@ -1,0 +1,182 @@
+"""The event processor in Sentry, and what it shares with the ledgers of running requests."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import sentry_sdk
+from opentelemetry import trace
+from opentelemetry.trace import Span
+from sentry_sdk import scope as sentry_scope
+
+from ... import chain, settings, spans
+from ...failsafe import contained
+from ...rendering.cache import Generations
+from ...settings import Settings
+from ...sighting import Sighting
+from . import events, marks, on_span, place
+from .marks import Mark
+
+if TYPE_CHECKING:
+    from ...ledger import Ledger
+
+# A hint's entry: the event is one of ours, and complete.
+OURS = "everylayer"
+_MAX_LEDGERS = 4096
+_MAX_CHAIN = 16
+
+
+class Link:
+    """One a process, between the first look at Sentry and `uninstrument()`.
+
+    Attributes:
+        rules: the settings for events outside every known request; None takes the process's.
+    """
+
+    __slots__ = ("_ledgers", "_processor", "rules")
+
+    def __init__(self) -> None:
+        self.rules: Settings | None = None
+        # By the address of an exception, which its ledger confirms as long as it holds it.
+        self._ledgers: Generations[int, weakref.ref[Ledger]] = Generations(_MAX_LEDGERS)
+        # One bound method: the list is searched for it by identity.
+        self._processor = self.process
+
+    def install(self) -> None:
+        """Put the processor among Sentry's global ones, once."""
+        if self._processor not in sentry_scope.global_event_processors:
+            sentry_scope.add_global_event_processor(self._processor)
+
+    def remove(self) -> None:
+        """Take the processor out again."""
+        found = sentry_scope.global_event_processors
+        found[:] = [one for one in found if one is not self._processor]
+        self._ledgers.clear()
+
+    def prefer(self, rules: Settings) -> None:
+        """Take the settings of an app; the last one that says anything of Sentry counts."""
+        if self.rules is None or rules.trace_url or rules.sentry_url or rules.sentry == "capture":
+            self.rules = rules
+
+    def sighted(self, ledger: Ledger, sighting: Sighting) -> None:
+        """Take note of an exception that a request has seen for the first time."""
+        self._ledgers.put(id(sighting.exc), weakref.ref(ledger))
+        if ledger.settings.sentry == "capture":
+            sighting.scopes = (
+                sentry_sdk.get_current_scope(),
+                sentry_sdk.get_isolation_scope(),
+            )
+
+    def expects(self, exc: BaseException, ledger: Ledger) -> bool:
+        """Tell whether Sentry may still capture `exc`, which no event of this request shows."""
+        if not sentry_sdk.get_client().is_active():
+            return False
+        mark = marks.of(exc)
+        return (
+            mark is None
+            or not mark.event_id
+            or not mark.is_of(place.of(ledger.span), ledger.start_ns)
+        )
+
+    def process(self, event: Any, hint: Any) -> Any:
+        """Complete an event on its way out, as Sentry's event processor; None drops it."""
+        # A transaction, a check-in: nothing that failed.
+        if event.get("type") not in (None, "error"):
+            return event
+        return None if self._is_second(event, hint) else event
+
+    @contained
+    def _is_second(self, event: Any, hint: Any) -> bool:
+        """Fill `event`; tell whether it shows once more what everylayer has captured."""
+        if hint is not None and hint.get(OURS):
+            return False
+        exc = _exception_of(hint)
+        ledger, sighting = self._find(exc)
+        current = trace.get_current_span()
+        rules = ledger.settings if ledger is not None else self._rules_of(current)
+        if rules.sentry == "off":
+            return False
+        span = ledger.span if ledger is not None and ledger.span is not None else current
+        here = place.of(span)
+        mark = marks.of(exc) if exc is not None else None
+        if mark is not None and not mark.is_of(here, ledger.start_ns if ledger else 0):
+            mark = None
+        if exc is not None and mark is not None and mark.ours:
+            if sighting is None:
+                marks.drop(exc)
+            return True
+        if sighting is not None:
+            span = spans.home_of(span, sighting, rules)
+            here = place.of(span)
+            known = Mark("", False, 0, here, sighting.where(), sighting.phase)
+        else:
+            known = mark or Mark("", False, 0, here)
+        self._fill(event, exc, span, known._replace(place=known.place or here), rules)
+        return False
+
+    def _fill(
+        self, event: Any, exc: BaseException | None, span: Span, known: Mark, rules: Settings
+    ) -> None:
+        events.fill(
+            event,
+            known.place,
+            known.layer,
+            known.phase,
+            trace_url=rules.trace_url,
+            trace_is_free=_is_sentrys_own(event),
+        )
+        event_id = str(event.get("event_id") or "")
+        if not event_id:
+            return
+        if exc is not None:
+            note(exc, known._replace(event_id=event_id, time_ns=time.time_ns()))
+        if exc is not None or event.get("level") in ("error", "fatal"):
+            on_span.write(span, event_id, rules, first=False)
+
+    def _find(self, exc: BaseException | None) -> tuple[Ledger | None, Sighting | None]:
+        """Return the running request that has seen `exc`, or part of it, and what it saw."""
+        if exc is None:
+            return None, None
+        ledger = self._ledger_of(exc)
+        if ledger is not None:
+            return ledger, ledger.sighting_of(exc)
+        for linked in chain.links(exc, _MAX_CHAIN):
+            ledger = self._ledger_of(linked.exc)
+            if ledger is not None:
+                return ledger, None
+        return None, None
+
+    def _ledger_of(self, exc: BaseException) -> Ledger | None:
+        found = self._ledgers.get(id(exc))
+        ledger = found() if found is not None else None
+        return ledger if ledger is not None and ledger.knows(exc) else None
+
+    def _rules_of(self, span: Span) -> Settings:
+        guard = spans.guard_of(span)
+        if guard is not None:
+            return guard.ledger.settings
+        return self.rules or settings.current()
+
+
+def note(exc: BaseException, mark: Mark) -> None:
+    """Put `mark` on `exc` and on all that an event of it shows: what was shown first stays."""
+    for one in (exc, *(linked.exc for linked in chain.links(exc, _MAX_CHAIN))):
+        known = marks.of(one)
+        if known is None or not known.event_id or not known.is_of(mark.place, mark.time_ns):
+            layer = mark.layer if one is exc else known.layer if known is not None else None
+            marks.put(one, mark._replace(layer=layer, ours=mark.ours and one is exc))
+
+
+def _exception_of(hint: Any) -> BaseException | None:
+    exc_info = hint.get("exc_info") if hint is not None else None
+    return exc_info[1] if exc_info else None
+
+
+def _is_sentrys_own(event: Any) -> bool:
+    given = (event.get("contexts") or {}).get("trace")
+    if given is None:
+        return True
+    own = sentry_sdk.get_current_scope().get_trace_context()
+    return all(given.get(key) == own.get(key) for key in ("trace_id", "span_id"))

@@ -1,0 +1,125 @@
+"""Run the table in a process of its own, which Sentry's patches leave with it; print JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import sentry_kit
+from contract import telemetry
+from everylayer import own_failures
+from sentry_apps import APPS, KINDS, PLACES, ServeApp
+from sentry_kit import Kept, initialised, loop_problems, mechanism, types
+
+LINKS = {"trace_url": sentry_kit.TRACE_URL, "sentry_url": sentry_kit.SENTRY_URL}
+SETTINGS = ("off", "link", "capture")
+
+
+def rows(name: str, stock: bool, tracing: bool, kept: Kept) -> Iterator[dict[str, Any]]:
+    """Serve each failing path of one app, without everylayer and under each setting."""
+    # What an exception is made of has nothing to do with who else is there.
+    kinds = KINDS if stock and not tracing else KINDS[:1]
+    paths = [f"/{where}/{kind}" for where in PLACES[name] for kind in kinds]
+    bare = APPS[name](stock, {})
+    plain = {path: serve(bare, path, kept) for path in paths}
+    for setting in SETTINGS:
+        app = APPS[name](stock, {"sentry": setting, **LINKS})
+        for path in paths:
+            if setting == "off" and (tracing or not path.endswith("/plain")):
+                continue
+            done = serve(app, path, kept)
+            _, where, kind = path.split("/")
+            yield {
+                "app": name,
+                "stock": stock,
+                "tracing": tracing,
+                "setting": setting,
+                "where": where,
+                "kind": kind,
+                "same": repr(done["run"]) == repr(plain[path]["run"]),
+                "before": len(plain[path]["events"]),
+                **{key: done[key] for key in ("problems", "spans", "tree")},
+                "events": [
+                    {"types": types(e), "mechanism": mechanism(e), "tags": e.get("tags") or {}}
+                    for e in done["events"]
+                ],
+            }
+
+
+def serve(app: ServeApp, path: str, kept: Kept) -> dict[str, Any]:
+    """Serve one request."""
+    kept.events = []
+    with telemetry.session() as spans:
+        run = app(path)
+        seen = spans.spans
+        return {
+            "run": run,
+            "events": kept.events,
+            "tree": telemetry.tree(seen),
+            "problems": [loop_problems(seen, event) for event in kept.events],
+            "spans": [
+                [str((e.event.attributes or {}).get("sentry.event_id", "")), sentry_kit.type_of(e)]
+                for e in telemetry.error_events(seen)
+            ],
+        }
+
+
+def calls(name: str, stock: bool) -> list[str]:
+    """Serve a request that works; return the functions of the link that were called for it."""
+    app = APPS[name](stock, {"sentry": "capture", **LINKS})
+    called: list[str] = []
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and "sinks/sentry" in frame.f_code.co_filename.replace("\\", "/"):
+            called.append(frame.f_code.co_name)
+        # Django's app is put together right before the request, which is no part of it.
+        if event == "call" and frame.f_code.co_name in ("run_wsgi", "run_asgi"):
+            called.clear()
+
+    with telemetry.session():
+        app("/fine/plain")
+        threading.setprofile(watch)
+        sys.setprofile(watch)
+        try:
+            assert app("/fine/plain").status == 200
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)  # type: ignore[arg-type]
+    return called
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)
+    from django.conf import settings
+
+    settings.configure(
+        SECRET_KEY="not a secret",
+        ROOT_URLCONF="sentry_django",
+        ALLOWED_HOSTS=["*"],
+        LOGGING_CONFIG=None,
+        USE_TZ=True,
+    )
+    import django
+
+    django.setup()
+    found: list[dict[str, Any]] = []
+    happy: list[dict[str, Any]] = []
+    for tracing in (False, True):
+        with initialised(**({"traces_sample_rate": 1.0} if tracing else {})) as kept:
+            for name in APPS:
+                for stock in (False, True):
+                    found += rows(name, stock, tracing, kept)
+                    happy.append({"app": name, "tracing": tracing, "calls": calls(name, stock)})
+    json.dump(
+        {"rows": found, "happy": happy, "failures": dict(own_failures())},
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main()

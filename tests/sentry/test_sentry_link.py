@@ -1,0 +1,283 @@
+"""What the app has set stays, what is not ours is left alone, and nothing stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import sys
+import weakref
+from typing import Any
+
+import pytest
+import sentry_sdk
+from opentelemetry import trace
+from opentelemetry.sdk.trace import Span
+from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
+from sentry_sdk import scope as sentry_scope
+
+import everylayer
+from contract.telemetry import Telemetry, error_events, server_span
+from everylayer import configure, own_failures
+from everylayer.settings import SettingsError, resolve
+from everylayer.sinks.sentry import switch
+from sentry_kit import SENTRY_URL, TRACE_URL, Kept, initialised, loop_problems, mechanism, types
+
+
+class Custom(Exception):
+    """An exception that takes weak references."""
+
+
+def raised(exc: BaseException) -> BaseException:
+    try:
+        raise exc
+    except type(exc):
+        return exc
+
+
+def serving(**settings: Any) -> Any:
+    """Configure the process and begin a server span."""
+    configure(trace_url=TRACE_URL, sentry_url=SENTRY_URL, **settings)
+    tracer = trace.get_tracer("app")
+    return tracer.start_as_current_span("GET /", kind=SpanKind.SERVER)
+
+
+def test_captured_by_the_app_then_recorded(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="capture"):
+        error = raised(ValueError("once"))
+        sentry_sdk.capture_exception(error)
+        everylayer.record(error, layer="billing")
+    (event,) = sentry.events
+    assert loop_problems(telemetry.spans, event) == []
+
+
+def test_recorded_then_captured_by_the_app(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving():
+        error = raised(ValueError("once"))
+        everylayer.record(error, layer="billing")
+        with trace.get_tracer("app").start_as_current_span("elsewhere"):
+            sentry_sdk.capture_exception(error)
+    (event,) = sentry.events
+    assert event["tags"]["everylayer.layer"] == "billing"
+    span = server_span(telemetry.spans)
+    assert span.context is not None
+    assert event["contexts"]["trace"]["span_id"] == format_span_id(span.context.span_id)
+    assert loop_problems(telemetry.spans, event) == []
+
+
+def test_what_nobody_captures_is_captured(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="capture"):
+        everylayer.record(raised(ValueError("handled")), layer="billing", handled=True)
+    (event,) = sentry.events
+    assert mechanism(event) == {"type": "everylayer", "handled": True}
+    assert loop_problems(telemetry.spans, event) == []
+
+
+def test_a_translated_error_is_one_event(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="capture"):
+        first = raised(KeyError("first"))
+        second = ValueError("second")
+        second.__cause__ = first
+        everylayer.record(first)
+        everylayer.record(raised(second))
+    (event,) = sentry.events
+    assert types(event) == ["ValueError", "KeyError"]
+    ids = {(e.event.attributes or {}).get("sentry.event_id") for e in error_events(telemetry.spans)}
+    assert ids == {event["event_id"]}
+
+
+def test_what_the_app_has_set_stays(telemetry: Telemetry, sentry: Kept) -> None:
+    own = {"trace_id": "1" * 32, "span_id": "2" * 16}
+    with serving(), sentry_sdk.new_scope() as scope:
+        scope.set_context("trace", own)
+        scope.set_context("otel", {"span_id": "mine", "more": 1})
+        scope.set_tag("otel.trace_id", "mine")
+        sentry_sdk.capture_exception(raised(ValueError("once")))
+        assert scope._contexts["otel"] == {"span_id": "mine", "more": 1}
+    (event,) = sentry.events
+    span = server_span(telemetry.spans)
+    assert span.context is not None
+    assert event["contexts"]["trace"] == own
+    assert event["contexts"]["otel"]["span_id"] == "mine"
+    assert event["contexts"]["otel"]["more"] == 1
+    assert event["contexts"]["otel"]["trace_id"] == format_trace_id(span.context.trace_id)
+    assert event["tags"]["otel.trace_id"] == "mine"
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_with_the_propagation_context_taken_or_free(
+    telemetry: Telemetry, sentry: Kept, taken: bool
+) -> None:
+    remove = getattr(sentry_scope, "remove_external_propagation_context", None)
+    if remove is None:
+        pytest.skip("this sentry-sdk has no external propagation context")
+    if taken:
+        sentry_scope.register_external_propagation_context(lambda: ("3" * 32, "4" * 16))
+    try:
+        with serving():
+            sentry_sdk.capture_exception(raised(ValueError("once")))
+    finally:
+        remove()
+    assert loop_problems(telemetry.spans, sentry.events[0]) == []
+
+
+def test_a_message_is_linked_too(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving():
+        sentry_sdk.capture_message("hello", level="info")
+        sentry_sdk.capture_message("broken", level="error")
+    hello, broken = sentry.events
+    attributes = server_span(telemetry.spans).attributes or {}
+    assert attributes["sentry.event_id"] == broken["event_id"]
+    assert hello["contexts"]["otel"] == broken["contexts"]["otel"]
+
+
+def test_without_a_span_an_event_is_left_alone(telemetry: Telemetry, sentry: Kept) -> None:
+    configure(trace_url=TRACE_URL)
+    sentry_sdk.capture_exception(raised(ValueError("nowhere")))
+    (event,) = sentry.events
+    assert "otel" not in event["contexts"]
+    assert not event.get("tags")
+
+
+def test_off(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="off"):
+        error = raised(ValueError("once"))
+        sentry_sdk.capture_exception(error)
+        everylayer.record(error)
+    assert "otel" not in sentry.events[0]["contexts"]
+    assert switch.link is None
+    assert "sentry.event_id" not in (server_span(telemetry.spans).attributes or {})
+
+
+def test_the_same_object_again_in_another_request(telemetry: Telemetry, sentry: Kept) -> None:
+    error = ValueError("a singleton")
+    for _ in range(2):
+        with serving(sentry="capture"):
+            everylayer.record(raised(error))
+    assert len(sentry.events) == 2
+    for event in sentry.events:
+        assert loop_problems(telemetry.spans, event) == []
+
+
+def test_a_failure_of_ours_loses_no_event(
+    telemetry: Telemetry, sentry: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("broken")
+
+    before = sum(own_failures().values())
+    with serving():
+        from everylayer.sinks.sentry import events
+
+        monkeypatch.setattr(events, "fill", broken)
+        sentry_sdk.capture_exception(raised(ValueError("once")))
+    assert len(sentry.events) == 1
+    assert sum(own_failures().values()) == before + 1
+
+
+def test_installed_once_and_removed(sentry: Kept) -> None:
+    before = list(sentry_scope.global_event_processors)
+    for _ in range(3):
+        configure(trace_url=TRACE_URL)
+    assert len(sentry_scope.global_event_processors) == len(before) + 1
+    switch.detach()
+    assert sentry_scope.global_event_processors == before
+    assert switch.link is None
+
+
+def test_no_exception_is_kept(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="capture"):
+        error = raised(Custom("gone soon"))
+        gone = weakref.ref(error)
+        everylayer.record(error)
+        del error
+    assert len(sentry.events) == 1
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_patch_of_the_span_class_hears_of_errors_on_a_guarded_span(
+    telemetry: Telemetry, sentry: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Sentry's `OTLPIntegration(capture_exceptions=True)` puts one there."""
+    own = Span.record_exception
+
+    def patched(self: Any, exception: BaseException, *args: Any, **kwargs: Any) -> None:
+        sentry_sdk.capture_exception(exception)
+        own(self, exception, *args, **kwargs)
+
+    monkeypatch.setattr(Span, "record_exception", patched)
+    error = ValueError("escapes")
+    with contextlib.suppress(ValueError), serving():
+        everylayer.record(raised(error))
+        raise error
+    (event,) = sentry.events
+    assert loop_problems(telemetry.spans, event) == []
+    assert len(error_events(telemetry.spans)) == 1
+
+
+def test_capture_without_init_is_said_once(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "everylayer"):
+        for _ in range(2):
+            with serving(sentry="capture"):
+                everylayer.record(raised(ValueError("unsent")))
+    assert [r for r in caplog.records if "sentry_sdk.init()" in r.getMessage()][1:] == []
+    assert len(error_events(telemetry.spans)) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"sentry": "always"}, "one of off, link, capture"),
+        ({"trace_url": "https://j/{trace}"}, "{trace_id} and {span_id}"),
+        ({"trace_url": "jaeger"}, "a URL"),
+        ({"sentry_url": "https://s/{event_id"}, "{event_id}"),
+    ],
+)
+def test_a_wrong_setting_is_named(given: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError) as found:
+        resolve(given, environ={})
+    assert next(iter(given)) in str(found.value)
+    assert says in str(found.value)
+
+
+@pytest.mark.parametrize("given", [{"sentry": "capture"}, {"sentry_url": SENTRY_URL}])
+def test_without_the_sdk_it_cannot_be(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="everylayer\\[sentry\\]"):
+        resolve(given, environ={})
+    assert resolve({**given, "sentry": "off"}, environ={}).sentry == "off"
+
+
+def test_without_the_sdk_a_link_is_only_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)  # type: ignore[arg-type]
+    with caplog.at_level(logging.WARNING, "everylayer"):
+        assert resolve({"trace_url": TRACE_URL}, environ={}).trace_url == TRACE_URL
+    assert "everylayer[sentry]" in caplog.text
+    caplog.clear()
+    resolve({}, environ={})
+    assert not caplog.records
+
+
+def test_unsampled_spans_get_no_dead_link(telemetry: Telemetry) -> None:
+    from everylayer.sinks.sentry import events
+    from everylayer.sinks.sentry.place import Place
+
+    event: dict[str, Any] = {}
+    events.fill(event, Place("a" * 32, "b" * 16, "", False), None, trace_url=TRACE_URL)
+    assert event["contexts"]["otel"]["sampled"] is False
+    assert "trace_url" not in event["contexts"]["otel"]
+
+
+def test_two_clients_after_each_other(telemetry: Telemetry, sentry: Kept) -> None:
+    with initialised(default_integrations=False, auto_enabling_integrations=False) as second:
+        with serving(sentry="capture"):
+            everylayer.record(raised(ValueError("once")))
+        assert len(second.events) == 1
+    assert not sentry.events

@@ -1,0 +1,153 @@
+"""Each app, each place and kind of error, beside Sentry's own integrations."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentry_apps import APPS, PLACES
+
+HERE = Path(__file__).parent
+SHOWS = {
+    "plain": ["FirstError"],
+    "chain": ["SecondError", "FirstError"],
+    "builtin": ["ValueError"],
+    "group": ["ExceptionGroup", "FirstError", "SecondError"],
+}
+# Sentry takes these where no span is current, and before any layer of ours has seen them.
+WITHOUT_A_SPAN = {
+    ("flask", True, "layer"),
+    ("flask", True, "outer"),
+    ("flask", True, "stream"),
+    ("flask", False, "stream"),
+}
+# Its wrapper stands outside of ours, and takes these when their span has ended.
+AFTER_THE_SPAN = {("django_wsgi", "stream"), ("django_asgi", "stream")}
+# The app tells Sentry before any layer has seen the error.
+BEFORE_ANY_LAYER = "reported"
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, Any]:
+    """Every request of the table, served in one process that Sentry may patch."""
+    path = os.pathsep.join([str(HERE), str(HERE.parent / "support"), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(HERE / "sentry_table.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def chosen(table: dict[str, Any], **wanted: Any) -> list[dict[str, Any]]:
+    rows = [row for row in table["rows"] if all(row[k] == v for k, v in wanted.items())]
+    assert rows
+    return rows
+
+
+def named(row: dict[str, Any]) -> str:
+    keys = ("app", "stock", "tracing", "setting", "where", "kind")
+    return f"{[row[key] for key in keys]} {row['events']}\n{row['tree']}"
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_every_place_is_there(table: dict[str, Any], name: str) -> None:
+    assert {row["where"] for row in chosen(table, app=name)} == set(PLACES[name])
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_the_response_is_what_it_was(table: dict[str, Any], name: str) -> None:
+    for row in chosen(table, app=name):
+        assert row["same"], named(row)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_one_event_for_each_error(table: dict[str, Any], name: str) -> None:
+    for row in chosen(table, app=name, setting="capture"):
+        assert len(row["events"]) == 1, named(row)
+
+
+@pytest.mark.parametrize("setting", ["off", "link"])
+@pytest.mark.parametrize("name", APPS)
+def test_sentry_says_what_it_says_without(table: dict[str, Any], name: str, setting: str) -> None:
+    for row in chosen(table, app=name, setting=setting):
+        assert len(row["events"]) == row["before"], named(row)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_what_sentry_misses_is_captured(table: dict[str, Any], name: str) -> None:
+    rows = chosen(table, app=name, setting="capture")
+    missed = [row for row in rows if not row["before"]]
+    assert missed
+    for row in missed:
+        (event,) = row["events"]
+        assert event["mechanism"]["type"] == "everylayer"
+        answered = row["where"] == "swallow" or (name, row["where"]) in {
+            ("flask", "handler"),
+            ("starlette", "handler"),
+        }
+        assert event["mechanism"]["handled"] is answered, named(row)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_what_sentry_sees_is_left_to_it(table: dict[str, Any], name: str) -> None:
+    rows = [r for r in chosen(table, app=name, setting="capture") if r["before"]]
+    late = [row for row in rows if (name, row["where"]) in AFTER_THE_SPAN]
+    for row in (row for row in rows if row not in late):
+        (event,) = row["events"]
+        assert event["mechanism"]["type"] != "everylayer", named(row)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_chains_and_groups_stay_whole(table: dict[str, Any], name: str) -> None:
+    for row in chosen(table, app=name):
+        for event in row["events"]:
+            shown = event["types"]
+            if row["kind"] == "group" and row["where"] == "handler" and "django" not in name:
+                # The SDK names a group that is a cause, and leaves out what it holds.
+                assert "ExceptionGroup" in shown
+                continue
+            # What a handler makes of it comes first, what asyncio does around it last.
+            assert set(SHOWS[row["kind"]]) <= set(shown), named(row)
+
+
+@pytest.mark.parametrize("setting", ["link", "capture"])
+@pytest.mark.parametrize("name", APPS)
+def test_the_links_lead_there_and_back(table: dict[str, Any], name: str, setting: str) -> None:
+    for row in chosen(table, app=name, setting=setting):
+        if (name, row["stock"], row["where"]) in WITHOUT_A_SPAN:
+            assert any(event_id for event_id, _ in row["spans"]), named(row)
+        elif setting == "link" and (name, row["where"]) in AFTER_THE_SPAN:
+            assert all("names None" in problem for p in row["problems"] for problem in p)
+        else:
+            assert not any(row["problems"]), f"{row['problems']} {named(row)}"
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_the_layer_is_named(table: dict[str, Any], name: str) -> None:
+    for row in chosen(table, app=name):
+        for event in row["events"]:
+            told = "everylayer.layer" in event["tags"]
+            unseen = row["where"] == BEFORE_ANY_LAYER or (name, row["where"]) == ("flask", "stream")
+            assert told is (row["setting"] != "off" and not unseen), named(row)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_a_request_that_works_meets_no_hook(table: dict[str, Any], name: str) -> None:
+    for row in (row for row in table["happy"] if row["app"] == name):
+        # Sentry hands its own transactions to each event processor: that one call is all.
+        assert row["calls"] == (["process"] if row["tracing"] else [])
+
+
+def test_nothing_of_ours_failed(table: dict[str, Any]) -> None:
+    assert table["failures"] == {}

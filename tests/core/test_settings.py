@@ -29,6 +29,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "max_events": (3, "3"),
     "late_spans": (False, "0"),
     "server_span": (False, "OFF"),
+    "redaction": ("strict", "strict"),
 }
 SMALLEST = {
     "max_message_bytes": 64,

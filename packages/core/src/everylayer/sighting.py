@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from .layers import Layer, LayerMap, from_traceback
+from .redaction.values import Holder
 
 # Type, message, file and line of an error that has been written.
 Identity = tuple[str, str, str, int]
@@ -36,6 +37,7 @@ class Sighting:
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
         written: it has been dealt with.
+        named: values that the app has named as sensitive where the exception was seen first.
     """
 
     # Defaults of the class, and no slots: most keep most of them.
@@ -53,6 +55,7 @@ class Sighting:
     after_start = False
     late = False
     written = False
+    named: Holder | None = None
 
     def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:
         self.exc = exc

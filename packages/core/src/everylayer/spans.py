@@ -73,7 +73,10 @@ def response_status(span: Span | None) -> int | None:
 
 
 def has_event(span: Span, record: ErrorRecord, rules: Settings) -> bool:
-    """Tell whether somebody else recorded this very error on `span` before its guard stood."""
+    """Tell whether somebody else recorded this very error on `span` before its guard stood.
+
+    What they recorded has passed `redact` since.
+    """
     where = f'File "{record.file}", line {record.line}, in ' if record.file else ""
     for event in getattr(span, "events", ()):
         values = event.attributes or {}

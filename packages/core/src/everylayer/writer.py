@@ -11,6 +11,7 @@ from .failsafe import contained
 from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
+from .redaction import values
 from .settings import Settings
 from .sighting import Identity, Sighting
 from .sinks import attributes, log_event, span_event
@@ -100,7 +101,7 @@ def write(
     entries = [
         entry
         for sighting in pending
-        if (entry := _entry(sighting, page, rules, response_status)) is not None
+        if (entry := _entry(sighting, span, page, rules, response_status)) is not None
     ]
     for entry in _within_budget(entries, page, rules.max_events):
         target: Span | None = None
@@ -138,7 +139,11 @@ def _judge(
 
 @contained
 def _entry(
-    sighting: Sighting, page: Page, rules: Settings, response_status: int | None
+    sighting: Sighting,
+    span: Span | None,
+    page: Page,
+    rules: Settings,
+    response_status: int | None,
 ) -> _Entry | None:
     layer = sighting.where()
     verdict = _judge(sighting, layer, rules, response_status)
@@ -152,6 +157,7 @@ def _entry(
         phase=sighting.phase,
         handled=verdict is not Verdict.ERROR,
         time_ns=sighting.time_ns,
+        exact=values.known(span, sighting.named),
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,

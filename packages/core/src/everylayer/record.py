@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from .layers import Layer
 from .redaction.guard import Redacting, redactor_of
 from .redaction.guard import redacting as redacted_by
 from .settings import Settings
+
+_NONE: Mapping[str, str] = {}
 
 
 class Cause(NamedTuple):
@@ -64,7 +67,7 @@ def build(
     phase: str,
     handled: bool,
     time_ns: int,
-    exact: dict[str, str] | None = None,
+    exact: Mapping[str, str] = _NONE,
 ) -> ErrorRecord:
     """Make the record of `exc`, whose traceback is `tb`.
 
@@ -75,7 +78,10 @@ def build(
     """
     frame = stacktrace.raising_frame(tb)
     redactor = redactor_of(settings.redaction)
-    redacting = None if redactor is None else redacted_by(redactor, exc, tb, exact or {})
+    links = tuple(chain.links(exc, limit=16))
+    redacting = None
+    if redactor is not None:
+        redacting = redacted_by(redactor, exc, tb, [link.exc for link in links], exact)
     return ErrorRecord(
         type=text.type_name(exc),
         message=_message(exc, settings.max_message_bytes, redacting),
@@ -91,7 +97,7 @@ def build(
                 text.type_name(link.exc),
                 _message(link.exc, settings.max_message_bytes, redacting),
             )
-            for link in chain.links(exc, limit=16)
+            for link in links
         ),
         layer=layer,
         phase=phase,

@@ -11,7 +11,7 @@ from .failsafe import contained
 from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
-from .redaction import values
+from .redaction import earlier, values
 from .settings import Settings
 from .sighting import Identity, Sighting
 from .sinks import attributes, log_event, span_event
@@ -98,6 +98,8 @@ def write(
     on_span = spans.recording(span) or spans.ended(span)
     if not on_span and not to_logs:
         return
+    if span is not None and spans.recording(span):
+        earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
     entries = [
         entry
         for sighting in pending

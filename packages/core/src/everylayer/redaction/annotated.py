@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -63,32 +63,37 @@ _args: Any = BaseException.__dict__["args"].__get__
 _state: Any = BaseException.__dict__["__dict__"].__get__
 _mro: Any = type.__dict__["__mro__"].__get__
 
+_NOTHING: Mapping[str, str] = {}
 _PLAIN = _Shape(False, ())
 _shapes: Memo[_Shape] = Memo(4096)
 
 
-def collect(exc: BaseException, tb: TracebackType | None) -> dict[str, str]:
-    """Return the text of each marked field's value that `exc` may show -> its kind."""
-    visit = _Visit()
+def collect(
+    exc: BaseException, tb: TracebackType | None, linked: Sequence[BaseException]
+) -> Mapping[str, str]:
+    """Return the text of each marked field's value that may be shown -> its kind.
+
+    Args:
+        exc: the error.
+        tb: its traceback.
+        linked: its causes, contexts and members.
+    """
+    visit: _Visit | None = None
     # Classes with postponed annotations may be marked though nothing was ever made: their
     # instances are found here, and from then on in local variables too.
-    _of_exception(visit, exc)
-    for link in chain.links(exc, limit=16):
-        _of_exception(visit, link.exc)
+    for each in (exc, *linked):
+        args = _args(each)
+        state = _state(each)
+        if state or not _ATOMS.issuperset(map(type, args)):
+            visit = visit or _Visit()
+            visit.look_all(args, _DEPTH)
+            visit.look_all(list(state.values()) if state else (), _DEPTH)
     if _in_use:
+        visit = visit or _Visit()
         _of_frames(visit, tb)
-        for link in chain.links(exc, limit=16):
-            _of_frames(visit, chain.traceback_of(link.exc))
-    return visit.found
-
-
-def _of_exception(visit: _Visit, exc: BaseException) -> None:
-    args = _args(exc)
-    if args:
-        visit.look_all(args, _DEPTH)
-    state = _state(exc)
-    if state:
-        visit.look_all(list(state.values()), _DEPTH)
+        for each in linked:
+            _of_frames(visit, chain.traceback_of(each))
+    return visit.found if visit is not None else _NOTHING
 
 
 def _of_frames(visit: _Visit, tb: TracebackType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -59,7 +60,7 @@ class Redacting:
 
     __slots__ = ("_done", "_redactor", "exact", "frames")
 
-    def __init__(self, redactor: Redactor, exact: dict[str, str]) -> None:
+    def __init__(self, redactor: Redactor, exact: Mapping[str, str]) -> None:
         self._redactor = redactor
         self._done: dict[tuple[str, int], tuple[str, int]] = {}
         self.exact = exact
@@ -79,11 +80,25 @@ class Redacting:
 
 
 def redacting(
-    redactor: Redactor, exc: BaseException, tb: TracebackType | None, exact: dict[str, str]
+    redactor: Redactor,
+    exc: BaseException,
+    tb: TracebackType | None,
+    linked: Sequence[BaseException],
+    exact: Mapping[str, str],
 ) -> Redacting:
-    """Return what redacts the texts of `exc`, with the values of marked fields that it may show."""
+    """Return what redacts the texts of `exc` and of what it is linked to.
+
+    Args:
+        redactor: the policy's.
+        exc: the error.
+        tb: its traceback.
+        linked: its causes, contexts and members.
+        exact: values known to be sensitive; those of marked fields are added.
+    """
     try:
-        exact.update(annotated.collect(exc, tb))
+        marked = annotated.collect(exc, tb, linked)
+        if marked:
+            exact = {**exact, **marked}
     except Exception:
         # What is marked cannot be told from the rest any more.
         count_failure("everylayer.redaction", with_stack=False)

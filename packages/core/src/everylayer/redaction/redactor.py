@@ -9,7 +9,7 @@ from ..failsafe import count_failure
 from ..rendering.frames import FrameCache
 from . import values
 from .actions import Action, mask
-from .rules import SIGNS, WORD_RULES, WORDED, Rule
+from .rules import LONG, LONG_RULES, SIGNS, WORDS, Rule
 from .values import Exact
 
 FAILED = "[redaction failed]"
@@ -133,11 +133,16 @@ class Redactor:
 
     def _found(self, text: str, exact: Exact | None, code: bool) -> list[_Found]:
         found = self._exactly(text, exact) if exact else []
-        worded = WORDED.search(text) is not None
-        if not worded and not self._always and SIGNS.search(text) is None:
+        long = LONG.search(text) is not None
+        if (
+            not long
+            and SIGNS.search(text) is None
+            and not self._always
+            and not any(map(text.__contains__, WORDS))
+        ):
             return found
         for order, rule in self._rules:
-            if not worded and rule.name in WORD_RULES:
+            if not long and rule.name in LONG_RULES:
                 continue
             if rule.needs and not any(sign in text for sign in rule.needs):
                 continue

@@ -216,7 +216,7 @@ def test_a_redactor_that_fails_closes(
     def fail(*args: object, **more: object) -> None:
         raise RuntimeError(CARD)
 
-    monkeypatch.setattr(Redactor, "find", fail)
+    monkeypatch.setattr(Redactor, "_found", fail)
     found = send(linked("cause", f"card {CARD}"), Settings())
     assert CARD not in found
     assert FAILED in found

@@ -98,8 +98,11 @@ def write(
     on_span = spans.recording(span) or spans.ended(span)
     if not on_span and not to_logs:
         return
-    if span is not None and spans.recording(span):
-        earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
+    if span is not None and not page.events and spans.recording(span):
+        said = getattr(span, "status", None)
+        if (said is not None and said.description) or getattr(span, "events", ()):
+            # Rare: somebody wrote before anything of ours stood.
+            earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
     entries = [
         entry
         for sighting in pending

@@ -102,7 +102,10 @@ class Redactor:
         try:
             kept = max(limit, MOST // 2 - MARGIN)
             if len(text) <= 2 * (kept + MARGIN):
-                return self.redact(text, exact), 0
+                found = self._found(text, exact, code=False)
+                if found:
+                    return _replaced(text, self._findings(text, found), 0, len(text)), 0
+                return text, 0
             return self._ends(text, kept, exact)
         except Exception:
             # Without its stack: that may quote what was to be redacted.
@@ -131,7 +134,7 @@ class Redactor:
             count_failure("everylayer.redaction", with_stack=False)
         raise RuntimeError(FAILED)
 
-    def _found(self, text: str, exact: Exact | None, code: bool) -> list[_Found]:
+    def _found(self, text: str, exact: Exact | None, code: bool = False) -> list[_Found]:
         found = self._exactly(text, exact) if exact else []
         long = LONG.search(text) is not None
         if (

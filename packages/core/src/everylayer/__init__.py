@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .failsafe import own_failures
 from .layers import Layer
 from .observer import record
+from .redaction import Redaction, Sensitive, reveal, sensitive
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Layer",
+    "Redaction",
+    "Sensitive",
     "Settings",
     "SettingsError",
     "Snapshot",
@@ -23,6 +26,8 @@ __all__ = [
     "configure",
     "own_failures",
     "record",
+    "reveal",
+    "sensitive",
     "snapshot",
 ]
 

@@ -37,10 +37,14 @@ def contained(func: Callable[P, R]) -> Callable[P, R | None]:
     return call
 
 
-def count_failure(place: str) -> None:
+def count_failure(place: str, *, with_stack: bool = True) -> None:
     """Count a failure of ours at `place`; log the first one with its stack.
 
     Call it from the `except` block that swallows the failure.
+
+    Args:
+        place: what failed.
+        with_stack: False where the stack and its chain may quote what must not be quoted.
     """
     with _lock:
         seen = _counts.get(place, 0)
@@ -52,7 +56,7 @@ def count_failure(place: str) -> None:
             "everylayer failed in %s; the app is not affected, the error it was recording "
             "may be missing from the trace (logged once for this place)",
             place,
-            exc_info=True,
+            exc_info=with_stack,
         )
     except Exception:
         # A logging handler of the app that raises (logging.raiseExceptions, a bad __str__).

@@ -15,6 +15,7 @@ from . import chain, spans, text, writer
 from .failsafe import contained
 from .forks import ForkLock
 from .layers import Layer, LayerMap
+from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
 from .sinks.sentry import switch
@@ -178,6 +179,7 @@ class Ledger:
             first = sighting is None
             if sighting is None:
                 sighting = Sighting(exc, tb or chain.traceback_of(exc), at_ns or time_ns())
+                sighting.named = values.current()
                 sighting.after_start = self.status is not None
                 sighting.late = spans.ended(self.span) or self._held_and_answered(guard)
                 replaced = self.page.add(sighting, self.settings.max_events)

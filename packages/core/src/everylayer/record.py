@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple
 
 from . import chain, stacktrace, text
 from .layers import Layer
+from .redaction.guard import Redacting, redactor_of
+from .redaction.guard import redacting as redacted_by
 from .settings import Settings
+
+_NONE: Mapping[str, str] = {}
 
 
 class Cause(NamedTuple):
@@ -64,13 +69,27 @@ def build(
     phase: str,
     handled: bool,
     time_ns: int,
+    exact: Mapping[str, str] = _NONE,
 ) -> ErrorRecord:
-    """Make the record of `exc`, whose traceback is `tb`."""
+    """Make the record of `exc`, whose traceback is `tb`.
+
+    What it says has passed the redactor before anything is cut.
+
+    Args:
+        exact: values that the app has named as sensitive, and their kinds.
+    """
     frame = stacktrace.raising_frame(tb)
+    redactor = redactor_of(settings.redaction)
+    links = tuple(chain.links(exc, limit=16))
+    redacting = None
+    if redactor is not None:
+        redacting = redacted_by(redactor, exc, tb, [link.exc for link in links], exact)
     return ErrorRecord(
         type=text.type_name(exc),
-        message=text.cut(text.message_of(exc), settings.max_message_bytes),
-        stacktrace=stacktrace.render(exc, tb, max_bytes=settings.max_stack_bytes),
+        message=_message(exc, settings.max_message_bytes, redacting),
+        stacktrace=stacktrace.render(
+            exc, tb, max_bytes=settings.max_stack_bytes, redacting=redacting
+        ),
         function=frame.function if frame else "",
         file=frame.file if frame else "",
         line=frame.line if frame else 0,
@@ -78,12 +97,20 @@ def build(
             Cause(
                 link.relation,
                 text.type_name(link.exc),
-                text.cut(text.message_of(link.exc), settings.max_message_bytes),
+                _message(link.exc, settings.max_message_bytes, redacting),
             )
-            for link in chain.links(exc, limit=16)
+            for link in links
         ),
         layer=layer,
         phase=phase,
         handled=handled,
         time_ns=time_ns,
     )
+
+
+def _message(exc: BaseException, limit: int, redacting: Redacting | None) -> str:
+    message = text.message_of(exc)
+    if redacting is None:
+        return text.cut(message, limit)
+    message, left_out = redacting.bounded(message, limit)
+    return text.cut(message, limit, left_out)

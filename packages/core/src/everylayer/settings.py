@@ -10,7 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from .redaction import Redaction
 
 ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
@@ -79,8 +82,13 @@ class Settings:
     )
     trace_url: str = _setting("", "link to a trace, with {trace_id} and {span_id}")
     sentry_url: str = _setting("", "link to a Sentry event, with {event_id}")
+    redaction: str | Redaction = _setting(
+        "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
+    )
 
     def __post_init__(self) -> None:
+        from .redaction import guard
+
         for f in dataclasses.fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
@@ -101,6 +109,7 @@ class Settings:
                 self.snapshot_token,
                 f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
             )
+        guard.redactor_of(self.redaction)
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
@@ -142,7 +151,10 @@ def configure(**values: Any) -> Settings:
 
 
 def reset() -> None:
-    """Forget what `configure()` set, and read the environment anew."""
+    """Forget what `configure()` set, and read the environment anew, and the policy's file."""
+    from .redaction import guard
+
+    guard.forget()
     _configured.clear()
     current.cache_clear()
     _signals_of_the_process.cache_clear()
@@ -285,11 +297,17 @@ def _check(name: str, value: object, kind: type) -> None:
     fits: Callable[[], bool] = {
         bool: lambda: isinstance(value, bool),
         int: lambda: isinstance(value, int) and not isinstance(value, bool),
-        str: lambda: isinstance(value, str),
+        str: lambda: isinstance(value, str) or (name == "redaction" and _is_policy(value)),
         tuple: lambda: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     }[kind]
     if not fits():
         raise _bad(name, value, _EXPECTED[kind])
+
+
+def _is_policy(value: object) -> bool:
+    from .redaction import Redaction
+
+    return isinstance(value, Redaction)
 
 
 def _bad(name: str, value: object, wanted: str) -> SettingsError:

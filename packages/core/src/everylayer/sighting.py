@@ -10,6 +10,7 @@ from opentelemetry.trace import Span
 
 from .chain import traceback_of
 from .layers import Layer, LayerMap, from_traceback
+from .redaction.values import Holder
 
 # The phase of what a layer handled by itself, as the monitor saw it.
 SWALLOWED = "swallowed"
@@ -44,6 +45,7 @@ class Sighting:
         written: it has been dealt with.
         home: the late child span that is already begun for it.
         scopes: Sentry's current and isolation scope where it was first seen.
+        named: values that the app has named as sensitive where the exception was seen first.
     """
 
     # Defaults of the class, and no slots: most keep most of them.
@@ -63,6 +65,7 @@ class Sighting:
     written = False
     home: Span | None = None
     scopes: tuple[Any, Any] | None = None
+    named: Holder | None = None
 
     def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:
         self.exc = exc

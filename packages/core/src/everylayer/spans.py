@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from . import span_class, text
 from .failsafe import contained
 from .record import ErrorRecord
+from .redaction import earlier
 from .settings import Settings
 from .sighting import Sighting
 from .sinks import attributes, span_event
@@ -74,7 +75,10 @@ def response_status(span: Span | None) -> int | None:
 
 
 def has_event(span: Span, record: ErrorRecord, rules: Settings) -> bool:
-    """Tell whether somebody else recorded this very error on `span` before its guard stood."""
+    """Tell whether somebody else recorded this very error on `span` before its guard stood.
+
+    What they recorded has passed `redact` since.
+    """
     where = f'File "{record.file}", line {record.line}, in ' if record.file else ""
     for event in getattr(span, "events", ()):
         values = event.attributes or {}
@@ -215,11 +219,26 @@ class SpanGuard:
     def _set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         by_stock = _by_opentelemetry(sys._getframe(1).f_globals)
         if not self._is_stale(status, description, by_stock):
+            status, description = self._redacted(status, description)
             others = self._others.get("set_status")
             if others is not None:
                 others(status, description)
             else:
                 type(self._span).set_status(self._span, status, description)
+
+    def _redacted(
+        self, status: Status | StatusCode, description: str | None
+    ) -> tuple[Status | StatusCode, str | None]:
+        if isinstance(status, Status):
+            if status.description:
+                return Status(status.status_code, self._described(status.description)), description
+        elif status is StatusCode.ERROR and isinstance(description, str):
+            return status, self._described(description)
+        return status, description
+
+    def _described(self, description: str) -> str:
+        ledger = self.ledger
+        return earlier.described(description, self._span, ledger.settings, ledger.exceptions())
 
     @contained
     def _is_stale(self, status: Status | StatusCode, description: str | None, stock: bool) -> bool:

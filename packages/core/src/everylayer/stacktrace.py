@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import text
 from .failsafe import contained
@@ -12,6 +12,9 @@ from .rendering.cache import Generations
 from .rendering.frames import HAS_COLUMNS, FrameCache, guard_of, spot_of
 from .rendering.layout import Layout
 from .rendering.tree import plant
+
+if TYPE_CHECKING:
+    from .redaction.guard import Redacting
 
 # A name or a path longer than this is an attack on the exporter.
 _MAX_NAME_BYTES = 2048
@@ -72,7 +75,13 @@ def _last_of_the_apps(tb: TracebackType | None) -> TracebackType | None:
     return last
 
 
-def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: int) -> str:
+def render(
+    exc: BaseException,
+    tb: TracebackType | None = None,
+    *,
+    max_bytes: int,
+    redacting: Redacting | None = None,
+) -> str:
     """Return the text of `traceback.format_exception(type(exc), exc, tb)`, whole chain and all.
 
     Never raises and keeps no reference to what it is given. The text is the same to the byte,
@@ -84,18 +93,26 @@ def render(exc: BaseException, tb: TracebackType | None = None, *, max_bytes: in
         exc: any exception.
         tb: its traceback, None for its own.
         max_bytes: of UTF-8.
+        redacting: takes secrets out, before anything is cut.
     """
     if max_bytes <= 0:
         return ""
-    rendered = _render(exc, tb, max_bytes)
+    rendered = _render(exc, tb, max_bytes, redacting)
     if rendered is None:
-        return text.cut(f"{text.type_name(exc)}: {text.message_of(exc)}\n", max_bytes)
+        message = text.message_of(exc)
+        left_out = 0
+        if redacting is not None:
+            message, left_out = redacting.bounded(message, max_bytes)
+        return text.cut(f"{text.type_name(exc)}: {message}\n", max_bytes, left_out)
     return rendered
 
 
 @contained
-def _render(exc: BaseException, tb: TracebackType | None, max_bytes: int) -> str:
-    return Layout(_frames, max_bytes).render(plant(exc, tb, max_bytes))
+def _render(
+    exc: BaseException, tb: TracebackType | None, max_bytes: int, redacting: Redacting | None
+) -> str:
+    frames = _frames if redacting is None else redacting.frames
+    return Layout(frames, max_bytes, redacting).render(plant(exc, tb, max_bytes))
 
 
 def _module_of(frame: FrameType) -> str:

@@ -32,28 +32,41 @@ def _clean_value(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int, left_out: int = 0) -> str:
     """Return `text`, valid and at most `limit` bytes of UTF-8, cut in the middle.
 
     Args:
         text: any string.
         limit: bytes; a limit too small to hold the mark keeps the head alone.
+        left_out: characters that its middle has lost already.
     """
-    if len(text) <= limit and text.isascii():
+    if len(text) <= limit and not left_out and text.isascii():
         return text
     # Bound the work first: a character is at most ten bytes once escaped.
-    total = len(text)
-    if total > 2 * limit:
+    total = len(text) + left_out
+    if len(text) > 2 * limit:
         text = text[:limit] + text[-limit:]
     data = text.encode("utf-8", "backslashreplace")
     skipped = total - len(text)
     if not skipped and len(data) <= limit:
         return data.decode("utf-8")
-    room = limit - _MARK_ROOM
+    return ends(data, limit, skipped)
+
+
+def ends(data: bytes, limit: int, skipped: int) -> str:
+    """Return both ends of `data`, UTF-8, with a mark between them that says how much went.
+
+    Args:
+        data: longer than `limit`, or without its middle.
+        limit: bytes of the result.
+        skipped: what went of its middle before.
+    """
+    # Shorter than there is room for it can be where secrets went after the middle had.
+    room = min(limit - _MARK_ROOM, len(data))
     if room <= 0:
         return data[:limit].decode("utf-8", "ignore")
     head = data[: room // 3].decode("utf-8", "ignore")
-    tail = data[-(room - room // 3) :].decode("utf-8", "ignore")
+    tail = data[len(data) - (room - room // 3) :].decode("utf-8", "ignore")
     return head + _MARK.format(len(data) + skipped - room) + tail
 
 

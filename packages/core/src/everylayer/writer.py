@@ -11,6 +11,7 @@ from .failsafe import contained
 from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
+from .redaction import earlier, values
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
 from .sinks import attributes, log_event, span_event
@@ -102,10 +103,15 @@ def write(
     to_sentry = link is not None and rules.sentry == "capture"
     if not has_span and not to_logs and not to_sentry:
         return
+    if span is not None and not page.events and spans.recording(span):
+        said = getattr(span, "status", None)
+        if (said is not None and said.description) or getattr(span, "events", ()):
+            # Rare: somebody wrote before anything of ours stood.
+            earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
     entries = [
         entry
         for sighting in _in_question(pending, page)
-        if (entry := _entry(sighting, page, rules, response_status)) is not None
+        if (entry := _entry(sighting, span, page, rules, response_status)) is not None
     ]
     kept = _within_budget(entries, page, rules.max_events)
     homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
@@ -164,7 +170,11 @@ def _judge(
 
 @contained
 def _entry(
-    sighting: Sighting, page: Page, rules: Settings, response_status: int | None
+    sighting: Sighting,
+    span: Span | None,
+    page: Page,
+    rules: Settings,
+    response_status: int | None,
 ) -> _Entry | None:
     layer = sighting.where()
     verdict = _judge(sighting, layer, rules, response_status)
@@ -178,6 +188,7 @@ def _entry(
         phase=sighting.phase,
         handled=verdict is not Verdict.ERROR,
         time_ns=sighting.time_ns,
+        exact=values.known(span, sighting.named),
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,

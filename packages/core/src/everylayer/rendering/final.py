@@ -7,10 +7,13 @@ import traceback
 from collections.abc import Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import text
 from .writer import clip
+
+if TYPE_CHECKING:
+    from ..redaction.guard import Redacting
 
 # On 3.10 the backport of exception groups, which anyio brings, puts its own code in the place
 # of `TracebackException`'s: notes and suggestions appear, other lines change.
@@ -21,21 +24,35 @@ _ALWAYS = (SyntaxError, ImportError)
 _NAMED = (NameError, AttributeError)
 
 
-def final_lines(exc: BaseException, tb: TracebackType | None, limit: int) -> tuple[str, int]:
+def final_lines(
+    exc: BaseException,
+    tb: TracebackType | None,
+    limit: int,
+    redacting: Redacting | None = None,
+) -> tuple[str, int]:
     """Return the lines and how many characters were left out of strings beyond 2 * `limit`."""
     line = _plain(exc)
     if line is not None:
         head, message = line
         if not message:
             return f"{head}\n", 0
-        kept, dropped = clip(message, limit)
+        kept, dropped = _shown(message, limit, redacting)
         return f"{head}: {kept}\n", dropped
     try:
-        return _by_library(exc, tb, limit)
+        return _by_library(exc, tb, limit, redacting)
     except BaseException:
         # Where the standard library itself raises: a hostile class, attributes of a wrong type.
-        kept, dropped = clip(text.message_of(exc), limit)
+        kept, dropped = _shown(text.message_of(exc), limit, redacting)
         return f"{text.type_name(exc)}: {kept}\n", dropped
+
+
+def _shown(value: str, limit: int, redacting: Redacting | None) -> tuple[str, int]:
+    """Return `value` without secrets, then without its middle, and how many characters went."""
+    if redacting is None:
+        return clip(value, limit)
+    value, left_out = redacting.bounded(value, limit)
+    kept, dropped = clip(value, limit)
+    return kept, dropped + left_out
 
 
 def _plain(exc: BaseException) -> tuple[str, str] | None:
@@ -60,8 +77,10 @@ def _plain(exc: BaseException) -> tuple[str, str] | None:
     return f"{module}.{name}", message
 
 
-def _by_library(exc: BaseException, tb: TracebackType | None, limit: int) -> tuple[str, int]:
-    stand_in: Any = _StandIn(exc, limit)
+def _by_library(
+    exc: BaseException, tb: TracebackType | None, limit: int, redacting: Redacting | None
+) -> tuple[str, int]:
+    stand_in: Any = _StandIn(exc, limit, redacting)
     shown = traceback.TracebackException(
         type(exc), stand_in, tb, limit=0, lookup_lines=False, compact=True
     )
@@ -77,15 +96,16 @@ class _StandIn:
     convert the whole chain again for each of its links.
     """
 
-    __slots__ = ("_exc", "_limit", "dropped")
+    __slots__ = ("_exc", "_limit", "_redacting", "dropped")
 
     __cause__ = None
     __context__ = None
     __suppress_context__ = True
     exceptions = ()
 
-    def __init__(self, exc: BaseException, limit: int) -> None:
+    def __init__(self, exc: BaseException, limit: int, redacting: Redacting | None) -> None:
         self._exc = exc
+        self._redacting = redacting
         self._limit = limit
         self.dropped = 0
 
@@ -111,8 +131,10 @@ class _StandIn:
 
     def _bounded(self, value: Any) -> Any:
         if type(value) is not str:
-            return value
-        kept, dropped = clip(value, self._limit)
+            if self._redacting is None or not isinstance(value, str):
+                return value
+            value = str.__str__(value)
+        kept, dropped = _shown(value, self._limit, self._redacting)
         self.dropped += dropped
         return kept
 
@@ -125,10 +147,32 @@ class _StandIn:
 
     def _notes(self, notes: Any) -> Any:
         if not isinstance(notes, Sequence) or isinstance(notes, str | bytes):
-            return self._bounded(notes)
+            if self._redacting is None or notes is None or isinstance(notes, str):
+                return self._bounded(notes)
+            return _Shown(self._bounded(repr(notes)))
         limit = self._limit
         if type(notes) in (list, tuple) and len(notes) > 2 * limit:
             # Each takes a byte at least.
             self.dropped += len(notes) - 2 * limit
             notes = [*notes[:limit], *notes[-limit:]]
-        return [self._bounded(note) for note in islice(notes, 2 * limit)]
+        return [self._note(note) for note in islice(notes, 2 * limit)]
+
+    def _note(self, note: Any) -> Any:
+        if self._redacting is not None and not isinstance(note, str):
+            try:
+                note = str(note)
+            except BaseException:
+                note = "<note str() failed>"
+        return self._bounded(note)
+
+
+class _Shown:
+    """Has the `repr` that it is given."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text

@@ -38,12 +38,14 @@ class FrameCache:
         by_code: place -> frame; see `spot_of`.
         by_source: position -> source and text, for code objects that are made anew each time,
             as those of templates are.
+        redact: takes secrets out of a frame's text, once; it raises rather than leave any.
     """
 
-    __slots__ = ("by_code", "by_source")
+    __slots__ = ("by_code", "by_source", "redact")
 
-    def __init__(self, size: int = 16384) -> None:
+    def __init__(self, size: int = 16384, redact: Callable[[str], str] | None = None) -> None:
         """Hold at most twice `size` frames; usual ones take half a kilobyte each."""
+        self.redact = redact
         self.by_code: Generations[int, Rendered] = Generations(size)
         self.by_source: Generations[tuple[object, ...], tuple[str, str]] = Generations(size // 8)
 
@@ -81,8 +83,10 @@ def render(
     for tb, frame in zip(missing, summary, strict=True):
         try:
             text = _text(summary, frame, frames)
+            if frames.redact is not None:
+                text = frames.redact(text)
         except Exception:
-            # The source that is there is not that of the code.
+            # The source that is there is not that of the code, or what it says must not be told.
             rendered.append(bare(tb))
             continue
         code = tb.tb_frame.f_code

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .final import final_lines
 from .frames import FrameCache
 from .stack import stack_lines
 from .tree import MAX_DEPTH, MAX_WIDTH, Node
 from .writer import Writer
+
+if TYPE_CHECKING:
+    from ..redaction.guard import Redacting
 
 _HEADING = "Traceback (most recent call last):\n"
 _GROUP_HEADING = "Exception Group Traceback (most recent call last):\n"
@@ -17,10 +22,13 @@ _CHUNK = 256
 class Layout:
     """Writes one tree; `_depth` is how many groups enclose what is written."""
 
-    __slots__ = ("_depth", "_frames", "_limit", "_open", "_out")
+    __slots__ = ("_depth", "_frames", "_limit", "_open", "_out", "_redacting")
 
-    def __init__(self, frames: FrameCache, max_bytes: int) -> None:
+    def __init__(
+        self, frames: FrameCache, max_bytes: int, redacting: Redacting | None = None
+    ) -> None:
         self._frames = frames
+        self._redacting = redacting
         self._limit = max_bytes
         self._out = Writer(max_bytes)
         self._depth = 0
@@ -79,7 +87,10 @@ class Layout:
     def _own(self, node: Node, heading: str, margin: str = "|") -> None:
         """Write what belongs to the exception itself."""
         lines = stack_lines(node.tb, self._frames, self._limit)
-        final, dropped = final_lines(node.exc, node.tb, self._limit)
+        redacting = self._redacting
+        if redacting is not None and redacting.exact:
+            lines = redacting.lines(lines)
+        final, dropped = final_lines(node.exc, node.tb, self._limit, redacting)
         if not self._depth and len(lines) <= _CHUNK:
             # Nearly always.
             self._out.write("".join([heading, *lines, final]) if lines else final, dropped)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .. import text
 
-_MARK = "\n[... {} bytes left out ...]\n"
-_MARK_ROOM = 48
 # Small enough to stay cheap, large enough that ordinary errors are joined once.
 _SLACK = 8
 
@@ -51,12 +49,7 @@ class Writer:
             joined = self._head + joined
         kept, excess = clip(joined, limit)
         data = kept.encode("utf-8", "backslashreplace")
-        room = limit - _MARK_ROOM
-        if room <= 0:
-            return data[:limit].decode("utf-8", "ignore")
-        head = data[: room // 3].decode("utf-8", "ignore")
-        tail = data[-(room - room // 3) :].decode("utf-8", "ignore")
-        return head + _MARK.format(len(data) + self._dropped + excess - room) + tail
+        return text.ends(data, limit, self._dropped + excess)
 
     def _compact(self) -> None:
         joined = "".join(self._parts)

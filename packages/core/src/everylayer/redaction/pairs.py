@@ -1,0 +1,121 @@
+"""Values that have a sensitive name before them: `name=value`, `"name": "value"`, headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .patterns import Finder, Span
+
+NAMES = (
+    r"pass(?:word|wd|phrase|code)s?",
+    r"secrets?",
+    r"(?:access|auth|refresh|id|bearer|csrf|xsrf|api|session|user)?[_-]?token",
+    r"api[_-]?keys?",
+    r"(?:access|private|account|encryption|signing|master|secret|client)[_-]?(?:access[_-]?)?key",
+    r"credentials?",
+    r"session[_-]?(?:id|key)",
+    r"connection[_-]?string",
+)
+# Short or common: whole words only.
+WORDS = (
+    "auth",
+    "cookies?",
+    "csrf",
+    "cvc2?",
+    "cvv2?",
+    "otp",
+    "pass",
+    "pin",
+    "pwd",
+    "session",
+    "sid",
+    "sig",
+)
+FINANCE = (
+    r"account[_-]?(?:no|number|nr)",
+    r"card[_-]?(?:no|number|nr)",
+    r"iban",
+    r"pan",
+    r"routing[_-]?(?:no|number)",
+    r"security[_-]?code",
+    r"sort[_-]?code",
+)
+# Their value takes the rest of the line.
+_HEADERS = (
+    r"(?:proxy[_-])?authorization|(?:set[_-])?cookie|x[_-](?:api|auth|access)[_-](?:key|token)"
+)
+
+_SUFFIX = r"(?:[_-]?(?:[0-9]{1,3}|base64|b64|data|hash|hex|value))?"
+_QUOTED = {
+    quote: re.compile(rf"[^{quote}\\]*(?:\\[\s\S][^{quote}\\]*)*") for quote in ("'", '"', "`")
+}
+_OPENING = re.compile(r"[\[({]?[bBrRuUfF]{0,2}(?P<quote>\\{0,4}[\"'`])")
+_PLAIN = re.compile("[^\\s&;\"'`<>]+")
+_NEXT_PAIR = re.compile(r",(?=[\w.-]{1,64}[=:])")
+_LINE = re.compile(r"[^\r\n\"'`\\]+")
+# What is said about a value is not the value: `token: expired`.
+_SAID = re.compile(
+    r"(?:a|an|and|cannot|empty|expired|false|field|has|invalid|is|missing|must|nil|no|none|not|null|"
+    r"ok|required|should|the|this|too|true|undefined|unknown|was|\*+|\.{3}|\[[a-z_]{1,40}(?:[:#][\w.:=-]{1,200})?\]?)"
+    r"(?![\w!@#$%^*=+-])",
+    re.IGNORECASE,
+)
+
+
+def finder(more: Iterable[str] = (), *, literals_only: bool = False) -> Finder:
+    """Return what finds the values of the names known, and of `more`, regular expressions.
+
+    Args:
+        more: further names.
+        literals_only: in source code only a quoted string is a value; `token=token` is none.
+    """
+    names = "|".join([*NAMES, *more])
+    head = re.compile(
+        rf"(?:(?P<line>{_HEADERS})|(?:{names})|(?<![A-Za-z])(?:{'|'.join(WORDS)})){_SUFFIX}"
+        r"(?:(?P<quoted>\\{0,4}[\"'`])?\]?[ \t]{0,4}(?::=|=>|={1,2}|:)[ \t]{0,4}"
+        r"|(?P<pair>[\"']),[ \t]{0,4}(?=b?[\"']))",
+        re.IGNORECASE,
+    )
+
+    def find(text: str) -> Iterable[Span]:
+        at = 0
+        while (found := head.search(text, at)) is not None:
+            at = found.end()
+            if found["pair"] and not found["line"]:
+                continue
+            span = _value(text, at, bool(found["line"]), literals_only)
+            if span is not None:
+                yield span
+                at = max(at, span[1])
+
+    return find  # type: ignore[return-value]
+
+
+def _value(text: str, at: int, whole_line: bool, literals_only: bool) -> Span | None:
+    opening = _OPENING.match(text, at)
+    if opening is not None:
+        start, end = opening.end(), _closing(text, opening.end(), opening["quote"])
+    elif literals_only:
+        return None
+    else:
+        plain = (_LINE if whole_line else _PLAIN).match(text, at)
+        if plain is None:
+            return None
+        start, end = plain.span()
+        if not whole_line:
+            other = _NEXT_PAIR.search(text, start, end)
+            end = other.start() if other is not None else end
+            end = start + len(text[start:end].rstrip(",.)]}"))
+    if end <= start or _SAID.match(text, start, end):
+        return None
+    return start, end
+
+
+def _closing(text: str, start: int, quote: str) -> int:
+    """Return where the string ends that `quote`, with backslashes or without, has opened."""
+    if len(quote) > 1:
+        end = text.find(quote, start)
+        return len(text) if end < 0 else end
+    found = _QUOTED[quote].match(text, start)
+    return found.end() if found is not None else start

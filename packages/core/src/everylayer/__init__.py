@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .failsafe import own_failures
 from .layers import Layer
 from .observer import record
-from .redaction import Redaction, Sensitive, reveal, sensitive
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
+    from .redaction import Redaction, Sensitive, reveal, sensitive
     from .running.snapshot import Snapshot, snapshot
 
 __version__ = "0.1.0"
+
+# Loaded by whoever uses them.
+_LAZY = {
+    "Redaction": ".redaction",
+    "Sensitive": ".redaction",
+    "Snapshot": ".running.snapshot",
+    "reveal": ".redaction",
+    "sensitive": ".redaction",
+    "snapshot": ".running.snapshot",
+}
 
 __all__ = [
     "Layer",
@@ -33,9 +44,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Whoever takes no snapshot does not load what takes one.
-    if name in ("Snapshot", "snapshot"):
-        from .running import snapshot as taking
-
-        return getattr(taking, name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,8 @@ _COMMANDS = {
     "demo": "everylayer.audit.demo_command:demo",
     "show": "everylayer.audit.show:show",
     "integrity": "everylayer.chaos.command:integrity",
+    "reveal": "everylayer.redaction.reveal_command:reveal",
+    "redact": "everylayer.redaction.dry_run_command:redact",
 }
 _INTERRUPTED = 130
 

@@ -6,7 +6,7 @@ from .annotated import Sensitive
 from .keys import KeyProvider, Keys, from_environment, from_file
 from .policy import Redaction
 from .redactor import Finding, Redactor
-from .reveal import RevealError, reveal
+from .reveal import RevealError, TokenError, reveal
 from .values import sensitive
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Redactor",
     "RevealError",
     "Sensitive",
+    "TokenError",
     "from_environment",
     "from_file",
     "reveal",

@@ -16,6 +16,7 @@ import re
 from ..settings import SettingsError
 from .actions import Action
 from .keys import KeyProvider
+from .reveal import TokenError
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -27,10 +28,6 @@ except ImportError:
 
 _NONCE = 12
 _TOKEN = re.compile(r"tok1\.(?P<key>[A-Za-z0-9_-]{1,32})\.(?P<mode>[gs])\.(?P<data>[A-Za-z0-9_-]+)")
-
-
-class TokenError(ValueError):
-    """A token that cannot be read: malformed, changed, or of a key that is not there."""
 
 
 def action(keys: KeyProvider, *, same: bool) -> Action:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import functools
 from collections.abc import Callable
@@ -23,10 +22,10 @@ class Verdict(enum.Enum):
 
 ClientStatus = Callable[[BaseException], "int | None"]
 
-# What a client that goes away leaves behind; frameworks add their own by name.
-_GONE: tuple[type[BaseException], ...] = (asyncio.CancelledError, GeneratorExit)
+# What a client that goes away leaves behind, by name: asyncio is much to load for one class.
 _GONE_NAMES = frozenset(
     {
+        "asyncio.exceptions.CancelledError",
         "starlette.requests.ClientDisconnect",
         "starlette.websockets.WebSocketDisconnect",
         "django.core.exceptions.RequestAborted",
@@ -62,7 +61,7 @@ def is_departure(exc: BaseException) -> bool:
 
 
 def _says_gone(exc: BaseException) -> bool:
-    return issubclass(type(exc), _GONE) or matches(exc, _GONE_NAMES)
+    return issubclass(type(exc), GeneratorExit) or matches(exc, _GONE_NAMES)
 
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:

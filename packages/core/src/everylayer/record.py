@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import chain, stacktrace, text
 from .layers import Layer
-from .redaction.guard import Redacting, redactor_of
-from .redaction.guard import redacting as redacted_by
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .redaction.guard import Redacting
 
 _NONE: Mapping[str, str] = {}
 
@@ -78,12 +79,15 @@ def build(
     Args:
         exact: values that the app has named as sensitive, and their kinds.
     """
+    # Loaded since there are settings.
+    from .redaction import guard
+
     frame = stacktrace.raising_frame(tb)
-    redactor = redactor_of(settings.redaction)
+    redactor = guard.redactor_of(settings.redaction)
     links = tuple(chain.links(exc, limit=16))
     redacting = None
     if redactor is not None:
-        redacting = redacted_by(redactor, exc, tb, [link.exc for link in links], exact)
+        redacting = guard.redacting(redactor, exc, tb, [link.exc for link in links], exact)
     return ErrorRecord(
         type=text.type_name(exc),
         message=_message(exc, settings.max_message_bytes, redacting),

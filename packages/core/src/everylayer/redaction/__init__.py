@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from .annotated import Sensitive
-from .keys import KeyProvider, Keys, from_environment, from_file
-from .policy import Redaction
-from .redactor import Finding, Redactor
-from .reveal import RevealError, TokenError, reveal
-from .values import sensitive
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .annotated import Sensitive
+    from .keys import KeyProvider, Keys, from_environment, from_file
+    from .policy import Redaction
+    from .redactor import Finding, Redactor
+    from .revealing import RevealError, TokenError, reveal
+    from .values import sensitive
+
+# Loaded by whoever uses them: an app that only imports everylayer has no policy yet.
+_LAZY = {
+    "Finding": ".redactor",
+    "KeyProvider": ".keys",
+    "Keys": ".keys",
+    "Redaction": ".policy",
+    "Redactor": ".redactor",
+    "RevealError": ".revealing",
+    "Sensitive": ".annotated",
+    "TokenError": ".revealing",
+    "from_environment": ".keys",
+    "from_file": ".keys",
+    "reveal": ".revealing",
+    "sensitive": ".values",
+}
 
 __all__ = [
     "Finding",
@@ -23,3 +43,10 @@ __all__ = [
     "reveal",
     "sensitive",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LAZY[name], __name__), name)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -56,6 +55,8 @@ def action(name: str, keys: KeyProvider | None) -> Action:
 
 
 def _hash(keys: KeyProvider | None) -> Action:
+    import hashlib
+
     if keys is not None:
         keys.current()
 

@@ -12,8 +12,6 @@ from .. import chain, text
 from ..failsafe import contained
 from ..settings import Settings
 from . import values
-from .guard import redacting, redactor_of
-from .redactor import MOST
 
 _EVENT = "exception"
 _OURS = "everylayer.layer.name"
@@ -41,7 +39,9 @@ def described(
 @contained
 def redact(span: Span, rules: Settings, exceptions: Sequence[BaseException]) -> None:
     """Take secrets out of what was recorded on `span` before anything of ours stood."""
-    if redactor_of(rules.redaction) is None:
+    from . import guard
+
+    if guard.redactor_of(rules.redaction) is None:
         return
     status = getattr(span, "status", None)
     if status is not None and status.status_code is StatusCode.ERROR and status.description:
@@ -63,14 +63,17 @@ def redact(span: Span, rules: Settings, exceptions: Sequence[BaseException]) -> 
 
 
 def _redacted(value: str, span: Span, rules: Settings, exceptions: Sequence[BaseException]) -> str:
-    redactor = redactor_of(rules.redaction)
+    from . import guard
+    from .redactor import MOST
+
+    redactor = guard.redactor_of(rules.redaction)
     if redactor is None:
         return value
     exact = values.known(span)
     left_out = 0
     for exc in exceptions:
         linked = [link.exc for link in chain.links(exc, limit=16)]
-        one = redacting(redactor, exc, chain.traceback_of(exc), linked, exact)
+        one = guard.redacting(redactor, exc, chain.traceback_of(exc), linked, exact)
         value, more = one.bounded(value, MOST)
         left_out += more
     kept, more = (value, 0) if exceptions else redactor.bounded(value, MOST, exact)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from ..settings import SettingsError
@@ -86,13 +83,17 @@ def from_file(path: str | os.PathLike[str]) -> Keys:
         SettingsError: it cannot be read, or holds something else.
     """
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
     except (OSError, ValueError) as error:
         raise SettingsError(f"everylayer redaction: cannot read the keys: {error}.") from None
     return _parsed(lines, f"file {os.fspath(path)}")
 
 
 def _parsed(entries: list[str], source: str) -> Keys:
+    import base64
+    import binascii
+
     found: dict[str, bytes] = {}
     for entry in entries:
         key_id, _, encoded = entry.strip().partition("=")

@@ -10,7 +10,7 @@ import click
 from ..audit.wire import TargetError
 from ..settings import SettingsError
 from .keys import KeyProvider, from_environment, from_file
-from .reveal import RevealError, TokenError, reveal_with
+from .revealing import RevealError, TokenError, reveal_with
 
 _MOST = 1 << 20
 

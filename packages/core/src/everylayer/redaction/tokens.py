@@ -16,7 +16,7 @@ import re
 from ..settings import SettingsError
 from .actions import Action
 from .keys import KeyProvider
-from .reveal import TokenError
+from .revealing import TokenError
 
 try:
     from cryptography.exceptions import InvalidTag

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
-from urllib.parse import quote, quote_plus
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -87,6 +85,9 @@ def texts(value: Any) -> Iterator[str]:
     """Yield how `value` may be written: plain, in a `repr`, in JSON, in a URL."""
     if value is None or isinstance(value, bool):
         return
+    import json
+    from urllib.parse import quote, quote_plus
+
     secret = getattr(value, "get_secret_value", None)
     if callable(secret):
         value = secret()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Callable
 from contextvars import copy_context
 from typing import Annotated, Any
 
@@ -12,20 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
-from opentelemetry.trace import Span, Status, StatusCode, use_span
+from opentelemetry.trace import Span, Status, StatusCode
+from planted import CARD, PATHS, SECRETS, linked, plain, send
 
 import everylayer
-from contract.telemetry import Telemetry, session
 from everylayer import settings as everylayer_settings
-from everylayer.layers import Layer
-from everylayer.ledger import Ledger
 from everylayer.redaction.redactor import FAILED, MOST, Redactor
 from everylayer.settings import Settings
 from everylayer.text import clean
 
-GATE = Layer("Gate", "middleware")
-CARD = "4111111111111111"
-SECRETS = (CARD, "jane.doe@example.com", "password=hunt3r2secret", "GB82WEST12345698765432")
 NAMED = ("Zx-marks the \ud800spot", 'with "quotes" and \\ and \n', "größer als 5", b"\x00bytes\xff")
 
 
@@ -38,81 +31,6 @@ class Payment:
 class Refused(Exception):
     def __init__(self, payment: Payment) -> None:
         super().__init__(payment)
-
-
-def shown(telemetry: Telemetry) -> str:
-    """Return every text that any sink was given."""
-    texts = [span.status.description or "" for span in telemetry.spans]
-    for span in telemetry.spans:
-        texts += [str(value) for value in (span.attributes or {}).values()]
-        for event in span.events:
-            texts += [str(value) for value in (event.attributes or {}).values()]
-    for log in telemetry.logs:
-        texts += [str(value) for value in (log.log_record.attributes or {}).values()]
-    return "\n".join(texts)
-
-
-def plain(secret: str) -> str:
-    return secret.partition("=")[2] or secret
-
-
-def linked(path: str, text: str) -> BaseException:  # noqa: C901
-    try:
-        if path == "message":
-            raise ValueError(text)
-        if path == "key":
-            raise KeyError(text)
-        if path == "argument":
-            raise ValueError({"payment": [text]}, text)
-        if path == "system exit":
-            raise SystemExit(text)
-        if path == "name":
-            raise NameError(text, name=text)
-        if path == "syntax":
-            raise SyntaxError(text, (text, 1, 1, text))
-        if path == "import":
-            raise ImportError(text, name=text, path=text)
-        if path == "str of a note":
-            exc = ValueError("x")
-            exc.__notes__ = [ValueError(text), text]  # type: ignore[attr-defined]
-            raise exc
-        if path == "notes that are none":
-            exc = ValueError("x")
-            exc.__notes__ = {"note": text}  # type: ignore[attr-defined]
-            raise exc
-        if path == "group":
-            raise ExceptionGroup(text, [ValueError(text), KeyError(text)])
-        try:
-            raise ValueError(text)
-        except ValueError as cause:
-            if path == "cause":
-                raise RuntimeError("outer") from cause
-            raise RuntimeError("outer")  # noqa: B904
-    except BaseException as exc:
-        return exc
-
-
-PATHS = [
-    "message", "key", "argument", "system exit", "name", "syntax", "import", "str of a note",
-    "notes that are none", "cause", "context", *(["group"] if sys.version_info >= (3, 11) else []),
-]  # fmt: skip
-
-
-def send(exc: BaseException, rules: Settings, before: Callable[[Span], None] | None = None) -> str:
-    with session() as telemetry:
-        span = telemetry.provider.get_tracer("app").start_span("GET /")
-        ledger = Ledger(rules)
-        ledger.bind(span)
-        if before is not None:
-            with use_span(span):
-                before(span)
-        ledger.see(exc, layer=GATE)
-        span.record_exception(exc)
-        span.set_status(Status(StatusCode.ERROR, f"{type(exc).__name__}: {exc}"))
-        ledger.responded(500)
-        span.end()
-        ledger.close()
-        return shown(telemetry)
 
 
 @pytest.fixture(autouse=True)

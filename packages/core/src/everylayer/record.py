@@ -40,6 +40,7 @@ class ErrorRecord(NamedTuple):
         handled: a response below 500 answered it.
         time_ns: when the first seam saw it, nanoseconds since the epoch.
         sentry_event_id: the Sentry event that shows it, if one does.
+        variables: those of the app's innermost frames, empty unless asked for.
     """
 
     type: str
@@ -54,6 +55,7 @@ class ErrorRecord(NamedTuple):
     handled: bool
     time_ns: int
     sentry_event_id: str = ""
+    variables: str = ""
 
     @property
     def description(self) -> str:
@@ -87,7 +89,19 @@ def build(
     links = tuple(chain.links(exc, limit=16))
     redacting = None
     if redactor is not None:
-        redacting = guard.redacting(redactor, exc, tb, [link.exc for link in links], exact)
+        redacting = guard.redacting(
+            redactor,
+            exc,
+            tb,
+            [link.exc for link in links],
+            exact,
+            variables=settings.local_variables,
+        )
+    shown = ""
+    if settings.local_variables:
+        from .redaction import variables
+
+        shown = variables.of(tb, redacting, settings.max_stack_bytes) or ""
     return ErrorRecord(
         type=text.type_name(exc),
         message=_message(exc, settings.max_message_bytes, redacting),
@@ -109,6 +123,7 @@ def build(
         phase=phase,
         handled=handled,
         time_ns=time_ns,
+        variables=shown,
     )
 
 

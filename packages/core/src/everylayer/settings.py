@@ -85,6 +85,9 @@ class Settings:
     redaction: str | Redaction = _setting(
         "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
     )
+    local_variables: bool = _setting(
+        False, "local variables of the app's frames, redacted and bounded"
+    )
 
     def __post_init__(self) -> None:
         from .redaction import guard
@@ -109,7 +112,7 @@ class Settings:
                 self.snapshot_token,
                 f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
             )
-        guard.redactor_of(self.redaction)
+        guard.prepare(self.redaction, variables=self.local_variables)
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}

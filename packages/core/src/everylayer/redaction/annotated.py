@@ -50,7 +50,7 @@ class Sensitive:
         return hash((Sensitive, self.kind))
 
 
-class _Shape(typing.NamedTuple):
+class Shape(typing.NamedTuple):
     """What is known of a class: whether it has fields, and which of them are marked."""
 
     has_fields: bool
@@ -64,12 +64,16 @@ _state: Any = BaseException.__dict__["__dict__"].__get__
 _mro: Any = type.__dict__["__mro__"].__get__
 
 _NOTHING: Mapping[str, str] = {}
-_PLAIN = _Shape(False, ())
-_shapes: Memo[_Shape] = Memo(4096)
+_PLAIN = Shape(False, ())
+_shapes: Memo[Shape] = Memo(4096)
 
 
 def collect(
-    exc: BaseException, tb: TracebackType | None, linked: Sequence[BaseException]
+    exc: BaseException,
+    tb: TracebackType | None,
+    linked: Sequence[BaseException],
+    *,
+    always: bool = False,
 ) -> Mapping[str, str]:
     """Return the text of each marked field's value that may be shown -> its kind.
 
@@ -77,6 +81,7 @@ def collect(
         exc: the error.
         tb: its traceback.
         linked: its causes, contexts and members.
+        always: look at local variables though nothing is known to be marked.
     """
     visit: _Visit | None = None
     # Classes with postponed annotations may be marked though nothing was ever made: their
@@ -88,7 +93,7 @@ def collect(
             visit = visit or _Visit()
             visit.look_all(args, _DEPTH)
             visit.look_all(list(state.values()) if state else (), _DEPTH)
-    if _in_use:
+    if _in_use or always:
         visit = visit or _Visit()
         _of_frames(visit, tb)
         for each in linked:
@@ -137,12 +142,12 @@ class _Visit:
             for _, each in zip(range(_MOST_ITEMS), list(item.values()), strict=False):
                 self.look(each, depth - 1)
         else:
-            shape = _shapes.get(cls) or _shapes.keep(cls, _shape_of(cls))
+            shape = shape_of(cls)
             if shape.has_fields:
                 self._seen.add(id(item))
                 self._fields(item, shape, depth)
 
-    def _fields(self, item: Any, shape: _Shape, depth: int) -> None:
+    def _fields(self, item: Any, shape: Shape, depth: int) -> None:
         for name, kind in shape.marked:
             try:
                 value = getattr(item, name)
@@ -160,7 +165,12 @@ class _Visit:
                 self.look(each, depth - 1)
 
 
-def _shape_of(cls: type) -> _Shape:
+def shape_of(cls: type) -> Shape:
+    """Return what is known of the fields of `cls`."""
+    return _shapes.get(cls) or _shapes.keep(cls, _looked_at(cls))
+
+
+def _looked_at(cls: type) -> Shape:
     # Asked of the classes' own dicts: a metaclass may do anything on attribute access.
     own = [_namespace(each) for each in _mro(cls)]
     signs = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__", "model_fields")
@@ -169,7 +179,7 @@ def _shape_of(cls: type) -> _Shape:
     global _in_use
     marked = {name: kind for name, kind in _marked(cls) if kind}
     _in_use = _in_use or bool(marked)
-    return _Shape(True, tuple(marked.items()))
+    return Shape(True, tuple(marked.items()))
 
 
 def _marked(cls: type) -> Iterable[tuple[str, str]]:

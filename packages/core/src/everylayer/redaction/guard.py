@@ -45,6 +45,17 @@ def redactor_of(value: Any) -> Redactor | None:
     return found
 
 
+def prepare(value: Any, *, variables: bool) -> None:
+    """Load at the app's start what its errors will need: one may be that files are not to be had.
+
+    Raises:
+        SettingsError: `value`, the setting `redaction`, is no policy.
+    """
+    redactor_of(value)
+    if variables:
+        from . import variables as _  # noqa: F401
+
+
 def forget() -> None:
     """Read each policy file anew."""
     _resolved.clear()
@@ -74,6 +85,18 @@ class Redacting:
             found = self._done[key] = self._redactor.bounded(text, limit, self.exact)
         return found
 
+    def head(self, text: str, kept: int) -> str:
+        """Return the first `kept` characters of `text` without secrets."""
+        return self._redactor.head(text, kept, self.exact)
+
+    def is_named(self, name: str) -> bool:
+        """Tell whether `name` says that its value is sensitive."""
+        return self._redactor.is_named(name)
+
+    def stand_in(self, rule: str, kind: str, value: str) -> str:
+        """Return what stands for a `value` that is known to be sensitive."""
+        return self._redactor.stand_in(rule, kind, value)
+
     def lines(self, lines: list[str]) -> list[str]:
         """Return `lines` of `frames` without the values that are known for this error alone."""
         return [self._redactor.without(line, self.exact) for line in lines]
@@ -85,6 +108,8 @@ def redacting(
     tb: TracebackType | None,
     linked: Sequence[BaseException],
     exact: Mapping[str, str],
+    *,
+    variables: bool = False,
 ) -> Redacting:
     """Return what redacts the texts of `exc` and of what it is linked to.
 
@@ -94,9 +119,10 @@ def redacting(
         tb: its traceback.
         linked: its causes, contexts and members.
         exact: values known to be sensitive; those of marked fields are added.
+        variables: local variables will be shown, so that marked ones are looked for.
     """
     try:
-        marked = annotated.collect(exc, tb, linked)
+        marked = annotated.collect(exc, tb, linked, always=variables)
         if marked:
             exact = {**exact, **marked}
     except Exception:
@@ -111,6 +137,12 @@ class _Closed(Redacting):
 
     def bounded(self, text: str, limit: int) -> tuple[str, int]:
         return FAILED, 0
+
+    def head(self, text: str, kept: int) -> str:
+        return FAILED
+
+    def stand_in(self, rule: str, kind: str, value: str) -> str:
+        return FAILED
 
     def lines(self, lines: list[str]) -> list[str]:
         return [f"  {FAILED}\n"]

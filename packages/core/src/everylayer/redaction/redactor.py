@@ -9,7 +9,7 @@ from ..failsafe import count_failure
 from ..rendering.frames import FrameCache
 from . import values
 from .actions import Action, mask
-from .rules import LONG, LONG_RULES, SIGNS, WORDS, Rule
+from .rules import LONG, LONG_RULES, NAMED, SIGNS, WORDS, Rule
 from .values import Exact
 
 FAILED = "[redaction failed]"
@@ -19,6 +19,8 @@ FAILED = "[redaction failed]"
 MOST = 65536
 MARGIN = 8192
 _SENSITIVE = "sensitive"
+# A value that nobody takes for a remark about one.
+_PROBE = "x1y2z3w4"
 # One of these stands where a secret without an end of its own begins.
 _OPENERS = ("=", ":", '"', "'", "`", "_", "-", ".", "eyJ", "AIza")
 
@@ -112,6 +114,43 @@ class Redactor:
             count_failure("everylayer.redaction", with_stack=False)
             return FAILED, 0
 
+    def head(self, text: str, kept: int, exact: Exact | None = None) -> str:
+        """Return the first `kept` characters of `text` without secrets; fails closed.
+
+        What the cut would go through is seen whole, and replaced.
+        """
+        try:
+            return self._head(text, kept, exact)
+        except Exception:
+            count_failure("everylayer.redaction", with_stack=False)
+            return FAILED
+
+    def is_named(self, name: str) -> bool:
+        """Tell whether `name` says that its value is sensitive; a failure says so too."""
+        probe = f"{name}='{_PROBE}'"
+        value = (len(name) + 2, len(probe) - 1)
+        try:
+            return any(rule.name == NAMED and value in rule.find(probe) for _, rule in self._rules)
+        except Exception:
+            count_failure("everylayer.redaction", with_stack=False)
+            return True
+
+    def stand_in(self, rule: str, kind: str, value: str) -> str:
+        """Return what stands for a `value` that is known to be sensitive; fails closed.
+
+        Args:
+            rule: `named`, or `sensitive` for what the app has marked.
+            kind: of secret.
+            value: as it would be shown, in quotes or not.
+        """
+        try:
+            if self._allowed and plain(value.strip("'\"")) in self._allowed:
+                return value
+            return self._actions.get(rule, mask)(kind, value)
+        except Exception:
+            count_failure("everylayer.redaction", with_stack=False)
+            return FAILED
+
     def without(self, text: str, exact: Exact) -> str:
         """Return `text` without the values in `exact`, whatever else is in it; fails closed."""
         try:
@@ -162,11 +201,14 @@ class Redactor:
             for start, end, kind in values.spans(text, exact)
         ]
 
+    def _head(self, text: str, kept: int, exact: Exact | None) -> str:
+        window = text[: kept + MARGIN]
+        found = [each for each in self.find(window, exact) if each.start < kept]
+        return _replaced(window, found, 0, max([kept, *(each.end for each in found)]))
+
     def _ends(self, text: str, kept: int, exact: Exact | None) -> tuple[str, int]:
         window = kept + MARGIN
-        head = text[:window]
-        found = [each for each in self.find(head, exact) if each.start < kept]
-        first = _replaced(head, found, 0, max([kept, *(each.end for each in found)]))
+        first = self._head(text, kept, exact)
         base = len(text) - window
         # The word that the window begins in may be the rest of a longer secret.
         opening = 0

@@ -19,6 +19,7 @@ LAYER_INDEX = "everylayer.layer.index"
 LAYER_PHASE = "everylayer.layer.phase"
 HANDLED = "everylayer.handled"
 CHAIN = "everylayer.exception.chain"
+LOCALS = "everylayer.exception.locals"
 DROPPED = "everylayer.exceptions.dropped"
 SENTRY_EVENT = "sentry.event_id"
 SENTRY_URL = "sentry.event_url"
@@ -28,6 +29,8 @@ def of(record: ErrorRecord) -> dict[str, AttributeValue]:
     """Return the attributes of `record`."""
     # Where a limit on attributes is small, the SDK keeps the last ones.
     found: dict[str, AttributeValue] = {}
+    if record.variables:
+        found[LOCALS] = record.variables
     if record.causes:
         found[CHAIN] = tuple(f"{cause.relation}: {cause.type}" for cause in record.causes)
     if record.function:

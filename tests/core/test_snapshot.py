@@ -22,6 +22,7 @@ import everylayer
 from contract.drive import call_asgi, environ, run_wsgi, scope
 from contract.telemetry import Telemetry
 from everylayer import asgi, snapshot_app, wsgi
+from everylayer.redaction.redactor import FAILED, Redactor
 from everylayer.running.snapshot import Snapshot, TaskState, ThreadState, TraceRef, clean
 from everylayer.settings import Settings
 
@@ -329,6 +330,53 @@ def test_no_value_is_shown(tracer: trace.Tracer, stuck: Stuck) -> None:
         taken = everylayer.snapshot()
     assert "in here" in taken.text()
     assert SECRET not in taken.text() + json.dumps(taken.to_json())
+
+
+def test_names_and_source_lines_pass_the_redactor(tracer: trace.Tracer, stuck: Stuck) -> None:
+    card = "41111111" + "11111111"
+
+    def work() -> None:
+        with tracer.start_as_current_span(f"charge {card}") as span:
+            login(password="hunt3r2")
+            assert span
+
+    def login(password: str) -> None:
+        stuck.here()
+
+    async def main() -> None:
+        task = asyncio.create_task(asyncio.sleep(30), name=f"retry {card}")
+        await asyncio.sleep(0)
+        taken.append(everylayer.snapshot())
+        task.cancel()
+
+    taken: list[Snapshot] = []
+    with in_thread(work, stuck, name=f"of jane@example.com, {card}"):
+        asyncio.run(main())
+        everylayer.configure(redaction="off")
+        taken.append(everylayer.snapshot())
+    for shown in (taken[0].text(), json.dumps(taken[0].to_json())):
+        assert card not in shown
+        assert "hunt3r2" not in shown
+        assert "jane@example.com" not in shown
+        assert "charge [card]" in shown
+        assert "retry [card]" in shown
+        assert "of [email], [card]" in shown
+    assert 'login(password="[secret]")' in taken[0].text()
+    assert f"charge {card}" in taken[1].text()
+
+
+def test_a_redactor_that_fails_leaves_no_line(
+    monkeypatch: pytest.MonkeyPatch, failures: dict[str, int], stuck: Stuck
+) -> None:
+    def fail(*args: object, **more: object) -> None:
+        raise RuntimeError
+
+    with in_thread(stuck.here, stuck):
+        monkeypatch.setattr(Redactor, "_found", fail)
+        shown = everylayer.snapshot().text()
+    assert "stuck" not in shown
+    assert FAILED in shown
+    assert failures["everylayer.redaction"] > 0
 
 
 def test_nothing_is_kept(tracer: trace.Tracer, stuck: Stuck) -> None:

@@ -20,6 +20,9 @@ from opentelemetry.trace import Span, format_span_id, format_trace_id
 
 from .. import text
 from ..failsafe import contained
+from ..redaction import guard
+from ..redaction.redactor import FAILED, MARGIN
+from ..settings import current
 from . import spans, stacks, tasks
 
 _MAX_LINE_BYTES = 512
@@ -155,13 +158,30 @@ def snapshot() -> Snapshot:
 
 
 def clean(value: object, limit: int = _MAX_NAME_CHARS) -> str:
-    """Return `value` as a snapshot may show it: all that is text in one passes here."""
-    return text.one_line(value, limit) if isinstance(value, str) else ""
+    """Return `value` as a snapshot may show it: all that is text in one passes here.
+
+    Names too may have secrets in them, of a task as of a span: they pass the policy's rules.
+    """
+    if not isinstance(value, str):
+        return ""
+    redactor = guard.redactor_of(current().redaction)
+    if redactor is not None:
+        value, _ = redactor.bounded(value, limit)
+    return text.one_line(value, limit)
 
 
 def _clean_line(line: str) -> str:
+    """Return a line of a stack, which may be one of source: only its literals are values."""
     indent = len(line) - len(line.lstrip(" "))
-    return " " * min(indent, 8) + clean(line, _MAX_LINE_BYTES)
+    redactor = guard.redactor_of(current().redaction)
+    if redactor is not None and len(line) > MARGIN:
+        line = redactor.head(line, _MAX_LINE_BYTES)
+    elif redactor is not None:
+        try:
+            line = redactor.code(line)
+        except RuntimeError:
+            line = FAILED
+    return " " * min(indent, 8) + text.one_line(line, _MAX_LINE_BYTES)
 
 
 @contained

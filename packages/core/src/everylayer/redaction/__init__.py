@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .annotated import Sensitive
+    from .exporting import RedactingLogRecordExporter, RedactingSpanExporter
     from .keys import KeyProvider, Keys, from_environment, from_file
     from .policy import Redaction
     from .redactor import Finding, Redactor
@@ -18,6 +19,8 @@ _LAZY = {
     "Finding": ".redactor",
     "KeyProvider": ".keys",
     "Keys": ".keys",
+    "RedactingLogRecordExporter": ".exporting",
+    "RedactingSpanExporter": ".exporting",
     "Redaction": ".policy",
     "Redactor": ".redactor",
     "RevealError": ".revealing",
@@ -33,6 +36,8 @@ __all__ = [
     "Finding",
     "KeyProvider",
     "Keys",
+    "RedactingLogRecordExporter",
+    "RedactingSpanExporter",
     "Redaction",
     "Redactor",
     "RevealError",

@@ -44,6 +44,17 @@ def test_hashes_and_uuids_hold_no_cards() -> None:
         assert list(patterns.cards(text)) == [], text
 
 
+def test_made_up_ids_hold_cards_as_seldom_as_chance_allows() -> None:
+    chance = random.Random(4)
+    spans = [f"{chance.getrandbits(64):016x}" for _ in range(20_000)]
+    # Of these a few are digits alone.
+    assert sum(any(patterns.cards(text)) for text in spans) <= 5
+    for form in ("sha{:064x}", "0x{:040x}", "v1-g{:040x}", "{:040x}.js"):
+        for _ in range(1000):
+            text = form.format(chance.getrandbits(160))
+            assert not any(patterns.cards(text)), text
+
+
 @pytest.mark.parametrize(
     "around", ["{}", "x={} ", "({})", "\n{}\n", "no.{}", '"{}"', "\ud800{}\udfff", "é{}ß"]
 )

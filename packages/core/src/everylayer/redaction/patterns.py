@@ -27,6 +27,8 @@ _GROUP = re.compile("[0-9]+")
 _ESCAPE = re.compile(r"\\(?:[abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|0)")
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = frozenset("0123456789abcdefABCDEF")
+# In characters: 64 bits are none, 128 are one.
+_SHORTEST_HASH = 22
 
 
 def cards(text: str) -> Iterator[Span]:
@@ -36,14 +38,34 @@ def cards(text: str) -> Iterator[Span]:
         after = _after_escape(text, start)
         if after:
             start = after
-        elif start and text[start - 1] in _HEX:
-            # The tail of a hash; what follows the first gap is not.
+        elif start and text[start - 1] in _HEX and _is_hash(text, start):
+            # Its tail; what follows the first gap is not.
             while start < end and text[start] in _HEX:
                 start += 1
-        if end < len(text) and text[end] in _HEX:
+        if end < len(text) and text[end] in _HEX and _is_hash(text, end - 1):
             while end > start and text[end - 1] in _HEX:
                 end -= 1
         yield from _cards_within(text, start, end)
+
+
+def _is_hash(text: str, at: int) -> bool:
+    """Tell whether the digit at `at` is of a hash or a dump, not of a number that touches letters.
+
+    A hash is longer than a card number with a few letters; a dump is in groups, and touches no
+    word such as `card`.
+    """
+    low, high = at, at + 1
+    while low and at - low <= _SHORTEST_HASH and text[low - 1] in _HEX:
+        low -= 1
+    while high < len(text) and high - at <= _SHORTEST_HASH and text[high] in _HEX:
+        high += 1
+    if high - low > _SHORTEST_HASH:
+        return True
+    digits = text[low:high].strip("abcdefABCDEF")
+    if len(digits) >= 13 and digits.isdigit():
+        return False
+    before, after = text[max(low - 1, 0) : low], text[high : high + 1]
+    return not (before.isalpha() and before not in "xX") and not after.isalpha()
 
 
 def _after_escape(text: str, start: int) -> int:

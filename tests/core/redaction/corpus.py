@@ -60,6 +60,7 @@ SECRETS: tuple[tuple[str, str], ...] = (
     ("password='hunt er2, and more'", "hunt er2, and more"),
     ('{"user": "jane", "password": "hunt\\"er2"}', 'hunt\\"er2'),
     ('"{\\"api_key\\": \\"hunt3r2\\"}"', "hunt3r2"),
+    ('"{\\"password\\": \\"hunt\\\\\\"er2 x\\"}"', "er2 x"),
     ("GET /login?user=jane&token=hunt3r2&next=/ failed", "hunt3r2"),
     ("client_secret: hunt3r2", "hunt3r2"),
     ("DB_PASSWORD=hunt3r2", "hunt3r2"),

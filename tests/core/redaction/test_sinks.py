@@ -164,5 +164,36 @@ def test_beyond_the_bound_no_half_is_left(at: int) -> None:
     assert "1111" not in kept
 
 
+OPENING = (
+    "password='{}'", 'password="{}"', '{{"token": "{}"}}', '"{{\\"api_key\\": \\"{}\\"}}"',
+    "secret=`{}`", "Cookie: {}\n", "Authorization: {}\n", "{{'cookie': '{}'}}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", OPENING)
+@pytest.mark.parametrize(("size", "lead"), [(9_000, 9_000), (60_000, 0), (60_000, 90_000)])
+def test_a_long_value_with_blanks_leaves_no_tail(form: str, size: int, lead: int) -> None:
+    redactor = everylayer.Redaction().redactor
+    value = "it\\'s \\\" doppio " * (size // 15)
+    if form.startswith(("Cookie", "Authorization")):
+        # Such a line ends where quotes begin.
+        value = value.replace("\\'", "").replace('\\"', "")
+    if "api_key" in form:
+        value = value.replace("\\", "\\\\\\")
+    text = f"{'. ' * (lead // 2)}{form.format(value)} and so on {'. ' * 30_000}"
+    kept, _ = redactor.bounded(text, 4096)
+    assert "doppio" not in kept
+    assert kept.endswith(". . ")
+
+
+def test_what_only_looks_open_is_kept() -> None:
+    redactor = everylayer.Redaction().redactor
+    said = "it said 'no' and \"yes\" to 'espresso\n"
+    text = f"password='x'\n{said}{'doppio ' * 20_000}"
+    kept, left_out = redactor.bounded(text, 4096)
+    assert left_out == len(text) - 2 * 24_576
+    assert kept.count("doppio") > 6_000
+
+
 def test_switched_off_everything_passes() -> None:
     assert CARD in send(ValueError(f"card {CARD}"), Settings(redaction="off"))

@@ -50,6 +50,11 @@ _SUFFIX = r"(?:[_-]?(?:[0-9]{1,3}|base64|b64|data|hash|hex|value))?"
 _QUOTED = {
     quote: re.compile(rf"[^{quote}\\]*(?:\\[\s\S][^{quote}\\]*)*") for quote in ("'", '"', "`")
 }
+_ESCAPED = {
+    "\\" * many + quote: re.compile(r"(?<!\\)" + r"\\" * many + quote)
+    for quote in ("'", '"', "`")
+    for many in range(1, 5)
+}
 _OPENING = re.compile(r"[\[({]?[bBrRuUfF]{0,2}(?P<quote>\\{0,4}[\"'`])")
 _PLAIN = re.compile("[^\\s&;\"'`<>]+")
 _NEXT_PAIR = re.compile(r",(?=[\w.-]{1,64}[=:])")
@@ -115,7 +120,8 @@ def _value(text: str, at: int, whole_line: bool, literals_only: bool) -> Span | 
 def _closing(text: str, start: int, quote: str) -> int:
     """Return where the string ends that `quote`, with backslashes or without, has opened."""
     if len(quote) > 1:
-        end = text.find(quote, start)
-        return len(text) if end < 0 else end
+        # One within the value has more backslashes.
+        end = _ESCAPED[quote].search(text, start)
+        return len(text) if end is None else end.start()
     found = _QUOTED[quote].match(text, start)
     return found.end() if found is not None else start

@@ -9,6 +9,7 @@ from ..failsafe import count_failure
 from ..rendering.frames import FrameCache
 from . import values
 from .actions import Action, mask
+from .cuts import behind_open
 from .rules import LONG, LONG_RULES, NAMED, SIGNS, WORDS, Rule
 from .values import Exact
 
@@ -50,7 +51,7 @@ class Redactor:
         frames: stacks rendered without secrets; another policy has its own.
     """
 
-    __slots__ = ("_actions", "_allowed", "_always", "_rules", "frames")
+    __slots__ = ("_actions", "_allowed", "_always", "_named", "_rules", "frames")
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Redactor:
             always: there are rules of the user's, whose signs are not known.
         """
         self._rules = tuple(enumerate(rules, 1))
+        self._named = next((rule.find for rule in rules if rule.name == NAMED), None)
         self._actions = dict(actions)
         self._allowed = allowed
         self._always = always
@@ -130,7 +132,7 @@ class Redactor:
         probe = f"{name}='{_PROBE}'"
         value = (len(name) + 2, len(probe) - 1)
         try:
-            return any(rule.name == NAMED and value in rule.find(probe) for _, rule in self._rules)
+            return self._named is not None and value in self._named(probe)
         except Exception:
             count_failure("everylayer.redaction", with_stack=False)
             return True
@@ -219,6 +221,11 @@ class Redactor:
         start = min([MARGIN, *(each.start for each in found)])
         if opening > MARGIN and _may_be_secret(text, base):
             start = opening
+        if self._named is not None:
+            behind = behind_open(text, base, base + MARGIN, self._named) - base
+            start = behind if behind > MARGIN else start
+        if start > MARGIN:
+            start = max([start, *(each.end for each in found if each.start < start)])
             found = [each for each in found if each.start >= start]
         return first + _replaced(tail, found, start, window), base + start - kept
 

@@ -57,13 +57,15 @@ def action(name: str, keys: KeyProvider | None) -> Action:
 def _hash(keys: KeyProvider | None) -> Action:
     import hashlib
 
+    from .keys import current_of
+
     if keys is not None:
-        keys.current()
+        current_of(keys)
 
     def replace(kind: str, value: str) -> str:
-        key = keys.current()[1] if keys is not None else _OF_THE_PROCESS
+        key = current_of(keys)[1] if keys is not None else _OF_THE_PROCESS
         data = value.encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2s(data, key=key[:32], digest_size=6, person=b"redacted")
+        digest = hashlib.blake2s(data, key=key, digest_size=6, person=b"redacted")
         return f"[{kind}#{digest.hexdigest()}]"
 
     return replace

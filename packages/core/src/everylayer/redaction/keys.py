@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..settings import SettingsError
 
@@ -13,6 +13,7 @@ SIZE = 32
 _ID = re.compile("[A-Za-z0-9_-]{1,32}")
 
 
+@runtime_checkable
 class KeyProvider(Protocol):
     """Keys by their id. Implement it over an HSM or a KMS: see docs/redaction.md.
 
@@ -65,6 +66,23 @@ class Keys:
     def get(self, key_id: str) -> bytes | None:
         """Return the key of this id, None if it is not known."""
         return self._keys.get(key_id)
+
+
+def current_of(keys: KeyProvider) -> tuple[str, bytes]:
+    """Return id and key that new tokens are made with.
+
+    Raises:
+        SettingsError: they are of no use: nobody could read the token.
+    """
+    key_id, key = keys.current()
+    if not (isinstance(key_id, str) and _ID.fullmatch(key_id)):
+        raise SettingsError(
+            f"everylayer redaction: the current key's id is {key_id!r:.100}; it must be of "
+            "letters, digits, - and _, at most 32."
+        )
+    if not isinstance(key, bytes) or len(key) != SIZE:
+        raise SettingsError(f"everylayer redaction: the current key must have {SIZE} bytes.")
+    return key_id, key
 
 
 def from_environment(variable: str = "REDACTION_KEYS") -> Keys:

@@ -177,6 +177,8 @@ def _check_types(policy: Redaction) -> None:
             isinstance(given, Sequence) and all(isinstance(each, str) and each for each in given)
         ):
             raise _bad(name, given, "a list of strings")
+    if policy.keys is not None and not isinstance(policy.keys, KeyProvider):
+        raise _bad("keys", type(policy.keys), "an object with `current()` and `get(key_id)`")
     if not isinstance(policy.preset, str):
         raise _bad("preset", policy.preset, "a string")
 

@@ -15,7 +15,7 @@ import re
 
 from ..settings import SettingsError
 from .actions import Action
-from .keys import KeyProvider
+from .keys import KeyProvider, current_of
 from .revealing import TokenError
 
 try:
@@ -40,8 +40,7 @@ def action(keys: KeyProvider, *, same: bool) -> Action:
     Raises:
         SettingsError: the current key is of no use.
     """
-    if len(keys.current()[1]) < 32:
-        raise SettingsError("everylayer redaction: the current key must have 32 bytes.")
+    current_of(keys)
 
     def replace(kind: str, value: str) -> str:
         return f"[{kind}:{seal(kind, value, keys, same=same)}]"
@@ -51,7 +50,7 @@ def action(keys: KeyProvider, *, same: bool) -> Action:
 
 def seal(kind: str, value: str, keys: KeyProvider, *, same: bool) -> str:
     """Return the token of `value`."""
-    key_id, key = keys.current()
+    key_id, key = current_of(keys)
     data = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
     if same:
         sealed = AESSIV(_derived(key, b"siv", 64)).encrypt(data, [_bound(key_id, "s")])

@@ -33,6 +33,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if id(item) not in gone]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have measured (`record_property("measured", ...)`), of every worker."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in report.user_properties:
+                if name == "measured":
+                    terminalreporter.write_line(value)
+
+
 def encodable(data: Any) -> Any:
     """Copy plain `data` with lone surrogates written out as escapes."""
     if isinstance(data, str):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import string
+from collections.abc import Callable
 
 import pytest
 from corpus import CARDS, LOOK_ALIKES, SECRETS
@@ -16,23 +18,35 @@ DEFAULT = Redaction()
 STRICT = Redaction("strict")
 
 
-def test_precision_and_recall(record_property: object, capsys: pytest.CaptureFixture[str]) -> None:
+Property = Callable[[str, object], None]
+
+
+def test_precision_and_recall(record_property: Property) -> None:
     leaked = [text for text, secret in SECRETS if secret in DEFAULT.redactor.redact(text)]
     wrong = [text for text in LOOK_ALIKES if DEFAULT.redactor.redact(text) != text]
     found = len(SECRETS) - len(leaked)
     recall, precision = found / len(SECRETS), found / (found + len(wrong))
-    with capsys.disabled():
-        print(f"\nredaction: recall {recall:.3f}, precision {precision:.3f}", leaked, wrong)
-    assert recall == 1
-    assert precision >= 0.98
+    record_property(
+        "measured",
+        f"redaction: recall {recall:.3f} ({found} of {len(SECRETS)} secrets), precision "
+        f"{precision:.3f} ({len(wrong)} of {len(LOOK_ALIKES)} look-alikes taken for one)",
+    )
+    assert leaked == []
+    assert precision >= 0.98, wrong
 
 
-def test_made_up_order_numbers_are_cards_as_seldom_as_check_digits_allow() -> None:
+def test_made_up_numbers_are_cards_as_seldom_as_check_digits_allow(
+    record_property: Property,
+) -> None:
     chance = random.Random(1)
-    numbers = ["".join(chance.choices(string.digits, k=16)) for _ in range(5000)]
-    hit = sum(DEFAULT.redactor.redact(f"order {number}") != f"order {number}" for number in numbers)
-    # A tenth has the check digit by chance, a third of these an issuer's prefix.
-    assert 0.005 < hit / len(numbers) < 0.05
+    shares = []
+    for length in (13, 15, 16, 19):
+        numbers = ["".join(chance.choices(string.digits, k=length)) for _ in range(3000)]
+        hit = sum(any(patterns.cards(f"order {number}")) for number in numbers)
+        shares.append(f"{hit / len(numbers):.1%} of {length} digits")
+        # A tenth has the check digit by chance, a third of these an issuer's prefix.
+        assert hit / len(numbers) < 0.05
+    record_property("measured", f"redaction: made-up numbers taken for cards: {', '.join(shares)}")
 
 
 def test_hashes_and_uuids_hold_no_cards() -> None:
@@ -67,6 +81,8 @@ def test_a_card_is_found_whatever_stands_around_it(number: str, around: str) -> 
 def test_what_stands_between_groups_does_not_hide_a_card(gap: str) -> None:
     text = f"card {gap.join(['4111', '1111', '1111', '1111'])}!"
     assert DEFAULT.redactor.redact(text) == "card [card]!"
+    for written in (repr, ascii, json.dumps, lambda t: repr(repr(t))):
+        assert "1111" not in DEFAULT.redactor.redact(written(text)), written(text)
 
 
 def test_what_follows_a_card_stays() -> None:

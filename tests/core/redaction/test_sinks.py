@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import threading
 from contextvars import copy_context
 from typing import Annotated, Any
 
@@ -61,6 +63,42 @@ def test_no_secret_arrives(
     # Nor a half of it, next to the cut.
     assert plain(secret)[:9] not in found
     assert plain(secret)[-9:] not in found
+
+
+# A card whose digits a lone surrogate or a dash parts is one.
+PARTED = ("41111111\ud80011111111", "4111-1111-1111-1111", "password=hunt\ud8003r2secret")
+
+
+@budget(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    path=st.sampled_from(PATHS),
+    secret=st.sampled_from((*SECRETS, *PARTED)),
+    before=AROUND,
+    fill=st.integers(0, 1500),
+    by_value=st.booleans(),
+)
+def test_no_secret_arrives_in_a_description_or_a_snapshot(
+    path: str, secret: str, before: str, fill: int, by_value: bool
+) -> None:
+    text = f"{'. ' * fill}{before} {secret} {'. ' * (1500 - fill)}"
+
+    def describe(span: Span) -> None:
+        # What the app says itself, before an error and beside it.
+        status = Status(StatusCode.ERROR, text)
+        span.set_status(status) if by_value else span.set_status(StatusCode.ERROR, text)
+
+    found = send(linked(path, text), Settings(local_variables=True), describe)
+    thread = threading.current_thread()
+    name, thread.name = thread.name, text
+    try:
+        taken = everylayer.snapshot()
+    finally:
+        thread.name = name
+    found += taken.text() + json.dumps(taken.to_json())
+    ends = plain(secret).replace("\ud800", "\\ud800")
+    assert ends not in found
+    assert ends[:7] not in found
+    assert ends[-7:] not in found
 
 
 @pytest.mark.parametrize("value", NAMED)

@@ -274,7 +274,7 @@ WRAPPED: list[Callable[[str], Any]] = [
 ]  # fmt: skip
 
 
-@budget(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@budget(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     secret=st.sampled_from(SECRETS),
     wrapped=st.sampled_from(WRAPPED),

@@ -22,6 +22,12 @@ _RUN = rf"(?:(?<![\w-])|{_ESCAPES})"
 # Blanks, dashes and what cannot be seen: a number may be written with them.
 _GAP = " .\\-\u00a0\u2007\u2009\u200b-\u200d\u2010-\u2013\u202f\u2060\ufeff\ud800-\udfff"
 
+# The same as a `repr`, or JSON, writes them.
+_ESCAPED_GAP = re.compile(
+    r"\\{1,4}(?:x[aA]0|u(?:00[aA]0|20(?:07|09|0[b-dB-D]|1[0-3]|2[fF]|60)|[fF][eE][fF]{2}"
+    r"|[dD][89a-fA-F][0-9a-fA-F]{2}))"
+)
+
 _DIGITS = re.compile(f"[0-9][0-9{_GAP}]{{11,}}[0-9]")
 _GROUP = re.compile("[0-9]+")
 _ESCAPE = re.compile(r"\\(?:[abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|0)")
@@ -33,6 +39,7 @@ _SHORTEST_HASH = 22
 
 def cards(text: str) -> Iterator[Span]:
     """Yield payment card numbers: 13 to 19 digits of an issuer, with their check digit."""
+    text = _with_gaps(text)
     for run in _DIGITS.finditer(text):
         start, end = run.span()
         after = _after_escape(text, start)
@@ -46,6 +53,13 @@ def cards(text: str) -> Iterator[Span]:
             while end > start and text[end - 1] in _HEX:
                 end -= 1
         yield from _cards_within(text, start, end)
+
+
+def _with_gaps(text: str) -> str:
+    """Return `text`, as long as it is, with what cannot be seen in the place of its escapes."""
+    if "\\" not in text:
+        return text
+    return _ESCAPED_GAP.sub(lambda found: "\u200b" * len(found[0]), text)
 
 
 def _is_hash(text: str, at: int) -> bool:

@@ -154,7 +154,7 @@ def test_attributes_names_and_links_if_asked_for() -> None:
             "cards": (CARD, "none"),
             "http.request.header.authorization": ("Custom x",),
             "session.id": "abc",
-            "nested": {"deep": [{"password": "hunt3r2", "card": CARD}]},  # type: ignore[dict-item]
+            "nested": {"deep": [{"password": "hunt3r2", "card": CARD}]},
             "n": 3,
             "raw": b"\xff",
         },
@@ -234,7 +234,7 @@ class Logged:
         return found.log_record
 
     def close(self) -> None:
-        self.provider.shutdown()  # type: ignore[no-untyped-call]
+        self.provider.shutdown()
 
 
 ABOUT = {"exception.message": f"no {CARD}", "exception.stacktrace": f"ValueError: {CARD}"}

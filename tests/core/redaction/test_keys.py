@@ -116,7 +116,7 @@ def test_the_documented_kms_works_and_rotates_while_the_app_runs(log: Path) -> N
 
 class Provider:
     def __init__(self, key_id: Any = "k1", key: Any = ONE) -> None:
-        self._now = (key_id, key)
+        self._now: tuple[Any, Any] = (key_id, key)
         self.down = False
 
     def current(self) -> tuple[str, bytes]:
@@ -127,7 +127,8 @@ class Provider:
     def get(self, key_id: str) -> bytes | None:
         if self.down:
             raise ConnectionError(f"the KMS is down, {CARD}")
-        return self._now[1]
+        key: bytes = self._now[1]
+        return key
 
 
 @pytest.mark.parametrize("action", ["hash", "tokenise", "tokenise-same"])

@@ -13,7 +13,7 @@ from wsgiref.validate import validator
 import pytest
 from opentelemetry import context, trace
 
-from everylayer.audit import drive
+from everylayer.audit import drive, response
 from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.drive_wsgi import environ_of
 from everylayer.audit.model import Answer, Request
@@ -113,7 +113,7 @@ def test_an_error_after_the_start_of_a_wsgi_body_comes_back_from_start_response(
 
     answer = wsgi(app)
     assert (answer.status, answer.size, answer.escaped) == (200, 4, "ValueError: too late")
-    assert answer.hazards == (drive.AFTER_START,)
+    assert answer.hazards == (response.AFTER_START,)
 
 
 class Closing:
@@ -203,14 +203,14 @@ def hop_by_hop(environ: Any, start: Start) -> Iterable[bytes]:
 @pytest.mark.parametrize(
     ("app", "hazard"),
     [
-        (start_twice, drive.STARTED_TWICE),
-        (change_headers, drive.HEADERS_LATE),
-        (never_start, drive.NEVER_STARTED),
-        (body_first, drive.BODY_BEFORE_START),
-        (wrong_length, drive.LENGTH),
-        (text_body, drive.NO_BYTES),
-        (bad_status, drive.BAD_STATUS),
-        (hop_by_hop, drive.BAD_HEADERS),
+        (start_twice, response.STARTED_TWICE),
+        (change_headers, response.HEADERS_LATE),
+        (never_start, response.NEVER_STARTED),
+        (body_first, response.BODY_BEFORE_START),
+        (wrong_length, response.LENGTH),
+        (text_body, response.NO_BYTES),
+        (bad_status, response.BAD_STATUS),
+        (hop_by_hop, response.BAD_HEADERS),
     ],
 )
 def test_a_breach_of_wsgi_is_told_and_not_raised(app: Any, hazard: str) -> None:
@@ -384,21 +384,21 @@ async def error_after_start(scope: Any, receive: Any, send: Any) -> None:
 @pytest.mark.parametrize(
     ("handler", "hazard"),
     [
-        (two_starts, drive.STARTED_TWICE),
-        (late_header, drive.HEADERS_LATE),
-        (no_answer, drive.NEVER_STARTED),
-        (no_end, drive.NEVER_ENDED),
-        (body_before, drive.BODY_BEFORE_START),
-        (after_end, drive.AFTER_END),
-        (other_message, drive.UNKNOWN_MESSAGE),
-        (text_headers, drive.BAD_HEADERS),
-        (error_after_start, drive.AFTER_START),
+        (two_starts, response.STARTED_TWICE),
+        (late_header, response.HEADERS_LATE),
+        (no_answer, response.NEVER_STARTED),
+        (no_end, response.NEVER_ENDED),
+        (body_before, response.BODY_BEFORE_START),
+        (after_end, response.AFTER_END),
+        (other_message, response.UNKNOWN_MESSAGE),
+        (text_headers, response.BAD_HEADERS),
+        (error_after_start, response.AFTER_START),
     ],
 )
 def test_a_breach_of_asgi_is_told_and_not_raised(handler: Any, hazard: str) -> None:
     answer = asgi(http(handler))
     assert answer.hazards == (hazard,)
-    assert answer.status == (None if hazard == drive.NEVER_STARTED else 200)
+    assert answer.status == (None if hazard == response.NEVER_STARTED else 200)
 
 
 def test_what_a_request_leaves_behind_may_end() -> None:

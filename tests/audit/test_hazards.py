@@ -8,7 +8,7 @@ from typing import Any
 
 from trial_values import BROKEN, LOOK, OK, node, server, trial, visit
 
-from everylayer.audit import drive
+from everylayer.audit import response
 from everylayer.audit.hazards import find_hazards
 from everylayer.audit.model import Answer, Fault, Finding, Phase, Row, Trial
 
@@ -45,26 +45,26 @@ def test_a_sound_app_has_none() -> None:
 
 
 def test_breaches_are_told_once_with_the_fault_that_shows_them() -> None:
-    twice = with_hazards(BROKEN, drive.STARTED_TWICE)
+    twice = with_hazards(BROKEN, response.STARTED_TWICE)
     tried = [bare("1", BROKEN), bare("2", twice), bare("3", twice, "stream")]
     (found,) = findings(tried)
     assert found.kind == "started-twice"
     said = "when SessionMiddleware fails (before) and another layer answers that"
-    assert found.text == f"{drive.STARTED_TWICE}, {said}"
+    assert found.text == f"{response.STARTED_TWICE}, {said}"
     # Not where that one is: it has not answered.
     assert (found.node, found.where) == ("2", "")
     assert found.remedy
 
 
 def test_a_breach_without_any_fault_is_told_as_such() -> None:
-    late = with_hazards(OK, drive.HEADERS_LATE)
+    late = with_hazards(OK, response.HEADERS_LATE)
     (found,) = findings([bare("0", BROKEN)], replace(LOOKED, answer=late))
     assert (found.kind, found.node) == ("header-after-start", "")
     assert found.text.endswith("without any fault")
 
 
 def test_a_fault_put_after_the_start_is_no_breach_of_the_apps() -> None:
-    cut = with_hazards(replace(OK, escaped="InjectedFault: x"), drive.AFTER_START)
+    cut = with_hazards(replace(OK, escaped="InjectedFault: x"), response.AFTER_START)
     assert findings([bare("3", cut, "stream")]) == []
     # Starlette answers an error and hands it on to the server.
     assert findings([bare("2", replace(cut, status=500))]) == []
@@ -124,5 +124,5 @@ def test_authentication_outside_the_span_is_told() -> None:
 
 
 def test_what_the_layer_of_a_shape_does_wrong_is_not_the_apps() -> None:
-    twice = bare("2", with_hazards(BROKEN, drive.STARTED_TWICE))
+    twice = bare("2", with_hazards(BROKEN, response.STARTED_TWICE))
     assert findings([replace(twice, fault=replace(twice.fault, shape="swallowed"))]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from everylayer.audit import process
-from everylayer.audit.model import Answer, Fault, Request, Trial, to_json
+from everylayer.audit.decode import DecodeError, decode
+from everylayer.audit.model import Answer, Fault, Request, Trial
 from everylayer.audit.process import run_arm
-from everylayer.audit.wire import Chained, Job, TargetError, read
+from everylayer.audit.wire import Chained, Job, TargetError, dump
 
 APPS = Path(__file__).parent / "apps"
 
@@ -54,11 +56,11 @@ def is_alive(pid: int) -> bool:
 
 def test_values_cross_as_json() -> None:
     trial = Trial("bare", fault(), True, Answer(None, (("a", "b"),), hazards=("x",)))
-    assert read(Trial, to_json(trial)) == trial
+    assert decode(Trial, json.loads(dump(trial)), "trial") == trial
     given = job("x", fault(), fault("1", "none"))
-    assert read(Job, to_json(given)) == given
-    with pytest.raises(TypeError):
-        read(Request, {"verb": "GET"})
+    assert decode(Job, json.loads(dump(given)), "job") == given
+    with pytest.raises(DecodeError, match=r"its request\.method makes no sense"):
+        decode(Request, {"method": 7}, "request")
 
 
 def test_an_app_that_prints_and_keeps_threads_does_not_disturb(

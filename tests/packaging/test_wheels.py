@@ -30,24 +30,34 @@ FRAMEWORKS = {
     "everylayer_flask": ("flask>=2.3", {"wsgi"}, "EveryLayerFlaskInstrumentor"),
     "everylayer_starlette": ("starlette>=0.37", {"asgi"}, "EveryLayerStarletteInstrumentor"),
 }
-# What belongs to the command or to tests alone is loaded where its extra is installed.
+# What is for an extra alone is loaded where that is installed, and named where it is not.
 LOAD_ALL = """
 import importlib, pkgutil, sys
-from importlib.util import find_spec
-left_out = {"audit", "chaos", "cli"} if find_spec("click") is None else set()
-left_out |= {"testing"} if find_spec("pytest") is None else set()
+missing = set()
 for name in sys.argv[1:]:
     package = importlib.import_module(name)
-    # `walk_packages` would import what it is to leave out.
+    # `walk_packages` would hide what cannot be imported.
     pending = [(package.__path__, name + ".")]
     while pending:
         for module in pkgutil.iter_modules(*pending.pop()):
-            last = module.name.rpartition(".")[2]
-            if last != "__main__" and last not in left_out:
+            if module.name.endswith(".__main__"):
+                continue
+            try:
                 made = importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                missing.add(error.name.partition(".")[0])
+            except ValueError as error:
+                # A setting's error, which names the extra.
+                if "need the extra" not in str(error):
+                    raise
+                missing.add("cryptography")
+            else:
                 if module.ispkg:
                     pending.append((made.__path__, module.name + "."))
+print(*missing)
 """
+# What the extras of core bring.
+OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich", "sentry_sdk", "wrapt"}
 NO_FRAMEWORK = """
 loaded = {name.partition(".")[0] for name in sys.modules}
 assert not loaded & {"asgiref", "django", "fastapi", "flask", "starlette", "werkzeug"}, loaded
@@ -176,14 +186,19 @@ def test_core_requires_no_framework_and_what_few_want_is_an_extra(
         "opentelemetry-instrumentation",
         "opentelemetry-semantic-conventions",
     }
-    extras: dict[str, set[str]] = {}
-    for each in listed:
-        if each.marker is not None:
-            extras.setdefault(str(each.marker), set()).add(each.name)
+    extras = {
+        name: {
+            each.name
+            for each in listed
+            if each.marker and each.marker.evaluate({"extra": name, "python_version": "3.10"})
+        }
+        for name in metadata(wheels["everylayer"]).get_all("Provides-Extra")
+    }
     assert extras == {
-        'extra == "audit"': {"click", "opentelemetry-sdk", "rich", "wrapt"},
-        'extra == "pytest"': {"opentelemetry-sdk", "pytest"},
-        'extra == "sentry"': {"sentry-sdk"},
+        "audit": {"click", "opentelemetry-sdk", "rich", "wrapt"},
+        "pytest": {"opentelemetry-sdk", "pytest"},
+        "redaction": {"cryptography", "tomli"},
+        "sentry": {"sentry-sdk"},
     }
     assert entry_points(wheels["everylayer"]) == {
         "console_scripts": {"everylayer": "everylayer.__main__:main"},
@@ -217,12 +232,13 @@ def test_an_empty_environment_is_enough(
     constraints = ROOT / "tests" / "constraints" / "latest.txt"
     targets = [wheels[name] for name in chosen]
     if package == "all":
-        targets.append(f"{wheels['everylayer']}[audit,pytest]")
+        targets.append(f"{wheels['everylayer']}[audit,pytest,redaction,sentry]")
     run(*pip, "install", "--quiet", "--constraint", constraints, *links, *targets)
     run(*pip, "check")
 
     after = NO_FRAMEWORK if package == "everylayer" else ""
-    run(python, "-c", LOAD_ALL + after, *chosen, cwd=tmp_path)
+    missing = run(python, "-c", LOAD_ALL + after, *chosen, cwd=tmp_path).split()
+    assert set(missing) <= (set() if package == "all" else OPTIONAL)
     run(python, "-c", LOAD_ENTRY_POINTS, *(n for n in chosen if n in FRAMEWORKS), cwd=tmp_path)
     command = run(python, "-c", COMMAND, "--version", cwd=tmp_path)
     version = metadata(wheels["everylayer"])["Version"]

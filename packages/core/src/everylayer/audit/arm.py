@@ -21,6 +21,7 @@ from importlib import metadata
 from typing import Any
 
 from .adapter import Adapter, Opened, adapters
+from .decode import decode
 from .drive import driving
 from .failing import describe, failure, run
 from .forking import can_fork, in_fork
@@ -31,7 +32,7 @@ from .neutral import Neutral
 from .silence import silence
 from .store import Store
 from .target import load
-from .wire import Chained, Job, TargetError, read
+from .wire import Chained, Job, TargetError
 
 Write = Callable[[dict[str, Any]], None]
 
@@ -42,7 +43,7 @@ def main() -> None:
     """Do the job that stdin holds."""
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
-    job = read(Job, json.loads(sys.stdin.readline()))
+    job = decode(Job, json.loads(sys.stdin.readline()), "job")
     _close_stdin()
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as out:
 

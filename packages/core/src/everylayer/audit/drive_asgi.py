@@ -7,9 +7,19 @@ from typing import Any
 
 from ..asgi_types import ASGIApp, Message, Scope
 from ..text import one_line
-from . import drive
-from .drive import Response
+from . import sending
 from .model import Answer, Request
+from .response import (
+    AFTER_END,
+    BAD_HEADERS,
+    BAD_STATUS,
+    BODY_BEFORE_START,
+    HEADERS_LATE,
+    NEVER_ENDED,
+    STARTED_TWICE,
+    UNKNOWN_MESSAGE,
+    Response,
+)
 from .wire import TargetError
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
@@ -27,7 +37,7 @@ class ASGIDriver:
     def __init__(self, app: ASGIApp) -> None:
         self.leftover = ""
         self._app = app
-        self._threads = drive.Threads()
+        self._threads = sending.Threads()
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         self._lifespan = Lifespan(app)
@@ -46,7 +56,7 @@ class ASGIDriver:
             # From a task of the app's own: asyncio lets these stop the loop.
             exchange.response.escape(exc)
             task.cancel()
-            self._loop.run_until_complete(asyncio.wait([task], timeout=drive.SETTLE))
+            self._loop.run_until_complete(asyncio.wait([task], timeout=sending.SETTLE))
         self._threads.settle()
         return exchange.answer()
 
@@ -66,10 +76,10 @@ class ASGIDriver:
         except BaseException as exc:  # noqa: BLE001 - a server would not live on all of them
             exchange.response.escape(exc)
         exchange.over.set()
-        self.leftover = drive.current_span_id()
+        self.leftover = sending.current_span_id()
         left = asyncio.all_tasks() - before
         if left:
-            await asyncio.wait(left, timeout=drive.SETTLE)
+            await asyncio.wait(left, timeout=sending.SETTLE)
 
 
 class _Exchange:
@@ -94,7 +104,7 @@ class _Exchange:
         response = self.response
         if kind == "http.response.start":
             if response.status is not None:
-                response.breach(drive.STARTED_TWICE)
+                response.breach(STARTED_TWICE)
                 return
             response.sent = True
             self._given = message.get("headers", ())
@@ -102,36 +112,36 @@ class _Exchange:
             response.headers = self._headers(self._given)
         elif kind == "http.response.body":
             if self._ended:
-                response.breach(drive.AFTER_END)
+                response.breach(AFTER_END)
                 return
             if response.status is None:
-                response.breach(drive.BODY_BEFORE_START)
+                response.breach(BODY_BEFORE_START)
             response.body(message.get("body", b""))
             if not message.get("more_body", False):
                 self._ended = True
                 self.over.set()
         elif kind not in _HARMLESS:
-            response.breach(drive.UNKNOWN_MESSAGE)
+            response.breach(UNKNOWN_MESSAGE)
 
     def answer(self) -> Answer:
         response = self.response
         if self._given is not None and self._headers(self._given) != response.headers:
-            response.breach(drive.HEADERS_LATE)
+            response.breach(HEADERS_LATE)
         if response.status is not None and not self._ended and not response.escaped:
-            response.breach(drive.NEVER_ENDED)
+            response.breach(NEVER_ENDED)
         return response.answer()
 
     def _status(self, status: Any) -> int:
         if isinstance(status, int):
             return int(status)
-        self.response.breach(drive.BAD_STATUS)
+        self.response.breach(BAD_STATUS)
         return 0
 
     def _headers(self, headers: Any) -> list[tuple[str, str]]:
         found = []
         for name, value in headers:
             if not (isinstance(name, bytes) and isinstance(value, bytes)):
-                self.response.breach(drive.BAD_HEADERS)
+                self.response.breach(BAD_HEADERS)
             found.append((_text(name), _text(value)))
         return found
 
@@ -195,7 +205,7 @@ class Lifespan:
 
 def scope_of(request: Request, state: dict[str, Any]) -> Scope:
     """Return the scope that a server would make of `request`."""
-    path, query = drive.split_path(request.path)
+    path, query = sending.split_path(request.path)
     raw = request.path.partition("#")[0].partition("?")[0]
     return {
         "type": "http",
@@ -209,7 +219,7 @@ def scope_of(request: Request, state: dict[str, Any]) -> Scope:
         "root_path": "",
         "headers": [
             (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
-            for name, value in drive.headers_of(request)
+            for name, value in sending.headers_of(request)
         ],
         "client": ("127.0.0.1", 50000),
         "server": ("localhost", 80),

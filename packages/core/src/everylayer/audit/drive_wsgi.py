@@ -10,9 +10,9 @@ from io import BytesIO
 from typing import Any
 from wsgiref.util import FileWrapper
 
-from . import drive
-from .drive import Response
+from . import sending
 from .model import Answer, Request
+from .response import BAD_HEADERS, BAD_STATUS, HEADERS_LATE, STARTED_TWICE, Response
 
 # Those that a server decides on, and an application must not set.
 _HOP_BY_HOP = frozenset(
@@ -37,7 +37,7 @@ class WSGIDriver:
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self.leftover = ""
         self._app = app
-        self._threads = drive.Threads()
+        self._threads = sending.Threads()
 
     def send(self, request: Request) -> Answer:
         response = Response(request.method)
@@ -55,7 +55,7 @@ class WSGIDriver:
         except BaseException as exc:  # noqa: BLE001 - a server would not live on all of them
             response.escape(exc)
         exchange.compare()
-        self.leftover = drive.current_span_id()
+        self.leftover = sending.current_span_id()
 
 
 class _Exchange:
@@ -90,7 +90,7 @@ class _Exchange:
             finally:
                 exc_info = None  # No cycle through this frame.
         elif response.status is not None:
-            response.breach(drive.STARTED_TWICE)
+            response.breach(STARTED_TWICE)
         self._given = headers
         response.status = self._status(status)
         response.headers = self._headers(headers)
@@ -99,18 +99,18 @@ class _Exchange:
     def compare(self) -> None:
         """Note headers that were changed after they had been handed over."""
         if self._given is not None and self._headers(self._given) != self._response.headers:
-            self._response.breach(drive.HEADERS_LATE)
+            self._response.breach(HEADERS_LATE)
 
     def _status(self, status: Any) -> int:
         if not isinstance(status, str) or not _STATUS.match(status):
-            self._response.breach(drive.BAD_STATUS)
+            self._response.breach(BAD_STATUS)
         digits = re.match(r"\d{3}", str(status))
         return int(digits.group()) if digits else 0
 
     def _headers(self, headers: Any) -> list[tuple[str, str]]:
         found = []
         if type(headers) is not list:
-            self._response.breach(drive.BAD_HEADERS)
+            self._response.breach(BAD_HEADERS)
         for pair in headers:
             name, value = pair
             if not (
@@ -121,14 +121,14 @@ class _Exchange:
                 and name.lower() not in _HOP_BY_HOP
                 and not re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value)
             ):
-                self._response.breach(drive.BAD_HEADERS)
+                self._response.breach(BAD_HEADERS)
             found.append((str(name), str(value)))
         return found
 
 
 def environ_of(request: Request) -> dict[str, Any]:
     """Return the environ that a server would make of `request`."""
-    path, query = drive.split_path(request.path)
+    path, query = sending.split_path(request.path)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
@@ -149,7 +149,7 @@ def environ_of(request: Request) -> dict[str, Any]:
     }
     if request.method not in ("GET", "HEAD", "OPTIONS"):
         environ["CONTENT_LENGTH"] = "0"
-    for name, value in drive.headers_of(request):
+    for name, value in sending.headers_of(request):
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"

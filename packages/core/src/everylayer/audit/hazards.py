@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from . import drive
+from . import response
 from .model import Answer, Arm, ChainNode, Fault, Finding, Row, Trial
 from .plan import walk
 
 _BREACHES = {
-    drive.STARTED_TWICE: (
+    response.STARTED_TWICE: (
         "started-twice",
         "do not answer an error once the response has started: raise it again",
     ),
-    drive.HEADERS_LATE: (
+    response.HEADERS_LATE: (
         "header-after-start",
         "set headers before the response is started: by then they have been sent",
     ),
-    drive.AFTER_START: (
+    response.AFTER_START: (
         "exception-after-start",
         "do what can fail before the response is started, or count on a cut connection",
     ),
@@ -71,7 +71,7 @@ def _breaches(
             else:
                 when = f"when {node.name} fails ({trial.fault.phase})"
                 where = node.where
-                if hazard == drive.STARTED_TWICE:
+                if hazard == response.STARTED_TWICE:
                     # It is not this layer that answers, but the one that catches its error.
                     when, where = f"{when} and another layer answers that", ""
                 yield Finding(kind, f"{hazard}, {when}", node.id, where, remedy)
@@ -82,10 +82,10 @@ def _is_natural(hazard: str, trial: Trial) -> bool:
 
     Nor is it one to answer 500 and hand the error on to the server, as Starlette does.
     """
-    if hazard == drive.AFTER_START and (trial.answer.status or 0) >= 500:
+    if hazard == response.AFTER_START and (trial.answer.status or 0) >= 500:
         return True
     late = trial.fault.error != "none" and trial.fault.phase != "before"
-    return late and hazard in (drive.AFTER_START, drive.NEVER_ENDED, drive.LENGTH)
+    return late and hazard in (response.AFTER_START, response.NEVER_ENDED, response.LENGTH)
 
 
 def _hidden_errors(

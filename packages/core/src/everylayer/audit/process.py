@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .decode import decode
 from .model import Answer, Arm, Fault, Trial
-from .wire import Chained, Job, TargetError, dump, read
+from .wire import Chained, Job, TargetError, dump
 
 # How long an app may take until it is open, at least, seconds.
 START = 30.0
@@ -103,10 +104,10 @@ def _run_child(
             if "error" in line:
                 raise TargetError(line["error"], line.get("details", ""))
             if "chain" in line:
-                on_line(read(Chained, line["chain"]))
+                on_line(decode(Chained, line["chain"], "chain"))
             if "trial" in line:
                 tried += 1
-                on_line(read(Trial, line["trial"]))
+                on_line(decode(Trial, line["trial"], "trial"))
             if "unreached" in line:
                 tried += 1
                 on_line(Trial(job.arm, job.faults[tried - 1], reached=False, answer=Answer()))

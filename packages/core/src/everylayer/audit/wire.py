@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import types
-import typing
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal
 
 from .model import Arm, ChainNode, Fault, Request
-
-T = TypeVar("T")
 
 
 class TargetError(Exception):
@@ -70,31 +64,3 @@ class Chained:
 def dump(value: Any) -> str:
     """Return a dataclass of an audit as one line of JSON."""
     return json.dumps(dataclasses.asdict(value), default=str)
-
-
-def read(cls: type[T], data: Any) -> T:
-    """Return the dataclass `cls` that `data`, read from JSON, stands for.
-
-    Raises:
-        TypeError: for a field that is missing or unknown.
-    """
-    hints = _hints(cls)
-    return cls(**{name: _value(hints.get(name, Any), item) for name, item in data.items()})
-
-
-# Asked for once a class: an audit reads thousands of each.
-_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
-
-
-def _value(kind: Any, item: Any) -> Any:
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        rest = [arg for arg in args if arg is not type(None)]
-        return None if item is None else _value(rest[0], item)
-    if origin is tuple:
-        kinds = [args[0]] * len(item) if args[-1] is Ellipsis else args
-        return tuple(_value(each, one) for each, one in zip(kinds, item, strict=True))
-    if origin is dict:
-        return {key: _value(args[1], one) for key, one in item.items()}
-    nested = isinstance(kind, type) and dataclasses.is_dataclass(kind)
-    return read(kind, item) if nested else item

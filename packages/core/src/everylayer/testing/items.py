@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from ..audit.decode import decode
 from ..audit.model import ChainNode, Fault, Report, Request, Row
 from ..audit.plan import Plan, walk
 from ..audit.report import json_report
 from ..audit.report.saved import report_of
 from ..audit.session import Wanted
-from ..audit.wire import Chained, TargetError, dump, read
+from ..audit.wire import Chained, TargetError, dump
 from .audits import only, plan_of, reasons, run_plan
 
 MARK = "everylayer_audit"
@@ -63,9 +64,9 @@ class SessionAudit:
     @classmethod
     def of_worker(cls, given: dict[str, str]) -> SessionAudit:
         """Return what the controller has planned."""
-        wanted = read(Wanted, json.loads(given["wanted"]))
-        chained = read(Chained, json.loads(given["chained"]))
-        plan = read(Plan, json.loads(given["plan"]))
+        wanted = decode(Wanted, json.loads(given["wanted"]), "list of layers")
+        chained = decode(Chained, json.loads(given["chained"]), "chain")
+        plan = decode(Plan, json.loads(given["plan"]), "plan")
         return cls(wanted, chained, plan, Path(given["folder"]))
 
     def remove(self) -> None:

@@ -75,7 +75,9 @@ PATHS = [
 ]  # fmt: skip
 
 
-def send(exc: BaseException, rules: Settings, before: Callable[[Span], object] | None = None) -> str:
+def send(
+    exc: BaseException, rules: Settings, before: Callable[[Span], object] | None = None
+) -> str:
     with session() as telemetry:
         span = telemetry.provider.get_tracer("app").start_span("GET /")
         ledger = Ledger(rules)

@@ -185,6 +185,22 @@ def test_a_value_is_shown_by_its_type(
     assert found.replace(f"{__name__}.", "test_variables.") == wanted
 
 
+@pytest.mark.parametrize("library", ["attrs", "pydantic"])
+def test_objects_of_other_libraries_are_shown_by_their_fields(
+    library: str, line_of: Callable[[Any], str]
+) -> None:
+    module = pytest.importorskip(library)
+    annotations = {"number": Annotated[str, everylayer.Sensitive("card")], "reference": str}
+    made = {"__annotations__": annotations, "__module__": "shop"}
+    if library == "attrs":
+        # In slots, by default.
+        cls: Any = module.define(type("Order", (), made))
+    else:
+        cls = type("Order", (module.BaseModel,), made)
+    found = line_of(cls(number="what-no-rule-knows", reference="A1"))
+    assert found == "shop.Order(number=[card], reference='A1')"
+
+
 def test_what_is_huge_is_bounded_and_quick(line_of: Callable[[Any], str]) -> None:
     deep: Any = []
     for _ in range(5000):

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from types import FunctionType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..text import class_name
@@ -47,6 +47,8 @@ _ZONED = (datetime.datetime, datetime.time)
 # Type by the module that has it; what is not loaded, no variable holds.
 _MORE = (("decimal", "Decimal"), ("uuid", "UUID"), ("fractions", "Fraction"))
 _args: Any = BaseException.__dict__["args"].__get__
+_mro: Any = type.__dict__["__mro__"].__get__
+_namespace: Any = type.__dict__["__dict__"].__get__
 
 
 class Showing:
@@ -166,8 +168,8 @@ class Showing:
         shape = annotated.shape_of(cls)
         if not shape.has_fields or depth <= 0:
             return None
-        state = object.__getattribute__(value, "__dict__")
-        if type(state) is not dict:
+        state = _state(value, cls)
+        if not state:
             return None
         marked = dict(shape.marked)
         shown = []
@@ -181,6 +183,23 @@ class Showing:
     def _counted(self, shown: str) -> str:
         self._left -= len(shown)
         return shown
+
+
+def _state(value: Any, cls: type) -> dict[str, Any] | None:
+    """Return the attributes of an instance as they are stored, in its dict or in slots."""
+    found = {}
+    for each in _mro(cls):
+        for name, member in list(_namespace(each).items()):
+            if type(member) is MemberDescriptorType and not name.startswith("__"):
+                try:
+                    found[name] = member.__get__(value)
+                except AttributeError:
+                    continue
+    try:
+        state = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return found
+    return {**found, **state} if type(state) is dict else None
 
 
 def _is_known(value: Any, cls: type) -> bool:

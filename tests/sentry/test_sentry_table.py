@@ -117,6 +117,9 @@ def test_chains_and_groups_stay_whole(table: dict[str, Any], name: str) -> None:
                 # The SDK names a group that is a cause, and leaves out what it holds.
                 assert "ExceptionGroup" in shown
                 continue
+            if sys.version_info < (3, 11) and "ExceptionGroup" in shown:
+                # So it does with the backport's groups, which anyio raises around a stream.
+                continue
             # What a handler makes of it comes first, what asyncio does around it last.
             assert set(SHOWS[row["kind"]]) <= set(shown), named(row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
@@ -178,5 +179,16 @@ def _is_sentrys_own(event: Any) -> bool:
     given = (event.get("contexts") or {}).get("trace")
     if given is None:
         return True
-    own = sentry_sdk.get_current_scope().get_trace_context()
-    return all(given.get(key) == own.get(key) for key in ("trace_id", "span_id"))
+    return any(
+        own is not None and all(given.get(key) == own.get(key) for key in ("trace_id", "span_id"))
+        for own in _own_traces()
+    )
+
+
+def _own_traces() -> Iterator[Any]:
+    """Yield the trace contexts that Sentry may have filled in."""
+    for scope in (sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()):
+        yield scope.get_trace_context()
+        # An older SDK leaves the span out.
+        if scope.span is not None:
+            yield {"trace_id": scope.span.trace_id, "span_id": scope.span.span_id}

@@ -38,7 +38,11 @@ def initialised(**options: Any) -> Iterator[Kept]:
     """Initialise Sentry for a while."""
     kept = Kept()
     sentry_sdk.init(
-        dsn="http://key@127.0.0.1:9/1", transport=kept, include_local_variables=False, **options
+        dsn="http://key@127.0.0.1:9/1",
+        release="shop@1",  # else each `init` asks git
+        transport=kept,
+        include_local_variables=False,
+        **options,
     )
     try:
         yield kept
@@ -56,6 +60,13 @@ def mechanism(event: dict[str, Any]) -> dict[str, Any]:
     """Return how the event says it was captured."""
     found: dict[str, Any] = event["exception"]["values"][-1]["mechanism"]
     return found
+
+
+def frames_of_ours(event: dict[str, Any]) -> list[str]:
+    """Return the frames of an event that the app would not have without everylayer."""
+    stacks = [value.get("stacktrace") or {} for value in event["exception"]["values"]]
+    frames = [one for stack in stacks for one in stack.get("frames", ())]
+    return [one["function"] for one in frames if str(one["module"]).startswith("everylayer")]
 
 
 def by_id(spans: Sequence[ReadableSpan], event: dict[str, Any]) -> ReadableSpan | None:

@@ -14,7 +14,7 @@ import sentry_kit
 from contract import telemetry
 from everylayer import own_failures
 from sentry_apps import APPS, KINDS, PLACES, ServeApp
-from sentry_kit import Kept, initialised, loop_problems, mechanism, types
+from sentry_kit import Kept, frames_of_ours, initialised, loop_problems, mechanism, types
 
 LINKS = {"trace_url": sentry_kit.TRACE_URL, "sentry_url": sentry_kit.SENTRY_URL}
 SETTINGS = ("off", "link", "capture")
@@ -45,7 +45,12 @@ def rows(name: str, stock: bool, tracing: bool, kept: Kept) -> Iterator[dict[str
                 "before": len(plain[path]["events"]),
                 **{key: done[key] for key in ("problems", "spans", "tree")},
                 "events": [
-                    {"types": types(e), "mechanism": mechanism(e), "tags": e.get("tags") or {}}
+                    {
+                        "types": types(e),
+                        "mechanism": mechanism(e),
+                        "tags": e.get("tags") or {},
+                        "ours": frames_of_ours(e),
+                    }
                     for e in done["events"]
                 ],
             }
@@ -115,10 +120,7 @@ def main() -> None:
                 for stock in (False, True):
                     found += rows(name, stock, tracing, kept)
                     happy.append({"app": name, "tracing": tracing, "calls": calls(name, stock)})
-    json.dump(
-        {"rows": found, "happy": happy, "failures": dict(own_failures())},
-        sys.stdout,
-    )
+    sys.stdout.write(json.dumps({"rows": found, "happy": happy, "failures": dict(own_failures())}))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,13 @@ def test_chains_and_groups_stay_whole(table: dict[str, Any], name: str) -> None:
             assert set(SHOWS[row["kind"]]) <= set(shown), named(row)
 
 
+@pytest.mark.parametrize("name", APPS)
+def test_no_frame_is_ours(table: dict[str, Any], name: str) -> None:
+    """Sentry tells issues apart by their frames."""
+    for row in chosen(table, app=name):
+        assert row["setting"] == "off" or not any(e["ours"] for e in row["events"]), named(row)
+
+
 @pytest.mark.parametrize("setting", ["link", "capture"])
 @pytest.mark.parametrize("name", APPS)
 def test_the_links_lead_there_and_back(table: dict[str, Any], name: str, setting: str) -> None:

@@ -30,6 +30,7 @@ def fill(
         trace_url: template of a link to the trace.
         trace_is_free: nobody but Sentry itself has set the event's trace context.
     """
+    _leave_us_out(event)
     tags: dict[str, Any] = {}
     contexts = event.setdefault("contexts", {})
     if place is not None:
@@ -55,6 +56,16 @@ def fill(
     elif isinstance(given, MutableMapping):
         for name, value in tags.items():
             given.setdefault(name, value)
+
+
+def _leave_us_out(event: Event) -> None:
+    """Take our own frames out of `event`: Sentry groups by frames, and they are not the app's."""
+    for value in (event.get("exception") or {}).get("values") or ():
+        stack = value.get("stacktrace") or {}
+        frames = stack.get("frames") or ()
+        kept = [one for one in frames if not str(one.get("module")).startswith("everylayer")]
+        if 0 < len(kept) < len(frames):
+            stack["frames"] = kept
 
 
 def _ids(place: Place) -> dict[str, Any]:

@@ -76,6 +76,21 @@ def body(path: str) -> Iterator[bytes]:
     fail(path)
 
 
+def configure_django() -> None:
+    """Set Django up, once a process."""
+    import django
+    from django.conf import settings
+
+    settings.configure(
+        SECRET_KEY="not a secret",
+        ROOT_URLCONF="sentry_django",
+        ALLOWED_HOSTS=["*"],
+        LOGGING_CONFIG=None,
+        USE_TZ=True,
+    )
+    django.setup()
+
+
 def django_app(stock: bool, settings: dict[str, Any], *, asynchronous: bool) -> ServeApp:
     from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
@@ -205,11 +220,19 @@ def starlette_app(stock: bool, settings: dict[str, Any]) -> ServeApp:
     return lambda path: run_asgi(app, scope(path))
 
 
+def fastapi_app(stock: bool, settings: dict[str, Any]) -> ServeApp:
+    from sentry_fastapi import made
+
+    app = made(stock, settings, _AsgiLayer)
+    return lambda path: run_asgi(app, scope(path))
+
+
 APPS: dict[str, Callable[[bool, dict[str, Any]], ServeApp]] = {
     "django_wsgi": lambda stock, settings: django_app(stock, settings, asynchronous=False),
     "django_asgi": lambda stock, settings: django_app(stock, settings, asynchronous=True),
     "flask": flask_app,
     "starlette": starlette_app,
+    "fastapi": fastapi_app,
 }
 # Where a request fails, by app.
 PLACES = {
@@ -217,4 +240,6 @@ PLACES = {
     "django_asgi": ("view", "layer", "swallow", "handler", "reported", "stream"),
     "flask": ("view", "layer", "outer", "swallow", "handler", "reported", "stream"),
     "starlette": ("view", "layer", "swallow", "handler", "reported", "stream", "background"),
+    # Not `reported`: across the layer's task Sentry alone may or may not tell that it was.
+    "fastapi": ("view", "layer", "swallow", "handler", "stream", "background"),
 }

@@ -13,7 +13,7 @@ from typing import Any
 import sentry_kit
 from contract import telemetry
 from everylayer import own_failures
-from sentry_apps import APPS, KINDS, PLACES, ServeApp
+from sentry_apps import APPS, KINDS, PLACES, ServeApp, configure_django
 from sentry_kit import Kept, frames_of_ours, initialised, loop_problems, mechanism, types
 
 LINKS = {"trace_url": sentry_kit.TRACE_URL, "sentry_url": sentry_kit.SENTRY_URL}
@@ -100,18 +100,7 @@ def calls(name: str, stock: bool) -> list[str]:
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    from django.conf import settings
-
-    settings.configure(
-        SECRET_KEY="not a secret",
-        ROOT_URLCONF="sentry_django",
-        ALLOWED_HOSTS=["*"],
-        LOGGING_CONFIG=None,
-        USE_TZ=True,
-    )
-    import django
-
-    django.setup()
+    configure_django()
     found: list[dict[str, Any]] = []
     happy: list[dict[str, Any]] = []
     for tracing in (False, True):

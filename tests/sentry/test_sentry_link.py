@@ -18,7 +18,9 @@ from sentry_sdk import scope as sentry_scope
 
 import everylayer
 from contract.telemetry import Telemetry, error_events, server_span
-from everylayer import configure, own_failures
+from everylayer import configure, own_failures, spans
+from everylayer.ledger import Ledger
+from everylayer.observer import observe
 from everylayer.settings import SettingsError, resolve
 from everylayer.sinks.sentry import switch
 from sentry_kit import SENTRY_URL, TRACE_URL, Kept, initialised, loop_problems, mechanism, types
@@ -84,6 +86,48 @@ def test_a_translated_error_is_one_event(telemetry: Telemetry, sentry: Kept) -> 
     assert types(event) == ["ValueError", "KeyError"]
     ids = {(e.event.attributes or {}).get("sentry.event_id") for e in error_events(telemetry.spans)}
     assert ids == {event["event_id"]}
+
+
+@pytest.mark.parametrize(("setting", "events"), [("link", 2), ("capture", 1)])
+def test_told_twice_by_others(
+    telemetry: Telemetry, sentry: Kept, setting: str, events: int
+) -> None:
+    """Sentry's own memory of what it has captured does not reach into another task."""
+    with serving(sentry=setting):
+        error = raised(ValueError("once"))
+        everylayer.record(error)
+        for _ in range(2):
+            sentry_sdk.capture_exception(error)
+    assert len(sentry.events) == events
+    assert loop_problems(telemetry.spans, sentry.events[0]) == []
+
+
+def test_an_error_within_one_that_was_told_is_told_too(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="capture"):
+        outer, inner = ValueError("outer"), raised(KeyError("inner"))
+        outer.__cause__ = inner
+        sentry_sdk.capture_exception(raised(outer))
+        sentry_sdk.capture_exception(inner)
+    assert [types(event)[0] for event in sentry.events] == ["ValueError", "KeyError"]
+
+
+def test_no_late_span_is_begun_for_an_error_that_is_written(
+    telemetry: Telemetry, sentry: Kept
+) -> None:
+    ledger = Ledger(configure(sentry="link"))
+    with trace.get_tracer("app").start_as_current_span("GET /", kind=SpanKind.SERVER) as span:
+        error = raised(ValueError("once"))
+        observe(error, ledger=ledger)
+        sentry_sdk.capture_exception(error)
+        ledger.responded(500)
+    assert spans.ended(span)
+    sentry_sdk.capture_exception(error)
+    ledger.close(error)
+    context = span.get_span_context()
+    for event in sentry.events:
+        assert event["contexts"]["otel"]["span_id"] == format_span_id(context.span_id)
+    assert len(sentry.events) == 2
+    assert len(telemetry.spans) == 1
 
 
 def test_what_the_app_has_set_stays(telemetry: Telemetry, sentry: Kept) -> None:

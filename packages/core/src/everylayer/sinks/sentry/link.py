@@ -90,7 +90,7 @@ class Link:
 
     @contained
     def _is_second(self, event: Any, hint: Any) -> bool:
-        """Fill `event`; tell whether it shows once more what everylayer has captured."""
+        """Fill `event`; tell whether it shows once more what another one has shown."""
         if hint is not None and hint.get(OURS):
             return False
         exc = _exception_of(hint)
@@ -104,12 +104,14 @@ class Link:
         mark = marks.of(exc) if exc is not None else None
         if mark is not None and not mark.is_of(here, ledger.start_ns if ledger else 0):
             mark = None
-        if exc is not None and mark is not None and mark.ours:
+        if exc is not None and mark is not None and mark.settled:
             if sighting is None:
                 marks.drop(exc)
             return True
         if sighting is not None:
-            span = spans.home_of(span, sighting, rules)
+            if sighting.home is not None or not sighting.written:
+                # A late span is ended by what writes its error: not begun once that is done.
+                span = spans.home_of(span, sighting, rules)
             here = place.of(span)
             known = Mark("", False, 0, here, sighting.where(), sighting.phase)
         else:
@@ -132,7 +134,9 @@ class Link:
         if not event_id:
             return
         if exc is not None:
-            note(exc, known._replace(event_id=event_id, time_ns=time.time_ns()))
+            settled = rules.sentry == "capture"
+            made = known._replace(event_id=event_id, settled=settled, time_ns=time.time_ns())
+            note(exc, made)
         if exc is not None or event.get("level") in ("error", "fatal"):
             on_span.write(span, event_id, rules, first=False)
 
@@ -167,7 +171,7 @@ def note(exc: BaseException, mark: Mark) -> None:
         known = marks.of(one)
         if known is None or not known.event_id or not known.is_of(mark.place, mark.time_ns):
             layer = mark.layer if one is exc else known.layer if known is not None else None
-            marks.put(one, mark._replace(layer=layer, ours=mark.ours and one is exc))
+            marks.put(one, mark._replace(layer=layer, settled=mark.settled and one is exc))
 
 
 def _exception_of(hint: Any) -> BaseException | None:

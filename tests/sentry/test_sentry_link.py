@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import sys
 import weakref
 from typing import Any
 
@@ -285,28 +284,6 @@ def test_a_wrong_setting_is_named(given: dict[str, str], says: str) -> None:
         resolve(given, environ={})
     assert next(iter(given)) in str(found.value)
     assert says in str(found.value)
-
-
-@pytest.mark.parametrize("given", [{"sentry": "capture"}, {"sentry_url": SENTRY_URL}])
-def test_without_the_sdk_it_cannot_be(
-    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "sentry_sdk", None)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="everylayer\\[sentry\\]"):
-        resolve(given, environ={})
-    assert resolve({**given, "sentry": "off"}, environ={}).sentry == "off"
-
-
-def test_without_the_sdk_a_link_is_only_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "sentry_sdk", None)  # type: ignore[arg-type]
-    with caplog.at_level(logging.WARNING, "everylayer"):
-        assert resolve({"trace_url": TRACE_URL}, environ={}).trace_url == TRACE_URL
-    assert "everylayer[sentry]" in caplog.text
-    caplog.clear()
-    resolve({}, environ={})
-    assert not caplog.records
 
 
 def test_unsampled_spans_get_no_dead_link(telemetry: Telemetry) -> None:

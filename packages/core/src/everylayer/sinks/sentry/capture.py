@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import sentry_sdk
@@ -84,7 +85,8 @@ def _capture(
         client_options=client.options,
         mechanism={"type": "everylayer", "handled": record.handled},
     )
-    event["timestamp"] = record.time_ns / 1e9
+    # As the SDK puts it: `before_send` finds the same type in each event.
+    event["timestamp"] = datetime.fromtimestamp(record.time_ns / 1e9, timezone.utc)
     events.fill(event, here, record.layer, record.phase, trace_url=rules.trace_url)
     hint[OURS] = True
     with contextlib.ExitStack() as stack:

@@ -17,7 +17,9 @@ from contract.responses import Run
 from contract.telemetry import Telemetry, error_events
 from everylayer.settings import SettingsError, resolve
 from everylayer.sinks.sentry import switch
-from sentry_kit import SENTRY_URL, TRACE_URL
+
+TRACE_URL = "https://jaeger.example/trace/{trace_id}"
+SENTRY_URL = "https://sentry.example/issues/{event_id}"
 
 
 @pytest.fixture(autouse=True)

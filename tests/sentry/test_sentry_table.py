@@ -29,6 +29,7 @@ WITHOUT_A_SPAN = {
 }
 # Its wrapper stands outside of ours, and takes these when their span has ended.
 AFTER_THE_SPAN = {("django_wsgi", "stream"), ("django_asgi", "stream")}
+_NO_GROUPS = sys.version_info < (3, 11)
 # The app tells Sentry before any layer has seen the error.
 BEFORE_ANY_LAYER = "reported"
 
@@ -51,8 +52,14 @@ def table() -> dict[str, Any]:
 
 def chosen(table: dict[str, Any], **wanted: Any) -> list[dict[str, Any]]:
     rows = [row for row in table["rows"] if all(row[k] == v for k, v in wanted.items())]
+    # anyio's groups on Python 3.10 hold what neither Sentry nor everylayer looks for in them.
+    rows = [row for row in rows if not (_NO_GROUPS and _shows_group(row))]
     assert rows
     return rows
+
+
+def _shows_group(row: dict[str, Any]) -> bool:
+    return any("ExceptionGroup" in event["types"] for event in row["events"])
 
 
 def named(row: dict[str, Any]) -> str:
@@ -62,7 +69,8 @@ def named(row: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", APPS)
 def test_every_place_is_there(table: dict[str, Any], name: str) -> None:
-    assert {row["where"] for row in chosen(table, app=name)} == set(PLACES[name])
+    rows = [row for row in table["rows"] if row["app"] == name]
+    assert {row["where"] for row in rows} == set(PLACES[name])
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -117,9 +125,6 @@ def test_chains_and_groups_stay_whole(table: dict[str, Any], name: str) -> None:
             if row["kind"] == "group" and row["where"] == "handler" and "django" not in name:
                 # The SDK names a group that is a cause, and leaves out what it holds.
                 assert "ExceptionGroup" in shown
-                continue
-            if sys.version_info < (3, 11) and "ExceptionGroup" in shown:
-                # So it does with the backport's groups, which anyio raises around a stream.
                 continue
             # What a handler makes of it comes first, what asyncio does around it last.
             assert set(SHOWS[row["kind"]]) <= set(shown), named(row)

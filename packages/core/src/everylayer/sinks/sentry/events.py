@@ -57,6 +57,15 @@ def fill(
             given.setdefault(name, value)
 
 
+def drop_variables(event: Event) -> None:
+    """Take the local variables out of an event that was just made of an exception."""
+    for value in event["exception"]["values"]:
+        stack = value.get("stacktrace")
+        # Sentry puts a note in the place of a stack that is too long.
+        for frame in stack.get("frames", ()) if isinstance(stack, dict) else ():
+            frame.pop("vars", None)
+
+
 def _ids(place: Place) -> dict[str, Any]:
     ids: dict[str, Any] = {"trace_id": place.trace_id, "span_id": place.span_id}
     if place.parent_id:

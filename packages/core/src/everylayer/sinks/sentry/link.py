@@ -12,20 +12,37 @@ from opentelemetry.trace import Span
 from sentry_sdk import scope as sentry_scope
 
 from ... import chain, settings, spans
-from ...failsafe import contained
+from ...failsafe import contained, count_failure
+from ...redaction import values
+from ...redaction.guard import Redacting, redacting, redactor_of
 from ...rendering.cache import Generations
 from ...settings import Settings
 from ...sighting import Sighting
-from . import events, marks, on_span, place
+from . import events, marks, on_span, place, redacted
 from .marks import Mark
 
 if TYPE_CHECKING:
     from ...ledger import Ledger
 
-# A hint's entry: the event is one of ours, and complete.
+# A hint's entry, an `Ours`: the event is one of ours, and complete.
 OURS = "everylayer"
 _MAX_LEDGERS = 4096
 _MAX_CHAIN = 16
+
+
+class Ours:
+    """What the processor must know of an event that everylayer has made.
+
+    Attributes:
+        rules: the settings in force.
+        exact: values known to be sensitive, and their kinds.
+    """
+
+    __slots__ = ("exact", "rules")
+
+    def __init__(self, rules: Settings, exact: dict[str, str]) -> None:
+        self.rules = rules
+        self.exact = exact
 
 
 class Link:
@@ -85,7 +102,7 @@ class Link:
         # A transaction, a check-in: nothing that failed.
         if event.get("type") not in (None, "error"):
             return event
-        return None if self._is_second(event, hint) else event
+        return None if self._is_second(event, hint) else self._redacted(event, hint)
 
     @contained
     def _is_second(self, event: Any, hint: Any) -> bool:
@@ -115,6 +132,41 @@ class Link:
             known = mark or Mark("", False, 0, here)
         self._fill(event, exc, span, known._replace(place=known.place or here), rules)
         return False
+
+    def _redacted(self, event: Any, hint: Any) -> Any:
+        """Return `event` without secrets; where that fails, without its texts."""
+        try:
+            known = self._redacting(_exception_of(hint), hint.get(OURS) if hint else None)
+            return event if known is None else redacted.redacted(event, known)
+        except Exception:
+            # Without its stack, which may quote what was to be redacted.
+            count_failure("everylayer.redaction", with_stack=False)
+            return redacted.bare(event)
+        except BaseException:
+            # Sentry would go on with the event as it is.
+            kept = redacted.bare(event)
+            event.clear()
+            event.update(kept)
+            raise
+
+    def _redacting(self, exc: BaseException | None, ours: Ours | None) -> Redacting | None:
+        """Return what redacts the texts of an event, None if it shall stay as it is."""
+        sighting: Sighting | None = None
+        if ours is not None:
+            rules, exact = ours.rules, ours.exact
+        else:
+            ledger, sighting = self._find(exc)
+            current = trace.get_current_span()
+            rules = ledger.settings if ledger is not None else self._rules_of(current)
+            span = ledger.span if ledger is not None and ledger.span is not None else current
+            exact = values.known(span, sighting.named if sighting is not None else None)
+        redactor = redactor_of(rules.redaction) if rules.sentry != "off" else None
+        if redactor is None:
+            return None
+        if exc is None:
+            return Redacting(redactor, exact)
+        tb = sighting.tb if sighting is not None else chain.traceback_of(exc)
+        return redacting(redactor, exc, tb, [link.exc for link in chain.links(exc)], exact)
 
     def _fill(
         self, event: Any, exc: BaseException | None, span: Span, known: Mark, rules: Settings

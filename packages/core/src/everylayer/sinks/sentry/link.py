@@ -12,13 +12,13 @@ from opentelemetry.trace import Span
 from sentry_sdk import scope as sentry_scope
 
 from ... import chain, settings, spans
-from ...failsafe import contained, count_failure
+from ...failsafe import contained
 from ...redaction import values
 from ...redaction.guard import Redacting, redacting, redactor_of
 from ...rendering.cache import Generations
 from ...settings import Settings
 from ...sighting import Sighting
-from . import events, marks, on_span, place, redacted
+from . import events, marks, on_span, place, scrubber
 from .marks import Mark
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ class Link:
         rules: the settings for events outside every known request; None takes the process's.
     """
 
-    __slots__ = ("_ledgers", "_processor", "rules")
+    __slots__ = ("_clients", "_ledgers", "_processor", "rules")
 
     def __init__(self) -> None:
         self.rules: Settings | None = None
         # By the address of an exception, which its ledger confirms as long as it holds it.
         self._ledgers: Generations[int, weakref.ref[Ledger]] = Generations(_MAX_LEDGERS)
+        self._clients = scrubber.Clients(self._redacting)
         # One bound method: the list is searched for it by identity.
         self._processor = self.process
 
@@ -71,10 +72,12 @@ class Link:
         found = sentry_scope.global_event_processors
         found[:] = [one for one in found if one is not self._processor]
         self._ledgers.clear()
+        self._clients.release()
 
     def prefer(self, rules: Settings) -> None:
         """Take the settings of an app; the last one that says anything of Sentry counts."""
-        if self.rules is None or rules.trace_url or rules.sentry_url or rules.sentry == "capture":
+        said = rules.trace_url or rules.sentry_url or rules.redaction != "default"
+        if self.rules is None or said or rules.sentry == "capture":
             self.rules = rules
 
     def sighted(self, ledger: Ledger, sighting: Sighting) -> None:
@@ -134,22 +137,22 @@ class Link:
         return False
 
     def _redacted(self, event: Any, hint: Any) -> Any:
-        """Return `event` without secrets; where that fails, without its texts."""
-        try:
-            known = self._redacting(_exception_of(hint), hint.get(OURS) if hint else None)
-            return event if known is None else redacted.redacted(event, known)
-        except Exception:
-            # Without its stack, which may quote what was to be redacted.
-            count_failure("everylayer.redaction", with_stack=False)
-            return redacted.bare(event)
-        except BaseException:
-            # Sentry would go on with the event as it is.
-            kept = redacted.bare(event)
-            event.clear()
-            event.update(kept)
-            raise
+        """Return a copy of `event` without secrets, which what comes later may add to."""
 
-    def _redacting(self, exc: BaseException | None, ours: Ours | None) -> Redacting | None:
+        def known() -> Redacting | None:
+            exc, ours = _exception_of(hint), hint.get(OURS) if hint else None
+            found = self._redacting(exc, ours)
+            scrubber.announce(event, found)
+            if found is not None:
+                self._clients.cover(sentry_sdk.get_client())
+            return found
+
+        found = scrubber.without_secrets(event, known)
+        return dict(found) if found is event else found
+
+    def _redacting(
+        self, exc: BaseException | None = None, ours: Ours | None = None
+    ) -> Redacting | None:
         """Return what redacts the texts of an event, None if it shall stay as it is."""
         sighting: Sighting | None = None
         if ours is not None:

@@ -125,6 +125,11 @@ _CLOSED: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+def _first(part: tuple[str, Any]) -> bool:
+    """What an event is about must not be left out because of what comes with it."""
+    return part[0] not in ("exception", "logentry", "message")
+
+
 class _Redaction:
     __slots__ = ("_redacting", "_sections", "_source", "_vars", "_walk")
 
@@ -154,7 +159,7 @@ class _Redaction:
 
     def of(self, event: Event) -> Event:
         changes: Event = {}
-        for key, value in list(event.items()):
+        for key, value in sorted(event.items(), key=_first):
             if key in _KEPT or value is None:
                 continue
             try:
@@ -179,6 +184,8 @@ class _Redaction:
         changes = {k: v for k, v in changes.items() if v is not given[k]}
         found = self._walk.data(rest) if rest else rest
         if found is not rest:
+            if not isinstance(found, dict):
+                found = {"redaction": found}
             # Keys may have changed, too.
             return {**{k: v for k, v in item.items() if k not in rest}, **changes, **found}
         return {**item, **changes} if changes else item

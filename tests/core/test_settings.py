@@ -37,6 +37,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "trace_url": ("https://t/{trace_id}/{span_id}", " https://t/{trace_id}/{span_id}"),
     "sentry_url": ("https://s/{event_id}", "https://s/{event_id}"),
     "redaction": ("strict", "strict"),
+    "local_variables": (True, "true"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]

@@ -102,6 +102,16 @@ def calls(name: str, stock: bool) -> list[str]:
     return called
 
 
+def sent(name: str, stock: bool, kept: Kept) -> list[str]:
+    """Serve requests full of secrets; return what goes to Sentry, as text."""
+    app = APPS[name](stock, {"sentry": "capture", "local_variables": True})
+    kept.raw = []
+    for where in PLACES[name]:
+        with telemetry.session():
+            app(f"/{where}/secret?token=hunt3r2query")
+    return [raw.decode() for raw in kept.raw]
+
+
 def main() -> None:
     logging.disable(logging.CRITICAL)
     configure_django()
@@ -113,7 +123,12 @@ def main() -> None:
                 for stock in (True,) if tracing else (False, True):
                     found += rows(name, stock, tracing, kept)
                     happy.append({"app": name, "tracing": tracing, "calls": calls(name, stock)})
-    sys.stdout.write(json.dumps({"rows": found, "happy": happy, "failures": dict(own_failures())}))
+    payloads = {}
+    with initialised(include_local_variables=True, send_default_pii=True) as kept:
+        for name in APPS:
+            payloads[name] = [text for stock in (False, True) for text in sent(name, stock, kept)]
+    made = {"payloads": payloads, "rows": found, "happy": happy, "failures": dict(own_failures())}
+    sys.stdout.write(json.dumps(made))
 
 
 if __name__ == "__main__":

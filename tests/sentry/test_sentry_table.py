@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sentry_apps import APPS, PLACES
+from sentry_apps import APPS, CARD, PLACES
 
 HERE = Path(__file__).parent
 SHOWS = {
@@ -161,9 +161,24 @@ def test_the_layer_is_named(table: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize("name", APPS)
 def test_a_request_that_works_meets_no_hook(table: dict[str, Any], name: str) -> None:
     for row in (row for row in table["happy"] if row["app"] == name):
-        # Sentry hands its own transactions to each event processor: that one call is all.
-        assert row["calls"] == (["process"] if row["tracing"] else [])
+        # Sentry hands its own transactions to each event processor and to the scrubber: two calls
+        # that pass them on, and all there is.
+        assert row["calls"] == (["process", "scrub_event"] if row["tracing"] else [])
 
 
 def test_nothing_of_ours_failed(table: dict[str, Any]) -> None:
     assert table["failures"] == {}
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_no_secret_of_a_request_reaches_sentry(table: dict[str, Any], name: str) -> None:
+    payloads = table["payloads"][name]
+    # Twice: with stock instrumentation and without.
+    assert len(payloads) >= 2 * (len(PLACES[name]) - 1)
+    for text in payloads:
+        found = [text[max(at - 200, 0) : at + 40] for at in (text.find("hunt3r2"),) if at >= 0]
+        assert not found
+        assert CARD not in text
+        assert "no such card: [card]" in text
+    assert any("'theme'" in text or '"theme":"[secret]"' in text for text in payloads)
+    assert any("Holder(api_key=[secret])" in text for text in payloads)

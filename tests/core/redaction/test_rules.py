@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import string
@@ -58,6 +59,16 @@ def test_a_card_is_found_whatever_stands_around_it(number: str, around: str) -> 
 def test_what_stands_between_groups_does_not_hide_a_card(gap: str) -> None:
     text = f"card {gap.join(['4111', '1111', '1111', '1111'])}!"
     assert DEFAULT.redactor.redact(text) == "card [card]!"
+    data = text.encode("utf-8", "surrogatepass")
+    for shown in (
+        repr(text),
+        ascii(text),
+        json.dumps(text),
+        repr(repr(text)),
+        data.decode("utf-8", "replace"),
+        repr(data),
+    ):
+        assert "1111" not in DEFAULT.redactor.redact(shown), shown
 
 
 def test_what_follows_a_card_stays() -> None:

@@ -85,6 +85,9 @@ class Settings:
     redaction: str | Redaction = _setting(
         "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
     )
+    local_variables: bool = _setting(
+        False, "local variables of the app's frames, redacted and bounded"
+    )
 
     def __post_init__(self) -> None:
         from .redaction import guard

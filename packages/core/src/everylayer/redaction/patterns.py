@@ -20,8 +20,14 @@ _ESCAPES = r"(?<=\\[abfnrtv0])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\U[0
 WORD = rf"(?:(?<![A-Za-z0-9])|{_ESCAPES})"
 _RUN = rf"(?:(?<![\w-])|{_ESCAPES})"
 # Blanks, dashes and what cannot be seen: a number may be written with them.
-_GAP = " .\\-\u00a0\u2007\u2009\u200b-\u200d\u2010-\u2013\u202f\u2060\ufeff\ud800-\udfff"
+_GAP = " .\\-\u00a0\u2007\u2009\u200b-\u200d\u2010-\u2013\u202f\u2060\ufeff\ufffd\ud800-\udfff"
 
+# The same as a `repr` or JSON writes them.
+_GAP_ESCAPE = re.compile(
+    r"\\{1,4}(?:x[89a-f][0-9a-f]"
+    r"|u(?:00a0|200[79b-d]|201[0-3]|202f|2060|feff|fffd|d[89a-f][0-9a-f]{2}))",
+    re.IGNORECASE,
+)
 _DIGITS = re.compile(f"[0-9][0-9{_GAP}]{{11,}}[0-9]")
 _GROUP = re.compile("[0-9]+")
 _ESCAPE = re.compile(r"\\(?:[abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|0)")
@@ -31,6 +37,7 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 def cards(text: str) -> Iterator[Span]:
     """Yield payment card numbers: 13 to 19 digits of an issuer, with their check digit."""
+    text = _even(text)
     for run in _DIGITS.finditer(text):
         start, end = run.span()
         after = _after_escape(text, start)
@@ -44,6 +51,15 @@ def cards(text: str) -> Iterator[Span]:
             while end > start and text[end - 1] in _HEX:
                 end -= 1
         yield from _cards_within(text, start, end)
+
+
+def _even(text: str) -> str:
+    """Return `text`, as long as it was, with blanks for gaps that are written as escapes."""
+    return _GAP_ESCAPE.sub(_blanks, text) if "\\" in text else text
+
+
+def _blanks(found: re.Match[str]) -> str:
+    return " " * len(found[0])
 
 
 def _after_escape(text: str, start: int) -> int:
@@ -130,7 +146,7 @@ _PHONE = re.compile(rf"(?<![\w+.])\+[1-9][0-9{_GAP}()/]{{6,24}}[0-9](?![0-9])")
 
 def phones(text: str) -> Iterator[Span]:
     """Yield international numbers: a plus and 8 to 15 digits (E.164)."""
-    for found in _PHONE.finditer(text):
+    for found in _PHONE.finditer(_even(text)):
         if 8 <= sum(char.isdigit() for char in found[0]) <= 15:
             yield found.span()
 

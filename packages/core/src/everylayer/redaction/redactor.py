@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..failsafe import count_failure
+from ..rendering.cache import Generations
 from ..rendering.frames import FrameCache
 from . import values
 from .actions import Action, mask
-from .rules import LONG, LONG_RULES, SIGNS, WORDS, Rule
+from .rules import LONG, LONG_RULES, NAMED, SIGNS, WORDS, Rule
 from .values import Exact
 
 FAILED = "[redaction failed]"
@@ -19,6 +20,9 @@ FAILED = "[redaction failed]"
 MOST = 65536
 MARGIN = 8192
 _SENSITIVE = "sensitive"
+# Stands for any value where only the name before it counts.
+_ANY = "Q7-any-value"
+_NAMES = 2048
 # One of these stands where a secret without an end of its own begins.
 _OPENERS = ("=", ":", '"', "'", "`", "_", "-", ".", "eyJ", "AIza")
 
@@ -46,9 +50,13 @@ class Redactor:
 
     Attributes:
         frames: stacks rendered without secrets; another policy has its own.
+        sources: lines of source as they stood together -> the same without secrets.
+        strict: what the app tells of its users on purpose is redacted too.
     """
 
-    __slots__ = ("_actions", "_allowed", "_always", "_rules", "frames")
+    __slots__ = (
+        "_actions", "_allowed", "_always", "_names", "_rules", "frames", "sources", "strict"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +65,7 @@ class Redactor:
         allowed: frozenset[str] = frozenset(),
         *,
         always: bool = False,
+        strict: bool = False,
     ) -> None:
         """Make one of `rules`, the most telling first.
 
@@ -65,7 +74,11 @@ class Redactor:
             actions: by rule; `sensitive` is for values that the app named.
             allowed: values to leave alone, as `plain` makes them.
             always: there are rules of the user's, whose signs are not known.
+            strict: see the attribute.
         """
+        self.strict = strict
+        self.sources: Generations[str, tuple[str, ...]] = Generations(_NAMES)
+        self._names: Generations[tuple[str, bool], bool] = Generations(_NAMES)
         self._rules = tuple(enumerate(rules, 1))
         self._actions = dict(actions)
         self._allowed = allowed
@@ -111,6 +124,31 @@ class Redactor:
             # Without its stack: that may quote what was to be redacted.
             count_failure("everylayer.redaction", with_stack=False)
             return FAILED, 0
+
+    def names(self, name: str, *, header: bool = False) -> bool:
+        """Tell whether a value of this name is a secret, whatever it is.
+
+        Args:
+            name: a key of a mapping, a variable.
+            header: `name` is the first of a pair, which may be a mere list of words: only the
+                headers that hold secrets count.
+        """
+        key = (name, header)
+        known = self._names.get(key)
+        if known is None:
+            text = f"('{name}', '{_ANY}')" if header else f"{name}='{_ANY}'"
+            start = text.rindex(_ANY)
+            known = any(
+                each.rule == NAMED and each.start <= start for each in self._found(text, None)
+            )
+            self._names.put(key, known)
+        return known
+
+    def of_name(self, value: str) -> str:
+        """Return what is shown for `value`, whose name says that it is a secret."""
+        if self._allowed and plain(value) in self._allowed:
+            return value
+        return self._actions.get(NAMED, mask)("secret", value)
 
     def without(self, text: str, exact: Exact) -> str:
         """Return `text` without the values in `exact`, whatever else is in it; fails closed."""

@@ -21,9 +21,24 @@ class SecondError(Exception):
     """What a layer makes of it."""
 
 
+class Holder:
+    """An object whose `repr` tells too much."""
+
+    def __repr__(self) -> str:
+        return f"Holder(api_key={'hunt' + '3r2repr'})"
+
+
+# Sent with each request; a cookie that no name tells.
+HEADERS = (("cookie", "theme=hunt3r2cookie"), ("authorization", "Bearer hunt3r2bearer0123456789"))
+CARD = "4111" + 12 * "1"
+
+
 def fail(path: str) -> None:
     """Raise what the last part of `path` names."""
     kind = path.rpartition("/")[2]
+    if kind == "secret":
+        payment = {"number": CARD, "password": "hunt" + "3r2local", "by": Holder()}
+        raise FirstError(f"no such card: {payment['number']}")
     if kind == "chain":
         try:
             raise FirstError("first")
@@ -76,6 +91,21 @@ def body(path: str) -> Iterator[bytes]:
     fail(path)
 
 
+def configure_django() -> None:
+    """Set Django up, once a process."""
+    import django
+    from django.conf import settings
+
+    settings.configure(
+        SECRET_KEY="not a secret",
+        ROOT_URLCONF="sentry_django",
+        ALLOWED_HOSTS=["*"],
+        LOGGING_CONFIG=None,
+        USE_TZ=True,
+    )
+    django.setup()
+
+
 def django_app(stock: bool, settings: dict[str, Any], *, asynchronous: bool) -> ServeApp:
     from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
@@ -91,8 +121,8 @@ def django_app(stock: bool, settings: dict[str, Any], *, asynchronous: bool) -> 
                 DjangoInstrumentor().instrument()
             try:
                 if asynchronous:
-                    return run_asgi(ASGIHandler(), scope(path))
-                return run_wsgi(WSGIHandler(), environ(path))
+                    return run_asgi(ASGIHandler(), scope(path, HEADERS))
+                return run_wsgi(WSGIHandler(), environ(path, HEADERS))
             finally:
                 if stock:
                     DjangoInstrumentor().uninstrument()
@@ -147,7 +177,7 @@ def flask_app(stock: bool, settings: dict[str, Any]) -> ServeApp:
         FlaskInstrumentor().instrument_app(app)
     if settings:
         everylayer_flask.EveryLayer(app, **settings)
-    return lambda path: run_wsgi(app, environ(path))
+    return lambda path: run_wsgi(app, environ(path, HEADERS))
 
 
 class _AsgiLayer:
@@ -202,7 +232,14 @@ def starlette_app(stock: bool, settings: dict[str, Any]) -> ServeApp:
         StarletteInstrumentor.instrument_app(app)
     if settings:
         app.add_middleware(everylayer_starlette.EveryLayerMiddleware, **settings)
-    return lambda path: run_asgi(app, scope(path))
+    return lambda path: run_asgi(app, scope(path, HEADERS))
+
+
+def fastapi_app(stock: bool, settings: dict[str, Any]) -> ServeApp:
+    from sentry_fastapi import made
+
+    app = made(stock, settings, _AsgiLayer)
+    return lambda path: run_asgi(app, scope(path, HEADERS))
 
 
 APPS: dict[str, Callable[[bool, dict[str, Any]], ServeApp]] = {
@@ -210,6 +247,7 @@ APPS: dict[str, Callable[[bool, dict[str, Any]], ServeApp]] = {
     "django_asgi": lambda stock, settings: django_app(stock, settings, asynchronous=True),
     "flask": flask_app,
     "starlette": starlette_app,
+    "fastapi": fastapi_app,
 }
 # Where a request fails, by app.
 PLACES = {
@@ -217,4 +255,6 @@ PLACES = {
     "django_asgi": ("view", "layer", "swallow", "handler", "reported", "stream"),
     "flask": ("view", "layer", "outer", "swallow", "handler", "reported", "stream"),
     "starlette": ("view", "layer", "swallow", "handler", "reported", "stream", "background"),
+    # Not `reported`: across the layer's task Sentry alone may or may not tell that it was.
+    "fastapi": ("view", "layer", "swallow", "handler", "stream", "background"),
 }

@@ -19,17 +19,20 @@ SENTRY_URL = "https://sentry.example/issues/{event_id}"
 
 
 class Kept(Transport):
-    """Keeps the events of each envelope."""
+    """Keeps the events of each envelope, and the bytes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
         self.transactions = 0
 
     def capture_envelope(self, envelope: Envelope) -> None:
         event = envelope.get_event()
         if event is not None:
             self.events.append(dict(event))
+            # As it goes over the wire, without the headers: those name the time of sending.
+            self.raw += [item.get_bytes() for item in envelope.items]
         self.transactions += envelope.get_transaction_event() is not None
 
 
@@ -37,9 +40,9 @@ class Kept(Transport):
 def initialised(**options: Any) -> Iterator[Kept]:
     """Initialise Sentry for a while."""
     kept = Kept()
-    sentry_sdk.init(
-        dsn="http://key@127.0.0.1:9/1", transport=kept, include_local_variables=False, **options
-    )
+    given = {"include_local_variables": False, **options}
+    # Without a release each `init` asks git for one.
+    sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", release="shop@1", transport=kept, **given)
     try:
         yield kept
     finally:
@@ -56,6 +59,13 @@ def mechanism(event: dict[str, Any]) -> dict[str, Any]:
     """Return how the event says it was captured."""
     found: dict[str, Any] = event["exception"]["values"][-1]["mechanism"]
     return found
+
+
+def frames_of_ours(event: dict[str, Any]) -> list[str]:
+    """Return the frames of an event that the app would not have without everylayer."""
+    stacks = [value.get("stacktrace") or {} for value in event["exception"]["values"]]
+    frames = [one for stack in stacks for one in stack.get("frames", ())]
+    return [one["function"] for one in frames if str(one["module"]).startswith("everylayer")]
 
 
 def by_id(spans: Sequence[ReadableSpan], event: dict[str, Any]) -> ReadableSpan | None:

@@ -13,18 +13,22 @@ from typing import Any
 import sentry_kit
 from contract import telemetry
 from everylayer import own_failures
-from sentry_apps import APPS, KINDS, PLACES, ServeApp
-from sentry_kit import Kept, initialised, loop_problems, mechanism, types
+from sentry_apps import APPS, KINDS, PLACES, ServeApp, configure_django
+from sentry_kit import Kept, frames_of_ours, initialised, loop_problems, mechanism, types
 
 LINKS = {"trace_url": sentry_kit.TRACE_URL, "sentry_url": sentry_kit.SENTRY_URL}
+# Where an error is dealt with in a way of its own, by the framework or a layer.
+ANSWERED = ("view", "swallow", "handler", "stream")
 SETTINGS = ("off", "link", "capture")
 
 
 def rows(name: str, stock: bool, tracing: bool, kept: Kept) -> Iterator[dict[str, Any]]:
     """Serve each failing path of one app, without everylayer and under each setting."""
-    # What an exception is made of has nothing to do with who else is there.
-    kinds = KINDS if stock and not tracing else KINDS[:1]
-    paths = [f"/{where}/{kind}" for where in PLACES[name] for kind in kinds]
+    paths = [f"/{where}/{KINDS[0]}" for where in PLACES[name]]
+    if stock and not tracing:
+        # What an exception is made of has nothing to do with who else is there.
+        answered = [where for where in PLACES[name] if where in ANSWERED]
+        paths += [f"/{where}/{kind}" for where in answered for kind in KINDS[1:]]
     bare = APPS[name](stock, {})
     plain = {path: serve(bare, path, kept) for path in paths}
     for setting in SETTINGS:
@@ -45,7 +49,12 @@ def rows(name: str, stock: bool, tracing: bool, kept: Kept) -> Iterator[dict[str
                 "before": len(plain[path]["events"]),
                 **{key: done[key] for key in ("problems", "spans", "tree")},
                 "events": [
-                    {"types": types(e), "mechanism": mechanism(e), "tags": e.get("tags") or {}}
+                    {
+                        "types": types(e),
+                        "mechanism": mechanism(e),
+                        "tags": e.get("tags") or {},
+                        "ours": frames_of_ours(e),
+                    }
                     for e in done["events"]
                 ],
             }
@@ -93,32 +102,33 @@ def calls(name: str, stock: bool) -> list[str]:
     return called
 
 
+def sent(name: str, stock: bool, kept: Kept) -> list[str]:
+    """Serve requests full of secrets; return what goes to Sentry, as text."""
+    app = APPS[name](stock, {"sentry": "capture", "local_variables": True})
+    kept.raw = []
+    for where in PLACES[name]:
+        with telemetry.session():
+            app(f"/{where}/secret?token=hunt3r2query")
+    return [raw.decode() for raw in kept.raw]
+
+
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    from django.conf import settings
-
-    settings.configure(
-        SECRET_KEY="not a secret",
-        ROOT_URLCONF="sentry_django",
-        ALLOWED_HOSTS=["*"],
-        LOGGING_CONFIG=None,
-        USE_TZ=True,
-    )
-    import django
-
-    django.setup()
+    configure_django()
     found: list[dict[str, Any]] = []
     happy: list[dict[str, Any]] = []
     for tracing in (False, True):
         with initialised(**({"traces_sample_rate": 1.0} if tracing else {})) as kept:
             for name in APPS:
-                for stock in (False, True):
+                for stock in (True,) if tracing else (False, True):
                     found += rows(name, stock, tracing, kept)
                     happy.append({"app": name, "tracing": tracing, "calls": calls(name, stock)})
-    json.dump(
-        {"rows": found, "happy": happy, "failures": dict(own_failures())},
-        sys.stdout,
-    )
+    payloads = {}
+    with initialised(include_local_variables=True, send_default_pii=True) as kept:
+        for name in APPS:
+            payloads[name] = [text for stock in (False, True) for text in sent(name, stock, kept)]
+    made = {"payloads": payloads, "rows": found, "happy": happy, "failures": dict(own_failures())}
+    sys.stdout.write(json.dumps(made))
 
 
 if __name__ == "__main__":

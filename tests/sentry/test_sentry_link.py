@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import sys
 import weakref
 from typing import Any
 
@@ -18,7 +17,9 @@ from sentry_sdk import scope as sentry_scope
 
 import everylayer
 from contract.telemetry import Telemetry, error_events, server_span
-from everylayer import configure, own_failures
+from everylayer import configure, own_failures, spans
+from everylayer.ledger import Ledger
+from everylayer.observer import observe
 from everylayer.settings import SettingsError, resolve
 from everylayer.sinks.sentry import switch
 from sentry_kit import SENTRY_URL, TRACE_URL, Kept, initialised, loop_problems, mechanism, types
@@ -84,6 +85,48 @@ def test_a_translated_error_is_one_event(telemetry: Telemetry, sentry: Kept) -> 
     assert types(event) == ["ValueError", "KeyError"]
     ids = {(e.event.attributes or {}).get("sentry.event_id") for e in error_events(telemetry.spans)}
     assert ids == {event["event_id"]}
+
+
+@pytest.mark.parametrize(("setting", "events"), [("link", 2), ("capture", 1)])
+def test_told_twice_by_others(
+    telemetry: Telemetry, sentry: Kept, setting: str, events: int
+) -> None:
+    """Sentry's own memory of what it has captured does not reach into another task."""
+    with serving(sentry=setting):
+        error = raised(ValueError("once"))
+        everylayer.record(error)
+        for _ in range(2):
+            sentry_sdk.capture_exception(error)
+    assert len(sentry.events) == events
+    assert loop_problems(telemetry.spans, sentry.events[0]) == []
+
+
+def test_an_error_within_one_that_was_told_is_told_too(telemetry: Telemetry, sentry: Kept) -> None:
+    with serving(sentry="capture"):
+        outer, inner = ValueError("outer"), raised(KeyError("inner"))
+        outer.__cause__ = inner
+        sentry_sdk.capture_exception(raised(outer))
+        sentry_sdk.capture_exception(inner)
+    assert [types(event)[0] for event in sentry.events] == ["ValueError", "KeyError"]
+
+
+def test_no_late_span_is_begun_for_an_error_that_is_written(
+    telemetry: Telemetry, sentry: Kept
+) -> None:
+    ledger = Ledger(configure(sentry="link"))
+    with trace.get_tracer("app").start_as_current_span("GET /", kind=SpanKind.SERVER) as span:
+        error = raised(ValueError("once"))
+        observe(error, ledger=ledger)
+        sentry_sdk.capture_exception(error)
+        ledger.responded(500)
+    assert spans.ended(span)
+    sentry_sdk.capture_exception(error)
+    ledger.close(error)
+    context = span.get_span_context()
+    for event in sentry.events:
+        assert event["contexts"]["otel"]["span_id"] == format_span_id(context.span_id)
+    assert len(sentry.events) == 2
+    assert len(telemetry.spans) == 1
 
 
 def test_what_the_app_has_set_stays(telemetry: Telemetry, sentry: Kept) -> None:
@@ -241,28 +284,6 @@ def test_a_wrong_setting_is_named(given: dict[str, str], says: str) -> None:
         resolve(given, environ={})
     assert next(iter(given)) in str(found.value)
     assert says in str(found.value)
-
-
-@pytest.mark.parametrize("given", [{"sentry": "capture"}, {"sentry_url": SENTRY_URL}])
-def test_without_the_sdk_it_cannot_be(
-    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "sentry_sdk", None)  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="everylayer\\[sentry\\]"):
-        resolve(given, environ={})
-    assert resolve({**given, "sentry": "off"}, environ={}).sentry == "off"
-
-
-def test_without_the_sdk_a_link_is_only_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "sentry_sdk", None)  # type: ignore[arg-type]
-    with caplog.at_level(logging.WARNING, "everylayer"):
-        assert resolve({"trace_url": TRACE_URL}, environ={}).trace_url == TRACE_URL
-    assert "everylayer[sentry]" in caplog.text
-    caplog.clear()
-    resolve({}, environ={})
-    assert not caplog.records
 
 
 def test_unsampled_spans_get_no_dead_link(telemetry: Telemetry) -> None:

@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -22,7 +23,7 @@ from cases_layers import CALM_ROUTES
 from cases_plain import end, failing_end
 from contract.expect import ESCAPED, HANDLED, check
 from contract.faults import PLAIN
-from contract.telemetry import Telemetry
+from contract.telemetry import Telemetry, error_events
 from everylayer.failsafe import own_failures
 from everylayer_starlette import EveryLayerMiddleware, patches
 
@@ -101,6 +102,39 @@ def test_stock_that_came_before_the_patches(unpatched: None, telemetry: Telemetr
         app.add_middleware(EveryLayerMiddleware)
         assert converse(app, OK).status == 200
     check(telemetry.spans, PLAIN, HANDLED)
+
+
+@pytest.mark.parametrize("lifespan", [True, False], ids=["served", "called"])
+def test_the_first_line_to_name_the_middleware_puts_the_patches_in_place(
+    unpatched: None, telemetry: Telemetry, lifespan: bool
+) -> None:
+    """`app.add_middleware(everylayer_starlette.EveryLayerMiddleware)` looks the method up first."""
+    with Kit().active() as kit:
+        app = fastapi.FastAPI(**kit.telemetry())
+        app.get("/")(failing_view)
+        app.add_exception_handler(LookupError, forgiving)
+        app.add_middleware(BaseHTTPMiddleware, dispatch=calling_next)
+        FastAPIInstrumentor.instrument_app(app)
+        add_middleware = app.add_middleware
+        patches.install()
+        add_middleware(EveryLayerMiddleware)
+        if lifespan:
+            converse(app, Request(kind="lifespan"))
+        assert converse(app, OK).status == 409
+    (event,) = error_events(telemetry.spans)
+    assert (event.event.attributes or {})["exception.message"] == "no such book"
+
+
+async def failing_view() -> Any:
+    raise LookupError("no such book")
+
+
+async def forgiving(request: Any, error: Exception) -> Any:
+    return PlainTextResponse("forgiven", 409)
+
+
+async def calling_next(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
 
 
 async def calm() -> Any:

@@ -116,7 +116,7 @@ def write(
     kept = _within_budget(entries, page, rules.max_events)
     homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
     if link is not None:
-        kept = _with_events(kept, homes, rules, since_ns) or kept
+        kept = _with_events(kept, homes, rules, since_ns, span) or kept
     for entry, home in zip(kept, homes, strict=True):
         if home is not None and has_span:
             _to_span(home, span, entry, page, rules, to_spans)
@@ -222,7 +222,11 @@ def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_
 
 @contained
 def _with_events(
-    entries: list[_Entry], homes: list[Span | None], rules: Settings, since_ns: int
+    entries: list[_Entry],
+    homes: list[Span | None],
+    rules: Settings,
+    since_ns: int,
+    span: Span | None,
 ) -> list[_Entry]:
     """Return `entries` with the Sentry event of each."""
     from .sinks.sentry import capture
@@ -231,6 +235,7 @@ def _with_events(
         [(home, entry.sighting, entry.record) for entry, home in zip(entries, homes, strict=True)],
         rules,
         since_ns,
+        span,
     )
     return [
         entry._replace(record=entry.record._replace(sentry_event_id=event_id))

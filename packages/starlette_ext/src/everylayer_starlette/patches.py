@@ -129,6 +129,8 @@ def look(app: Any) -> Claim:
         if known is not None and known.explicit and known.settings == settings:
             return known
         claim = Claim(settings, explicit=True)
+        # `app.add_middleware` may have been looked up before our patch of it was in place.
+        _wrap_instance(app)
     elif known is not None and known is not _UNCLAIMED:
         return known
     elif _everything is not None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from types import CellType
 from typing import Any, NamedTuple
 
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Router
 
 from everylayer.failsafe import contained
 
 from . import handled
 from .classes import Starlette
-from .seams import Claim, binding_probe, probe, starts_span
+from .seams import Claim, binding_probe, probe, starts_span, watching_probe
 
 _MAX_LAYERS = 64
 _APP = ("scope", "receive", "send")
@@ -61,6 +62,8 @@ def probe_within(top: Any, claim: Claim) -> list[Any]:
         if starts_span(type(layer)):
             make = binding_probe
             claim.starts_inside = True
+        elif isinstance(layer, BaseHTTPMiddleware):
+            make = watching_probe
         for slot in slots:
             if id(slot.app) not in seen:
                 seen.add(id(slot.app))

@@ -67,12 +67,13 @@ class Redacting:
     Attributes:
         frames: stacks rendered without secrets.
         exact: values to be found, and their kinds.
+        redactor: the policy's.
     """
 
-    __slots__ = ("_done", "_redactor", "exact", "frames")
+    __slots__ = ("_done", "exact", "frames", "redactor")
 
     def __init__(self, redactor: Redactor, exact: Mapping[str, str]) -> None:
-        self._redactor = redactor
+        self.redactor = redactor
         self._done: dict[tuple[str, int], tuple[str, int]] = {}
         self.exact = exact
         self.frames: FrameCache = redactor.frames
@@ -82,24 +83,28 @@ class Redacting:
         key = (text, limit if len(text) > limit else 0)
         found = self._done.get(key)
         if found is None:
-            found = self._done[key] = self._redactor.bounded(text, limit, self.exact)
+            found = self._done[key] = self.redactor.bounded(text, limit, self.exact)
         return found
 
     def head(self, text: str, kept: int) -> str:
         """Return the first `kept` characters of `text` without secrets."""
-        return self._redactor.head(text, kept, self.exact)
+        return self.redactor.head(text, kept, self.exact)
 
     def is_named(self, name: str) -> bool:
         """Tell whether `name` says that its value is sensitive."""
-        return self._redactor.is_named(name)
+        return self.redactor.is_named(name)
 
     def stand_in(self, rule: str, kind: str, value: str) -> str:
         """Return what stands for a `value` that is known to be sensitive."""
-        return self._redactor.stand_in(rule, kind, value)
+        return self.redactor.stand_in(rule, kind, value)
+
+    def knowing(self, more: Mapping[str, str]) -> Redacting:
+        """Return one that knows further values, and their kinds."""
+        return Redacting(self.redactor, {**self.exact, **more})
 
     def lines(self, lines: list[str]) -> list[str]:
         """Return `lines` of `frames` without the values that are known for this error alone."""
-        return [self._redactor.without(line, self.exact) for line in lines]
+        return [self.redactor.without(line, self.exact) for line in lines]
 
 
 def redacting(
@@ -143,6 +148,9 @@ class _Closed(Redacting):
 
     def stand_in(self, rule: str, kind: str, value: str) -> str:
         return FAILED
+
+    def knowing(self, more: Mapping[str, str]) -> Redacting:
+        return self
 
     def lines(self, lines: list[str]) -> list[str]:
         return [f"  {FAILED}\n"]

@@ -20,14 +20,14 @@ _ESCAPES = r"(?<=\\[abfnrtv0])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\U[0
 WORD = rf"(?:(?<![A-Za-z0-9])|{_ESCAPES})"
 _RUN = rf"(?:(?<![\w-])|{_ESCAPES})"
 # Blanks, dashes and what cannot be seen: a number may be written with them.
-_GAP = " .\\-\u00a0\u2007\u2009\u200b-\u200d\u2010-\u2013\u202f\u2060\ufeff\ud800-\udfff"
+_GAP = " .\\-\u00a0\u2007\u2009\u200b-\u200d\u2010-\u2013\u202f\u2060\ufeff\ufffd\ud800-\udfff"
 
-# The same as a `repr`, or JSON, writes them.
+# The same as a `repr` or JSON writes them.
 _ESCAPED_GAP = re.compile(
-    r"\\{1,4}(?:x[aA]0|u(?:00[aA]0|20(?:07|09|0[b-dB-D]|1[0-3]|2[fF]|60)|[fF][eE][fF]{2}"
-    r"|[dD][89a-fA-F][0-9a-fA-F]{2}))"
+    r"\\{1,4}(?:x[89a-f][0-9a-f]"
+    r"|u(?:00a0|200[79b-d]|201[0-3]|202f|2060|feff|fffd|d[89a-f][0-9a-f]{2}))",
+    re.IGNORECASE,
 )
-
 _DIGITS = re.compile(f"[0-9][0-9{_GAP}]{{11,}}[0-9]")
 _GROUP = re.compile("[0-9]+")
 _ESCAPE = re.compile(r"\\(?:[abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|0)")
@@ -56,10 +56,10 @@ def cards(text: str) -> Iterator[Span]:
 
 
 def _with_gaps(text: str) -> str:
-    """Return `text`, as long as it is, with what cannot be seen in the place of its escapes."""
+    """Return `text`, as long as it is, with blanks for gaps that are written as escapes."""
     if "\\" not in text:
         return text
-    return _ESCAPED_GAP.sub(lambda found: "\u200b" * len(found[0]), text)
+    return _ESCAPED_GAP.sub(lambda found: " " * len(found[0]), text)
 
 
 def _is_hash(text: str, at: int) -> bool:
@@ -166,7 +166,7 @@ _PHONE = re.compile(rf"(?<![\w+.])\+[1-9][0-9{_GAP}()/]{{6,24}}[0-9](?![0-9])")
 
 def phones(text: str) -> Iterator[Span]:
     """Yield international numbers: a plus and 8 to 15 digits (E.164)."""
-    for found in _PHONE.finditer(text):
+    for found in _PHONE.finditer(_with_gaps(text)):
         if 8 <= sum(char.isdigit() for char in found[0]) <= 15:
             yield found.span()
 

@@ -84,7 +84,7 @@ class Redaction:
                 raise _bad(f"action of {name!r}", done, f"one of {', '.join((*ACTIONS, OFF))}")
             actions[name] = action("mask" if done == OFF else done, self.keys)
         allowed = frozenset(map(plain, self.allow))
-        return Redactor([*own, *built], actions, allowed, always=bool(own))
+        return Redactor([*own, *built], actions, allowed, always=bool(own), strict=preset.users)
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,12 @@ class _Preset:
     rules: tuple[str, ...]
     names: tuple[str, ...] = ()
     actions: Mapping[str, str] = field(default_factory=dict)
+    users: bool = False
 
 
 _PRESETS: Mapping[str, _Preset] = {
     "default": _Preset(rules.DEFAULT),
-    "strict": _Preset(rules.NAMES, pairs.FINANCE),
+    "strict": _Preset(rules.NAMES, pairs.FINANCE, users=True),
     # Equal numbers show as equal, so that what belongs together is found.
     "finance": _Preset(
         (*rules.DEFAULT, *rules.NATIONAL), pairs.FINANCE, {"card": "hash", "iban": "hash"}

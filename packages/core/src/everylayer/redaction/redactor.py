@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..failsafe import count_failure
+from ..rendering.cache import Generations
 from ..rendering.frames import FrameCache
 from . import values
 from .actions import Action, mask
@@ -22,6 +23,7 @@ MARGIN = 8192
 _SENSITIVE = "sensitive"
 # A value that nobody takes for a remark about one.
 _PROBE = "x1y2z3w4"
+_NAMES = 2048
 # One of these stands where a secret without an end of its own begins.
 _OPENERS = ("=", ":", '"', "'", "`", "_", "-", ".", "eyJ", "AIza")
 
@@ -49,9 +51,14 @@ class Redactor:
 
     Attributes:
         frames: stacks rendered without secrets; another policy has its own.
+        sources: lines of source as they stood together -> the same without secrets.
+        strict: what the app tells of its users on purpose is redacted too.
     """
 
-    __slots__ = ("_actions", "_allowed", "_always", "_named", "_rules", "frames")
+    __slots__ = (
+        "_actions", "_allowed", "_always", "_named", "_names", "_rules", "frames", "sources",
+        "strict",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Redactor:
         allowed: frozenset[str] = frozenset(),
         *,
         always: bool = False,
+        strict: bool = False,
     ) -> None:
         """Make one of `rules`, the most telling first.
 
@@ -68,7 +76,11 @@ class Redactor:
             actions: by rule; `sensitive` is for values that the app named.
             allowed: values to leave alone, as `plain` makes them.
             always: there are rules of the user's, whose signs are not known.
+            strict: see the attribute.
         """
+        self.strict = strict
+        self.sources: Generations[str, tuple[str, ...]] = Generations(_NAMES)
+        self._names: Generations[tuple[str, bool], bool] = Generations(_NAMES)
         self._rules = tuple(enumerate(rules, 1))
         self._named = next((rule.find for rule in rules if rule.name == NAMED), None)
         self._actions = dict(actions)
@@ -127,15 +139,27 @@ class Redactor:
             count_failure("everylayer.redaction", with_stack=False)
             return FAILED
 
-    def is_named(self, name: str) -> bool:
-        """Tell whether `name` says that its value is sensitive; a failure says so too."""
-        probe = f"{name}='{_PROBE}'"
-        value = (len(name) + 2, len(probe) - 1)
-        try:
-            return self._named is not None and value in self._named(probe)
-        except Exception:
-            count_failure("everylayer.redaction", with_stack=False)
-            return True
+    def is_named(self, name: str, *, header: bool = False) -> bool:
+        """Tell whether a value of this name is sensitive, whatever it is; a failure says so too.
+
+        Args:
+            name: a key of a mapping, a variable.
+            header: `name` is the first of a pair, which may be a mere list of words: only the
+                headers that hold secrets count.
+        """
+        key = (name, header)
+        known = self._names.get(key)
+        if known is None:
+            text = f"('{name}', '{_PROBE}')" if header else f"{name}='{_PROBE}'"
+            start = text.rindex(_PROBE)
+            try:
+                found = self._found(text, None)
+            except Exception:
+                count_failure("everylayer.redaction", with_stack=False)
+                return True
+            known = any(each.rule == NAMED and each.start <= start for each in found)
+            self._names.put(key, known)
+        return known
 
     def stand_in(self, rule: str, kind: str, value: str) -> str:
         """Return what stands for a `value` that is known to be sensitive; fails closed.

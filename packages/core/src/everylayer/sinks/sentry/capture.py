@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import sentry_sdk
@@ -15,10 +16,11 @@ from sentry_sdk.utils import event_from_exception
 
 from ...failsafe import contained
 from ...record import ErrorRecord
+from ...redaction import values
 from ...settings import Settings
 from ...sighting import Sighting
 from . import events, marks, place
-from .link import OURS, note
+from .link import OURS, Ours, note
 from .marks import Mark
 
 _logger = logging.getLogger("everylayer")
@@ -26,7 +28,10 @@ _silent = False
 
 
 def reports(
-    entries: Sequence[tuple[Span | None, Sighting, ErrorRecord]], rules: Settings, since_ns: int
+    entries: Sequence[tuple[Span | None, Sighting, ErrorRecord]],
+    rules: Settings,
+    since_ns: int,
+    request_span: Span | None,
 ) -> list[str]:
     """Return the id of the Sentry event of each error, empty where it has none.
 
@@ -34,17 +39,23 @@ def reports(
         entries: span, sighting and record of each, oldest first.
         rules: the settings in force.
         since_ns: when the request began.
+        request_span: the one that the request's sensitive values are known on.
     """
     found = [""] * len(entries)
     # The last one first: its event shows those that it came from.
     for index in reversed(range(len(entries))):
-        found[index] = _report(*entries[index], rules, since_ns) or ""
+        found[index] = _report(*entries[index], rules, since_ns, request_span) or ""
     return found
 
 
 @contained
 def _report(
-    span: Span | None, sighting: Sighting, record: ErrorRecord, rules: Settings, since_ns: int
+    span: Span | None,
+    sighting: Sighting,
+    record: ErrorRecord,
+    rules: Settings,
+    since_ns: int,
+    request_span: Span | None,
 ) -> str:
     here = place.of(span)
     mark = marks.of(sighting.exc)
@@ -53,7 +64,8 @@ def _report(
     if mark is None:
         event_id = ""
         if rules.sentry == "capture" and not _is_refusal(sighting, record):
-            event_id = _capture(here, sighting, record, rules)
+            exact = values.known(request_span, sighting.named)
+            event_id = _capture(here, sighting, record, Ours(rules, exact))
         mark = Mark(event_id, bool(event_id), time.time_ns(), here, record.layer, record.phase)
         if event_id:
             note(sighting.exc, mark)
@@ -70,23 +82,26 @@ def _is_refusal(sighting: Sighting, record: ErrorRecord) -> bool:
     return record.handled and sighting.client_status is not None and not sighting.explicit
 
 
-def _capture(
-    here: place.Place | None, sighting: Sighting, record: ErrorRecord, rules: Settings
-) -> str:
+def _capture(here: place.Place | None, sighting: Sighting, record: ErrorRecord, ours: Ours) -> str:
     client = sentry_sdk.get_client()
     if not client.is_active():
         _say_once()
         return ""
+    rules = ours.rules
     exc = sighting.exc
     event: Any
     event, hint = event_from_exception(
         (type(exc), exc, sighting.tb),
-        client_options=client.options,
+        client_options={**client.options, "include_local_variables": rules.local_variables},
         mechanism={"type": "everylayer", "handled": record.handled},
     )
-    event["timestamp"] = record.time_ns / 1e9
+    if not rules.local_variables:
+        # Another option of Sentry's may have put them there.
+        events.drop_variables(event)
+    # As the SDK puts it: `before_send` finds the same type in each event.
+    event["timestamp"] = datetime.fromtimestamp(record.time_ns / 1e9, timezone.utc)
     events.fill(event, here, record.layer, record.phase, trace_url=rules.trace_url)
-    hint[OURS] = True
+    hint[OURS] = ours
     with contextlib.ExitStack() as stack:
         if sighting.scopes is not None:
             current, isolation = sighting.scopes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from ...layers import Layer
@@ -30,6 +30,7 @@ def fill(
         trace_url: template of a link to the trace.
         trace_is_free: nobody but Sentry itself has set the event's trace context.
     """
+    _leave_us_out(event)
     tags: dict[str, Any] = {}
     contexts = event.setdefault("contexts", {})
     if place is not None:
@@ -55,6 +56,30 @@ def fill(
     elif isinstance(given, MutableMapping):
         for name, value in tags.items():
             given.setdefault(name, value)
+
+
+def drop_variables(event: Event) -> None:
+    """Take the local variables out of an event that was just made of an exception."""
+    for stack in _stacks(event):
+        for frame in stack.get("frames", ()):
+            frame.pop("vars", None)
+
+
+def _leave_us_out(event: Event) -> None:
+    """Take our own frames out of `event`: Sentry groups by frames, and they are not the app's."""
+    for stack in _stacks(event):
+        frames = stack.get("frames") or ()
+        kept = [one for one in frames if not str(one.get("module")).startswith("everylayer")]
+        if 0 < len(kept) < len(frames):
+            stack["frames"] = kept
+
+
+def _stacks(event: Event) -> Iterator[dict[str, Any]]:
+    for value in (event.get("exception") or {}).get("values") or ():
+        stack = value.get("stacktrace")
+        # Sentry puts a note in the place of a stack that is too long.
+        if isinstance(stack, dict):
+            yield stack
 
 
 def _ids(place: Place) -> dict[str, Any]:

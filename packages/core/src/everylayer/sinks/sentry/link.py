@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
@@ -13,19 +14,36 @@ from sentry_sdk import scope as sentry_scope
 
 from ... import chain, settings, spans
 from ...failsafe import contained
+from ...redaction import values
+from ...redaction.guard import Redacting, redacting, redactor_of
 from ...rendering.cache import Generations
 from ...settings import Settings
 from ...sighting import Sighting
-from . import events, marks, on_span, place
+from . import events, marks, on_span, place, scrubber
 from .marks import Mark
 
 if TYPE_CHECKING:
     from ...ledger import Ledger
 
-# A hint's entry: the event is one of ours, and complete.
+# A hint's entry, an `Ours`: the event is one of ours, and complete.
 OURS = "everylayer"
 _MAX_LEDGERS = 4096
 _MAX_CHAIN = 16
+
+
+class Ours:
+    """What the processor must know of an event that everylayer has made.
+
+    Attributes:
+        rules: the settings in force.
+        exact: values known to be sensitive, and their kinds.
+    """
+
+    __slots__ = ("exact", "rules")
+
+    def __init__(self, rules: Settings, exact: dict[str, str]) -> None:
+        self.rules = rules
+        self.exact = exact
 
 
 class Link:
@@ -35,12 +53,13 @@ class Link:
         rules: the settings for events outside every known request; None takes the process's.
     """
 
-    __slots__ = ("_ledgers", "_processor", "rules")
+    __slots__ = ("_clients", "_ledgers", "_processor", "rules")
 
     def __init__(self) -> None:
         self.rules: Settings | None = None
         # By the address of an exception, which its ledger confirms as long as it holds it.
         self._ledgers: Generations[int, weakref.ref[Ledger]] = Generations(_MAX_LEDGERS)
+        self._clients = scrubber.Clients(self._redacting)
         # One bound method: the list is searched for it by identity.
         self._processor = self.process
 
@@ -54,10 +73,12 @@ class Link:
         found = sentry_scope.global_event_processors
         found[:] = [one for one in found if one is not self._processor]
         self._ledgers.clear()
+        self._clients.release()
 
     def prefer(self, rules: Settings) -> None:
         """Take the settings of an app; the last one that says anything of Sentry counts."""
-        if self.rules is None or rules.trace_url or rules.sentry_url or rules.sentry == "capture":
+        said = rules.trace_url or rules.sentry_url or rules.redaction != "default"
+        if self.rules is None or said or rules.sentry == "capture":
             self.rules = rules
 
     def sighted(self, ledger: Ledger, sighting: Sighting) -> None:
@@ -85,11 +106,11 @@ class Link:
         # A transaction, a check-in: nothing that failed.
         if event.get("type") not in (None, "error"):
             return event
-        return None if self._is_second(event, hint) else event
+        return None if self._is_second(event, hint) else self._redacted(event, hint)
 
     @contained
     def _is_second(self, event: Any, hint: Any) -> bool:
-        """Fill `event`; tell whether it shows once more what everylayer has captured."""
+        """Fill `event`; tell whether it shows once more what another one has shown."""
         if hint is not None and hint.get(OURS):
             return False
         exc = _exception_of(hint)
@@ -103,18 +124,55 @@ class Link:
         mark = marks.of(exc) if exc is not None else None
         if mark is not None and not mark.is_of(here, ledger.start_ns if ledger else 0):
             mark = None
-        if exc is not None and mark is not None and mark.ours:
+        if exc is not None and mark is not None and mark.settled:
             if sighting is None:
                 marks.drop(exc)
             return True
         if sighting is not None:
-            span = spans.home_of(span, sighting, rules)
+            if sighting.home is not None or not sighting.written:
+                # A late span is ended by what writes its error: not begun once that is done.
+                span = spans.home_of(span, sighting, rules)
             here = place.of(span)
             known = Mark("", False, 0, here, sighting.where(), sighting.phase)
         else:
             known = mark or Mark("", False, 0, here)
         self._fill(event, exc, span, known._replace(place=known.place or here), rules)
         return False
+
+    def _redacted(self, event: Any, hint: Any) -> Any:
+        """Return a copy of `event` without secrets, which what comes later may add to."""
+
+        def known() -> Redacting | None:
+            exc, ours = _exception_of(hint), hint.get(OURS) if hint else None
+            found = self._redacting(exc, ours)
+            scrubber.announce(event, found)
+            if found is not None:
+                self._clients.cover(sentry_sdk.get_client())
+            return found
+
+        found = scrubber.without_secrets(event, known)
+        return dict(found) if found is event else found
+
+    def _redacting(
+        self, exc: BaseException | None = None, ours: Ours | None = None
+    ) -> Redacting | None:
+        """Return what redacts the texts of an event, None if it shall stay as it is."""
+        sighting: Sighting | None = None
+        if ours is not None:
+            rules, exact = ours.rules, ours.exact
+        else:
+            ledger, sighting = self._find(exc)
+            current = trace.get_current_span()
+            rules = ledger.settings if ledger is not None else self._rules_of(current)
+            span = ledger.span if ledger is not None and ledger.span is not None else current
+            exact = values.known(span, sighting.named if sighting is not None else None)
+        redactor = redactor_of(rules.redaction) if rules.sentry != "off" else None
+        if redactor is None:
+            return None
+        if exc is None:
+            return Redacting(redactor, exact)
+        tb = sighting.tb if sighting is not None else chain.traceback_of(exc)
+        return redacting(redactor, exc, tb, [link.exc for link in chain.links(exc)], exact)
 
     def _fill(
         self, event: Any, exc: BaseException | None, span: Span, known: Mark, rules: Settings
@@ -131,7 +189,9 @@ class Link:
         if not event_id:
             return
         if exc is not None:
-            note(exc, known._replace(event_id=event_id, time_ns=time.time_ns()))
+            settled = rules.sentry == "capture"
+            made = known._replace(event_id=event_id, settled=settled, time_ns=time.time_ns())
+            note(exc, made)
         if exc is not None or event.get("level") in ("error", "fatal"):
             on_span.write(span, event_id, rules, first=False)
 
@@ -166,7 +226,7 @@ def note(exc: BaseException, mark: Mark) -> None:
         known = marks.of(one)
         if known is None or not known.event_id or not known.is_of(mark.place, mark.time_ns):
             layer = mark.layer if one is exc else known.layer if known is not None else None
-            marks.put(one, mark._replace(layer=layer, ours=mark.ours and one is exc))
+            marks.put(one, mark._replace(layer=layer, settled=mark.settled and one is exc))
 
 
 def _exception_of(hint: Any) -> BaseException | None:
@@ -178,5 +238,16 @@ def _is_sentrys_own(event: Any) -> bool:
     given = (event.get("contexts") or {}).get("trace")
     if given is None:
         return True
-    own = sentry_sdk.get_current_scope().get_trace_context()
-    return all(given.get(key) == own.get(key) for key in ("trace_id", "span_id"))
+    return any(
+        own is not None and all(given.get(key) == own.get(key) for key in ("trace_id", "span_id"))
+        for own in _own_traces()
+    )
+
+
+def _own_traces() -> Iterator[Any]:
+    """Yield the trace contexts that Sentry may have filled in."""
+    for scope in (sentry_sdk.get_current_scope(), sentry_sdk.get_isolation_scope()):
+        yield scope.get_trace_context()
+        # An older SDK leaves the span out.
+        if scope.span is not None:
+            yield {"trace_id": scope.span.trace_id, "span_id": scope.span.span_id}

@@ -25,7 +25,7 @@ class Mark(NamedTuple):
 
     Attributes:
         event_id: the Sentry event that shows it, itself or in a chain; empty while there is none.
-        ours: that event was captured by everylayer.
+        settled: it is that event's own error, and no second event is wanted.
         time_ns: when the note was made, nanoseconds since the epoch.
         place: the span that it belongs to, if any.
         layer: where it began, if that is known.
@@ -33,7 +33,7 @@ class Mark(NamedTuple):
     """
 
     event_id: str
-    ours: bool
+    settled: bool
     time_ns: int
     place: Place | None = None
     layer: Layer | None = None
@@ -60,10 +60,10 @@ def of(exc: BaseException) -> Mark | None:
         found = inner[0] if inner and all(one == inner[0] for one in inner) else None
     if found is None:
         return None
-    event_id, ours, time_ns, place, layer, phase = found
+    event_id, settled, time_ns, place, layer, phase = found
     return Mark(
         event_id,
-        ours,
+        settled,
         time_ns,
         Place(*place) if place else None,
         Layer(*layer) if layer else None,
@@ -76,7 +76,7 @@ def put(exc: BaseException, mark: Mark) -> None:
     layer = mark.layer
     _state(exc)[_KEY] = (
         mark.event_id,
-        mark.ours,
+        mark.settled,
         mark.time_ns,
         tuple(mark.place) if mark.place else None,
         (layer.name, layer.kind, layer.index) if layer else None,

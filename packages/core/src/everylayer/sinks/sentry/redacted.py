@@ -43,6 +43,7 @@ _KEPT_OF_FRAME = frozenset(
     }
 )  # fmt: skip
 _DONE_OF_FRAME = _KEPT_OF_FRAME | KEYS | {"vars"}
+_SERIALISED = frozenset({str, dict, list})
 _KEPT_OF_THREAD = frozenset({"id", "crashed", "current", "main", "state"})
 _KEPT_OF_CRUMB = frozenset({"type", "level", "timestamp", "event_id"})
 _KEPT_CONTEXTS = frozenset({"runtime", "os", "profile"})
@@ -234,7 +235,9 @@ class _Redaction:
             return self._vars.data(frame)
         changes = self._source.of(frame)
         given = frame.get("vars")
-        found = self._vars.data(given)
+        # Older SDKs leave the objects themselves here until they serialise the event.
+        raw = isinstance(given, dict) and any(type(v) not in _SERIALISED for v in given.values())
+        found = self._vars.data(given, bag=raw)
         if found is not given:
             changes["vars"] = found
         kept = self._parts(frame, _DONE_OF_FRAME, {})

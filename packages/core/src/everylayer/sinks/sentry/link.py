@@ -232,5 +232,7 @@ def _is_sentrys_own(event: Any) -> bool:
     given = (event.get("contexts") or {}).get("trace")
     if given is None:
         return True
-    own = sentry_sdk.get_current_scope().get_trace_context()
+    # In older SDKs a scope without a trace of its own said nothing.
+    own: Any = sentry_sdk.get_current_scope().get_trace_context()
+    own = own or sentry_sdk.get_isolation_scope().get_trace_context() or {}
     return all(given.get(key) == own.get(key) for key in ("trace_id", "span_id"))

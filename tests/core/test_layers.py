@@ -246,6 +246,13 @@ def test_our_own_frames_are_no_layer() -> None:
     assert [from_traceback(tb).name for tb in seen] == ["fail", "fail"]
 
 
+def test_a_wrapper_of_sentrys_is_no_layer() -> None:
+    namespace: dict[str, Any] = {"__name__": "sentry_sdk.integrations.starlette"}
+    exec("def wrapper(scope, receive, send):\n    return scope(send)", namespace)
+    tb = traceback_from(lambda: namespace["wrapper"](fail, None, None))
+    assert from_traceback(tb).name == "fail"
+
+
 def test_a_hostile_owner_does_not_hide_the_name() -> None:
     class Meta(type):
         def __getattribute__(cls, name: str) -> Any:

@@ -129,6 +129,29 @@ def test_no_late_span_is_begun_for_an_error_that_is_written(
     assert len(telemetry.spans) == 1
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="no groups")
+def test_a_group_that_an_error_comes_from_keeps_its_members(
+    telemetry: Telemetry, sentry: Kept
+) -> None:
+    def both() -> None:
+        try:
+            raise ExceptionGroup("both", [KeyError("first"), TypeError("second")])
+        except ExceptionGroup as group:
+            raise ValueError("outer") from group
+
+    with serving(sentry="capture"):
+        try:
+            both()
+        except ValueError as error:
+            everylayer.record(error)
+    (event,) = sentry.events
+    assert types(event) == ["ValueError", "ExceptionGroup", "KeyError", "TypeError"]
+    links = [value["mechanism"] for value in reversed(event["exception"]["values"])]
+    assert [link["exception_id"] for link in links] == [0, 1, 2, 3]
+    assert [link.get("parent_id", 0) for link in links] == [0, 0, 1, 1]
+    assert mechanism(event)["type"] == "everylayer"
+
+
 def test_what_the_app_has_set_stays(telemetry: Telemetry, sentry: Kept) -> None:
     own = {"trace_id": "1" * 32, "span_id": "2" * 16}
     with serving(), sentry_sdk.new_scope() as scope:

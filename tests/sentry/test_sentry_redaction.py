@@ -109,6 +109,7 @@ ERRORS = (
     "message", "argument", "cause", "context", "note", "variable", "nested variable",
     "variable of an object", *(["member"] if sys.version_info >= (3, 11) else []),
 )  # fmt: skip
+WHEN = {"timestamp": datetime(2026, 11, 21, tzinfo=timezone.utc)}
 # What of an event an app may fill, and with what.
 SHAPES: dict[str, Callable[[str], Any]] = {
     "text": lambda text: text,
@@ -126,7 +127,9 @@ PLACES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "extra": lambda it: {"extra": {"it": it}},
     "contexts": lambda it: {"contexts": {"shop": {"it": it}}},
     "tags": lambda it: {"tags": {"it": it}},
-    "breadcrumb": lambda it: {"breadcrumbs": {"values": [{"message": "x", "data": {"it": it}}]}},
+    "breadcrumb": lambda it: {
+        "breadcrumbs": {"values": [{**WHEN, "message": "x", "data": {"it": it}}]}
+    },
     "body": lambda it: {"request": {"data": {"it": it}}},
     "query": lambda it: {"request": {"query_string": [("it", it)]}},
     "user's data": lambda it: {"user": {"id": "1", "data": {"it": it}}},
@@ -141,7 +144,7 @@ TEXTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "transaction": lambda it: {"transaction": it},
     "fingerprint": lambda it: {"fingerprint": ["x", it]},
     "thread": lambda it: {"threads": {"values": [{"id": 1, "name": it}]}},
-    "breadcrumb": lambda it: {"breadcrumbs": {"values": [{"message": it, "category": it}]}},
+    "breadcrumb": lambda it: {"breadcrumbs": {"values": [{**WHEN, "message": it, "category": it}]}},
     "logentry": lambda it: {"logentry": {"message": "%s", "formatted": it, "params": (it,)}},
     "url": lambda it: {"request": {"url": "https://x/?a=" + it, "query_string": "a=" + it}},
 }
@@ -294,7 +297,8 @@ def test_variables_have_names(telemetry: Telemetry, sentry: Kept) -> None:
         pay()
     sentry_sdk.capture_exception(caught.value)
     frames = json.loads(sentry.raw[0])["exception"]["values"][-1]["stacktrace"]["frames"]
-    assert frames[-1]["vars"] == {"passphrase": "[secret]", "amount": "12", "otp": "None"}
+    found = {name: value.strip("'") for name, value in frames[-1]["vars"].items()}
+    assert found == {"passphrase": "[secret]", "amount": "12", "otp": "None"}
 
 
 def test_source_lines(telemetry: Telemetry, sentry: Kept) -> None:
@@ -422,7 +426,7 @@ def test_the_apps_objects_stay(telemetry: Telemetry, sentry: Kept) -> None:
     given = {
         "extra": {"it": [CARD, {"password": "espresso"}]},
         "contexts": {"shop": {"it": CARD}},
-        "breadcrumbs": {"values": [{"message": CARD, "data": {"it": CARD}}]},
+        "breadcrumbs": {"values": [{**WHEN, "message": CARD, "data": {"it": CARD}}]},
         "user": {"id": "1", "data": CARD},
         "logentry": {"message": "%s", "params": [CARD]},
         "tags": {"it": CARD},

@@ -150,6 +150,15 @@ def test_the_links_lead_there_and_back(table: dict[str, Any], name: str, setting
 
 
 @pytest.mark.parametrize("name", APPS)
+def test_a_wrapper_of_sentrys_is_no_layer(table: dict[str, Any], name: str) -> None:
+    for row in chosen(table, app=name):
+        for event in row["events"]:
+            layer = event["tags"].get("everylayer.layer", "")
+            assert "_sentry" not in layer.lower(), named(row)
+            assert "_Scoped" not in layer, named(row)
+
+
+@pytest.mark.parametrize("name", APPS)
 def test_the_layer_is_named(table: dict[str, Any], name: str) -> None:
     for row in chosen(table, app=name):
         for event in row["events"]:

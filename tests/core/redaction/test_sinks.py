@@ -166,6 +166,19 @@ def test_what_was_recorded_before_the_guard_stood_passes_too() -> None:
     assert "hunt3r2" not in found
 
 
+def test_what_an_ended_span_says_already_makes_no_late_span() -> None:
+    exc = linked("message", f"card {CARD}")
+    with session() as telemetry:
+        span = telemetry.provider.get_tracer("app").start_span("GET /")
+        ledger = Ledger(Settings())
+        ledger.bind(span)
+        span.record_exception(exc)
+        span.end()
+        ledger.see(exc, layer=GATE)
+        ledger.close()
+        assert [span.name for span in telemetry.spans] == ["GET /"]
+
+
 def test_a_redactor_that_fails_closes(
     monkeypatch: pytest.MonkeyPatch, failures: dict[str, int]
 ) -> None:

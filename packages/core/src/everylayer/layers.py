@@ -70,6 +70,7 @@ def _wraps_an_instance(function: Any) -> bool:
     return not hasattr(getattr(function, "__wrapped__", None), "__code__")
 
 
+_WRAPPERS = ("everylayer", "sentry_sdk.")
 _SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))
 
 
@@ -77,7 +78,8 @@ def from_traceback(tb: TracebackType | None) -> Layer:
     """Name the layer from the frames alone, where no seam stood and no map knows it.
 
     It is the innermost callable with the parameters of an ASGI or WSGI app, else the innermost
-    function; `UNKNOWN` without a traceback.
+    function; `UNKNOWN` without a traceback. A wrapper that another library puts around each layer
+    is none of the app's.
     """
     found: FrameType | None = None
     last: FrameType | None = None
@@ -85,7 +87,7 @@ def from_traceback(tb: TracebackType | None) -> Layer:
         frame = tb.tb_frame
         tb = tb.tb_next
         # A seam of ours looks like a layer: it is one for everybody but the reader.
-        if str(frame.f_globals.get("__name__")).startswith("everylayer"):
+        if str(frame.f_globals.get("__name__")).startswith(_WRAPPERS):
             continue
         last = frame
         code = frame.f_code

@@ -74,10 +74,10 @@ def response_status(span: Span | None) -> int | None:
     return None
 
 
-def has_event(span: Span, record: ErrorRecord, rules: Settings) -> bool:
-    """Tell whether somebody else recorded this very error on `span` before its guard stood.
+def has_event(span: Span, record: ErrorRecord, rules: Settings, exc: BaseException) -> bool:
+    """Tell whether somebody else recorded `exc` on `span` before its guard stood.
 
-    What they recorded has passed `redact` since.
+    What they recorded has passed `redact` since, unless the span has ended: it keeps what was said.
     """
     where = f'File "{record.file}", line {record.line}, in ' if record.file else ""
     for event in getattr(span, "events", ()):
@@ -87,11 +87,21 @@ def has_event(span: Span, record: ErrorRecord, rules: Settings) -> bool:
             and attributes.LAYER_NAME not in values
             and values.get(attributes.EXCEPTION_TYPE) == record.type
             and where in str(values.get(attributes.EXCEPTION_STACKTRACE, ""))
-            and text.cut(str(values.get(attributes.EXCEPTION_MESSAGE)), rules.max_message_bytes)
-            == record.message
+            and _is_message(str(values.get(attributes.EXCEPTION_MESSAGE)), span, record, rules, exc)
         ):
             return True
     return False
+
+
+def _is_message(
+    said: str, span: Span, record: ErrorRecord, rules: Settings, exc: BaseException
+) -> bool:
+    limit = rules.max_message_bytes
+    if text.cut(said, limit) == record.message:
+        return True
+    return (
+        ended(span) and text.cut(earlier.message(said, span, rules, exc), limit) == record.message
+    )
 
 
 def fail(span: Span, record: ErrorRecord, rules: Settings) -> None:

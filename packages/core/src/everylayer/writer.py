@@ -246,7 +246,11 @@ def _with_events(
 @contained
 def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
     begun = entry.sighting.home is not None
-    if not begun and spans.ended(span) and spans.has_event(span, entry.record, rules):
+    if (
+        not begun
+        and spans.ended(span)
+        and spans.has_event(span, entry.record, rules, entry.sighting.exc)
+    ):
         # Stock may have recorded it as it ended the span, before it reached a seam.
         return span
     return spans.home_of(span, entry.sighting, rules)
@@ -268,7 +272,7 @@ def _to_span(
         page.failed = first = True
         spans.fail(home, error, rules)
     on_span.write(home, error.sentry_event_id, rules, first=first)
-    if to_spans and not spans.has_event(home, error, rules):
+    if to_spans and not spans.has_event(home, error, rules, entry.sighting.exc):
         span_event.write(home, error, entry.sighting.attributes)
 
 

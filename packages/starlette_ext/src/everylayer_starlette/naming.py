@@ -25,7 +25,7 @@ _ANSWERS = {
 
 _MACHINERY = frozenset(
     {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "everylayer_starlette"}
-    | {"fastapi", "opentelemetry", "starlette", "threading"}
+    | {"fastapi", "opentelemetry", "sentry_sdk", "starlette", "threading"}
 )
 # Functions of the frameworks that call the app's own: what the next foreign frame is.
 _CALLS = {

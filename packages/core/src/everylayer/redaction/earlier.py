@@ -36,6 +36,11 @@ def described(
     return f"{head}{sign}{_redacted(message, span, rules, exceptions)}"
 
 
+def message(said: str, span: Span, rules: Settings, exc: BaseException) -> str:
+    """Return what was said of `exc` on `span` as a record of it would say it."""
+    return _redacted(said, span, rules, [exc])
+
+
 @contained
 def redact(span: Span, rules: Settings, exceptions: Sequence[BaseException]) -> None:
     """Take secrets out of what was recorded on `span` before anything of ours stood."""

@@ -12,8 +12,9 @@ from typing import Any
 import sentry_sdk
 from opentelemetry.trace import Span
 from sentry_sdk.scope import use_isolation_scope, use_scope
-from sentry_sdk.utils import event_from_exception
+from sentry_sdk.utils import event_from_exception, exceptions_from_error
 
+from ... import chain
 from ...failsafe import contained
 from ...record import ErrorRecord
 from ...redaction import values
@@ -89,12 +90,24 @@ def _capture(here: place.Place | None, sighting: Sighting, record: ErrorRecord, 
         return ""
     rules = ours.rules
     exc = sighting.exc
+    options = {**client.options, "include_local_variables": rules.local_variables}
+    mechanism = {"type": "everylayer", "handled": record.handled}
     event: Any
     event, hint = event_from_exception(
-        (type(exc), exc, sighting.tb),
-        client_options={**client.options, "include_local_variables": rules.local_variables},
-        mechanism={"type": "everylayer", "handled": record.handled},
+        (type(exc), exc, sighting.tb), client_options=options, mechanism=mechanism
     )
+    if _holds_a_group(exc):
+        # Sentry shows the members of a group that comes first alone.
+        _, shown = exceptions_from_error(
+            type(exc),
+            exc,
+            sighting.tb,
+            client_options=options,
+            mechanism=mechanism,
+            exception_id=0,
+            parent_id=0,
+        )
+        event["exception"]["values"] = shown[::-1]
     if not rules.local_variables:
         # Another option of Sentry's may have put them there.
         events.drop_variables(event)
@@ -108,6 +121,14 @@ def _capture(here: place.Place | None, sighting: Sighting, record: ErrorRecord, 
             stack.enter_context(use_scope(current))
             stack.enter_context(use_isolation_scope(isolation))
         return sentry_sdk.capture_event(event, hint=hint) or ""
+
+
+def _holds_a_group(exc: BaseException) -> bool:
+    """Tell of an error that is no group and comes from one, as far as Sentry can show it all."""
+    if chain.is_group(exc):
+        return False
+    linked = [link.exc for link in chain.links(exc)]
+    return len(linked) < chain.MAX_LINKS and any(map(chain.is_group, linked))
 
 
 def _say_once() -> None:

@@ -145,12 +145,11 @@ class Link:
         def known() -> Redacting | None:
             exc, ours = _exception_of(hint), hint.get(OURS) if hint else None
             found = self._redacting(exc, ours)
-            scrubber.announce(event, found)
             if found is not None:
                 self._clients.cover(sentry_sdk.get_client())
             return found
 
-        found = scrubber.without_secrets(event, known)
+        found = scrubber.processed(event, known)
         return dict(found) if found is event else found
 
     def _redacting(

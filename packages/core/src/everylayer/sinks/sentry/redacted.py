@@ -42,6 +42,8 @@ _KEPT_OF_FRAME = frozenset(
         "package", "platform", "instruction_addr", "addr_mode", "symbol_addr", "image_addr",
     }
 )  # fmt: skip
+_DONE_OF_FRAME = _KEPT_OF_FRAME | KEYS | {"vars"}
+_SERIALISED = frozenset({str, dict, list})
 _KEPT_OF_THREAD = frozenset({"id", "crashed", "current", "main", "state"})
 _KEPT_OF_CRUMB = frozenset({"type", "level", "timestamp", "event_id"})
 _KEPT_CONTEXTS = frozenset({"runtime", "os", "profile"})
@@ -57,14 +59,15 @@ _OUR_TAGS = ("otel.", "everylayer.")
 _IDENTITY = frozenset({"username", "email", "ip_address", "name"})
 
 
-def redacted(event: Event, redacting: Redacting) -> Event:
+def redacted(event: Event, redacting: Redacting, done: list[Any]) -> Event:
     """Return `event` without secrets, the same object if it holds none.
 
     Args:
         event: an error event, before it is serialised.
         redacting: the rules, and the values known for its error.
+        done: frames that hold no secret any more; those of `event` are added.
     """
-    return _Redaction(redacting).of(event)
+    return _Redaction(redacting, done).of(event)
 
 
 def bare(event: Any) -> Event:
@@ -131,9 +134,12 @@ def _first(part: tuple[str, Any]) -> bool:
 
 
 class _Redaction:
-    __slots__ = ("_redacting", "_sections", "_source", "_vars", "_walk")
+    __slots__ = ("_done", "_frames", "_redacting", "_sections", "_source", "_vars", "_walk")
 
-    def __init__(self, redacting: Redacting) -> None:
+    def __init__(self, redacting: Redacting, done: list[Any]) -> None:
+        # By identity: `done` keeps them.
+        self._frames = {id(frame) for frame in done}
+        self._done = done
         options = sentry_sdk.get_client().options or {}
         self._redacting = redacting
         self._walk = Walk(redacting, options.get("custom_repr"))
@@ -223,15 +229,21 @@ class _Redaction:
         return self._parts(item, frozenset(), {"frames": lambda it: self._each(it, self._frame)})
 
     def _frame(self, frame: Any) -> Any:
+        if id(frame) in self._frames:
+            return frame
         if not isinstance(frame, Mapping):
             return self._vars.data(frame)
         changes = self._source.of(frame)
         given = frame.get("vars")
-        found = self._vars.data(given)
+        # Older SDKs leave the objects themselves here until they serialise the event.
+        raw = isinstance(given, dict) and any(type(v) not in _SERIALISED for v in given.values())
+        found = self._vars.data(given, bag=raw)
         if found is not given:
             changes["vars"] = found
-        kept = self._parts(frame, _KEPT_OF_FRAME | KEYS | {"vars"}, {})
-        return {**kept, **changes} if changes else kept
+        kept = self._parts(frame, _DONE_OF_FRAME, {})
+        kept = {**kept, **changes} if changes else kept
+        self._done.append(kept)
+        return kept
 
     def _crumb(self, item: Any) -> Any:
         return self._parts(

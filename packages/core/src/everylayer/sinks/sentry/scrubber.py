@@ -25,10 +25,12 @@ class Pending(NamedTuple):
     Attributes:
         event_id: of the event.
         redacting: None if it shall stay as it is.
+        frames: those of its stacks that hold no secret any more: they are most of its size.
     """
 
     event_id: str
     redacting: Redacting | None
+    frames: list[Any]
 
 
 _pending: ContextVar[Pending | None] = ContextVar("everylayer_sentry_event", default=None)
@@ -36,21 +38,26 @@ _pending: ContextVar[Pending | None] = ContextVar("everylayer_sentry_event", def
 _Other = Callable[[], "Redacting | None"]
 
 
-def announce(event: Any, redacting: Redacting | None) -> None:
-    """Say how `event` is redacted, for its scrubber."""
-    _pending.set(Pending(str(event.get("event_id")), redacting))
-
-
-def without_secrets(event: Any, redacting: Callable[[], Redacting | None]) -> Any:
-    """Return `event` without secrets; where that fails, without its texts.
+def processed(event: Any, redacting: _Other) -> Any:
+    """Return `event` without secrets, and say how it was done, for its scrubber.
 
     Args:
         event: it is not changed, unless something interrupts: Sentry would then go on with it.
         redacting: tells by what; None leaves the event as it is.
     """
+
+    def begin() -> Pending:
+        found = Pending(str(event.get("event_id")), redacting(), [])
+        _pending.set(found)
+        return found
+
+    return _without_secrets(event, begin)
+
+
+def _without_secrets(event: Any, begin: Callable[[], Pending]) -> Any:
     try:
-        by = redacting()
-        return event if by is None else redacted.redacted(event, by)
+        _, by, frames = begin()
+        return event if by is None else redacted.redacted(event, by, frames)
     except Exception:
         # Without its stack, which may quote what was to be redacted.
         count_failure("everylayer.redaction", with_stack=False)
@@ -75,17 +82,20 @@ class Scrubber:
     def scrub_event(self, event: Any) -> None:
         """Redact `event` in its place, then have it scrubbed."""
         if event.get("type") in (None, "error"):
-            pending = _pending.get()
-            _pending.set(None)
-            by: _Other = self._other
-            if pending is not None and pending.event_id == str(event.get("event_id")):
-                known = pending.redacting
-                by = lambda: known  # noqa: E731
-            found = without_secrets(event, by)
+            found = _without_secrets(event, lambda: self._taken(event))
             if found is not event:
                 _become(event, found)
         if self.inner:
             self.inner.scrub_event(event)
+
+    def _taken(self, event: Any) -> Pending:
+        """Return what was said of `event`, which is then forgotten."""
+        pending = _pending.get()
+        _pending.set(None)
+        event_id = str(event.get("event_id"))
+        if pending is not None and pending.event_id == event_id:
+            return pending
+        return Pending(event_id, self._other(), [])
 
 
 class Clients:

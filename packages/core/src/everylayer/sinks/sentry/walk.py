@@ -39,7 +39,16 @@ class Walk:
     Whatever fails is replaced by `[redaction failed]`, and counted.
     """
 
-    __slots__ = ("_chars", "_custom_repr", "_cut", "_cyclic", "_nodes", "_path", "redacting")
+    __slots__ = (
+        "_chars",
+        "_custom_repr",
+        "_cut",
+        "_cyclic",
+        "_keys",
+        "_nodes",
+        "_path",
+        "redacting",
+    )
 
     def __init__(self, redacting: Redacting, custom_repr: Any = None) -> None:
         """Use `redacting` on texts, and `custom_repr` of Sentry's options on objects."""
@@ -48,6 +57,7 @@ class Walk:
         self._nodes = _MOST_NODES
         self._chars = _MOST_CHARS
         self._path: set[int] = set()
+        self._keys: dict[str, tuple[str, bool]] = {}
         self._cyclic = False
         self._cut = False
 
@@ -92,6 +102,9 @@ class Walk:
         self._nodes -= 1
         if self._nodes < 0:
             return LEFT_OUT
+        if type(value) is str and not secret:
+            kept = self.text(value)
+            return value if kept == value else kept
         try:
             return self._seen(value, depth, bag, pairs, secret)
         except Exception:
@@ -158,10 +171,12 @@ class Walk:
         changed = False
         found: dict[str, Any] = {}
         for key, item in items:
-            name = str.__str__(key) if isinstance(key, str) else str(key)
-            shown = self.text(name)
-            under = secret or self.names(name)
-            kept = self._node(item, depth + 1, bag, pairs, under)
+            name = key if type(key) is str else str(key)
+            known = self._keys.get(name)
+            if known is None:
+                known = self._keys[name] = (self.text(name), self.names(name))
+            shown, names = known
+            kept = self._node(item, depth + 1, bag, pairs, secret or names)
             changed = changed or kept is not item or shown != name
             while shown in found:
                 shown += "'"

@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 from opentelemetry.trace import Span, Status, StatusCode
-from planted import CARD, PATHS, SECRETS, linked, plain, send
+from planted import CARD, GATE, PATHS, SECRETS, linked, plain, send
 
 import everylayer
+from contract.telemetry import session
 from everylayer import settings as everylayer_settings
+from everylayer.ledger import Ledger
 from everylayer.redaction.redactor import FAILED, MOST, Redactor
 from everylayer.settings import Settings
 from everylayer.text import clean

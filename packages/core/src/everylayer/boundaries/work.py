@@ -48,7 +48,7 @@ def forgotten(exc: BaseException, span: Span, phase: str) -> None:
     if span is INVALID_SPAN or is_departure(exc):
         return
     ledger = ledger_for(span, settings.current())
-    ledger.see(exc, layer=_starting(exc), phase=phase)
+    ledger.see(exc, layer=starting(exc), phase=phase)
     sighting = ledger.sighting_of(exc)
     if sighting is not None and not sighting.written:
         sighting.late = True
@@ -89,7 +89,7 @@ def in_frame(frame: FrameType) -> Layer:
 
 
 @contained
-def _starting(exc: BaseException) -> Layer | None:
+def starting(exc: BaseException) -> Layer | None:
     """Return what to call the outermost function of the work: below it is what has started it."""
     tb = chain.traceback_of(exc)
     while tb is not None:

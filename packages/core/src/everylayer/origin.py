@@ -81,8 +81,13 @@ def written(exc: BaseException, home: Span, span: Span, record: ErrorRecord) -> 
 
 
 def is_written(exc: BaseException, span: Span) -> bool:
-    """Tell whether the record of `exc` is on `span`, or on a late child of it."""
+    """Tell whether the record of `exc` is on `span`, or on a late child of it.
+
+    So it is where each member of a group has one.
+    """
     note = _note_of(exc)
+    if note is None and chain.is_group(exc):
+        return all(not chain.is_group(one) and is_written(one, span) for one in chain.members(exc))
     return note is not None and note.written and note.of_span == span.get_span_context().span_id
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..chain import drop_frame
 from . import steps
-from .work import P, R, called, failed, run, span_in
+from .work import P, R, called, failed, span_in
 
 _PHASE = "propagated"
 
@@ -33,34 +33,20 @@ def propagate(fn: Callable[P, R]) -> Callable[P, R]:
 
     wrapped: Any
     if inspect.iscoroutinefunction(fn):
-
-        async def coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-            copy = context.copy()
-            try:
-                return await steps.awaited(copy.run(fn, *args, **kwargs), copy, show)
-            except BaseException as exc:
-                drop_frame(exc)
-                raise
-
-        wrapped = coroutine
+        wrapped = steps.awaiting(fn, context, show)
     elif inspect.isgeneratorfunction(fn):
-
-        def generator(*args: P.args, **kwargs: P.kwargs) -> Any:
-            copy = context.copy()
-            return steps.each(copy.run(fn, *args, **kwargs), copy, show)
-
-        wrapped = generator
+        wrapped = steps.yielding(fn, context, show)
     elif inspect.isasyncgenfunction(fn):
-
-        def asynchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
-            copy = context.copy()
-            return steps.iterated(copy.run(fn, *args, **kwargs), copy, show)
-
-        wrapped = asynchronous
+        wrapped = steps.iterating(fn, context, show)
     else:
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return run(context.copy(), _PHASE, fn, *args, **kwargs)
+            try:
+                return context.copy().run(fn, *args, **kwargs)
+            except BaseException as exc:
+                show(exc)
+                drop_frame(exc)
+                raise
 
         wrapped = function
     found: Callable[P, R] = functools.update_wrapper(wrapped, fn)

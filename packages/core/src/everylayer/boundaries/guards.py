@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from .. import text
 from ..chain import drop_frame
-from ..layers import Layer
+from ..layers import WORK, Layer
 from . import work
 
 P = ParamSpec("P")
@@ -30,7 +30,7 @@ class Guard:
 
     def __init__(self, layer: str | None = None) -> None:
         self._layer = (
-            Layer(text.one_line(str(layer), _MAX_NAME), work.KIND) if layer is not None else None
+            Layer(text.one_line(str(layer), _MAX_NAME), WORK) if layer is not None else None
         )
 
     def __enter__(self) -> None:

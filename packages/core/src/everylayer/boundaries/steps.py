@@ -55,27 +55,63 @@ def each(
 awaited: Any = types.coroutine(each)
 
 
-async def iterated(
-    inner: AsyncGenerator[Y, S], context: contextvars.Context, failed: Failed
-) -> AsyncGenerator[Y, S]:
-    """Delegate to `inner`, with each of its steps in `context`."""
-    step: Any = inner.asend(None)  # type: ignore[arg-type]
-    try:
-        while True:
-            try:
-                result: Y = await awaited(step, context)
-            except StopAsyncIteration:
-                return
-            except BaseException as exc:
-                failed(exc)
-                drop_frame(exc)
-                raise
-            try:
-                step = inner.asend((yield result))
-            except GeneratorExit:
-                raise
-            except BaseException as exc:
-                drop_frame(exc)
-                step = inner.athrow(exc)
-    finally:
-        await awaited(inner.aclose(), context)
+# Each of these returns a function of the kind of `fn`, whose calls have a copy of `context` each.
+# `failed` is told of what their bodies raise.
+
+
+def awaiting(fn: Callable[..., Any], context: contextvars.Context, failed: Failed) -> Any:
+    """Return a coroutine function that does what `fn`, another one, does."""
+
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        own = context.copy()
+        try:
+            return await awaited(own.run(fn, *args, **kwargs), own, failed)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
+
+    return coroutine
+
+
+def yielding(fn: Callable[..., Any], context: contextvars.Context, failed: Failed) -> Any:
+    """Return a generator function that does what `fn`, another one, does."""
+
+    def generator(*args: Any, **kwargs: Any) -> Any:
+        own = context.copy()
+        try:
+            return (yield from each(own.run(fn, *args, **kwargs), own, failed))
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
+
+    return generator
+
+
+def iterating(fn: Callable[..., Any], context: contextvars.Context, failed: Failed) -> Any:
+    """Return an async generator function that does what `fn`, another one, does."""
+
+    async def iterated(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        own = context.copy()
+        inner = own.run(fn, *args, **kwargs)
+        step: Any = inner.asend(None)
+        try:
+            while True:
+                try:
+                    result = await awaited(step, own)
+                except StopAsyncIteration:
+                    return
+                except BaseException as exc:
+                    failed(exc)
+                    drop_frame(exc)
+                    raise
+                try:
+                    step = inner.asend((yield result))
+                except GeneratorExit:
+                    raise
+                except BaseException as exc:
+                    drop_frame(exc)
+                    step = inner.athrow(exc)
+        finally:
+            await awaited(inner.aclose(), own)
+
+    return iterated

@@ -12,14 +12,13 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from .. import chain, settings
 from ..failsafe import contained
-from ..layers import Layer, frame_name, name_of
+from ..layers import WORK, Layer, frame_name, name_of
 from ..ledger import ledger_for
 from ..policy import is_departure
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KIND = "work"
 # Whose frames stand between the start of some work and the work itself.
 _STARTERS = ("threading", "concurrent.futures", "asyncio", "everylayer", "opentelemetry", "anyio")
 
@@ -79,13 +78,13 @@ def span_in(context: contextvars.Context) -> Span:
 @contained
 def called(target: Any) -> Layer:
     """Return what to call `target`, a callable."""
-    return Layer(name_of(target), KIND)
+    return Layer(name_of(target), WORK)
 
 
 @contained
 def in_frame(frame: FrameType) -> Layer:
     """Return what to call the function that `frame` runs."""
-    return Layer(frame_name(frame), KIND)
+    return Layer(frame_name(frame), WORK)
 
 
 @contained

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import everylayer
 from contract.telemetry import Telemetry, error_events, late_spans
 from everylayer.boundaries import detached
-from everylayer.boundaries.patch import Patch, Switch
+from everylayer.boundaries.patch import Patch
 
 
 class Lost(Exception):

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import copy_context
+from types import FunctionType
 from typing import Any
 
 from ..chain import drop_frame
@@ -13,6 +14,8 @@ from . import steps
 from .work import P, R, called, failed, span_in
 
 _PHASE = "propagated"
+# Nearly all are plain functions, and asking `inspect` three times is dear.
+_SPECIAL = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 def propagate(fn: Callable[P, R]) -> Callable[P, R]:
@@ -32,11 +35,12 @@ def propagate(fn: Callable[P, R]) -> Callable[P, R]:
         failed(exc, span_in(context), called(fn), _PHASE)
 
     wrapped: Any
-    if inspect.iscoroutinefunction(fn):
+    special = type(fn) is not FunctionType or fn.__code__.co_flags & _SPECIAL
+    if special and inspect.iscoroutinefunction(fn):
         wrapped = steps.awaiting(fn, context, show)
-    elif inspect.isgeneratorfunction(fn):
+    elif special and inspect.isgeneratorfunction(fn):
         wrapped = steps.yielding(fn, context, show)
-    elif inspect.isasyncgenfunction(fn):
+    elif special and inspect.isasyncgenfunction(fn):
         wrapped = steps.iterating(fn, context, show)
     else:
 

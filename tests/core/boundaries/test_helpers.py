@@ -308,3 +308,22 @@ def test_without_a_span_nothing_is_recorded_and_nothing_changes(telemetry: Telem
     with everylayer.ThreadPoolExecutor(1) as pool:
         assert isinstance(pool.submit(fail).exception(), ValueError)
     assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("kind", [SpanKind.INTERNAL, SpanKind.SERVER])
+def test_within_a_span_without_response_what_leaves_it_is_an_error(
+    telemetry: Telemetry, tracer: trace.Tracer, leaves: bool, kind: SpanKind
+) -> None:
+    with (
+        contextlib.suppress(ValueError),
+        everylayer.ThreadPoolExecutor(1) as pool,
+        tracer.start_as_current_span("own", kind=kind) as span,
+    ):
+        if kind is SpanKind.SERVER:
+            span.set_attribute("http.response.status_code", 200)
+        with contextlib.nullcontext() if leaves else contextlib.suppress(ValueError):
+            pool.submit(fail).result()
+    ((own, event),) = error_events(telemetry.spans)
+    assert (event.attributes or {})["everylayer.handled"] is not leaves
+    assert own.status.is_unset is not leaves

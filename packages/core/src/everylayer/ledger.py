@@ -14,7 +14,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from . import chain, origin, spans, text, writer
 from .failsafe import contained
 from .forks import ForkLock
-from .layers import Layer, LayerMap
+from .layers import WORK, Layer, LayerMap
 from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
@@ -240,6 +240,11 @@ class Ledger:
     def sighting_of(self, exc: BaseException) -> Sighting | None:
         """Return what is known of `exc` as long as the request holds it."""
         return self.page.find(exc) if self.page is not None else None
+
+    def is_of_work(self, exc: BaseException) -> bool:
+        """Tell whether `exc` was seen first in work that was handed on."""
+        sighting = self.sighting_of(exc)
+        return sighting is not None and sighting.layer is not None and sighting.layer.kind == WORK
 
     def pending(self) -> bool:
         """Tell whether anything seen has not been written."""

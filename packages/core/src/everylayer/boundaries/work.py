@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from .. import chain, settings
+from .. import chain, settings, spans
 from ..failsafe import contained
 from ..layers import WORK, Layer, frame_name, name_of
 from ..ledger import ledger_for
@@ -35,7 +35,9 @@ def failed(exc: BaseException, span: Span, layer: Layer | None, phase: str) -> N
     """
     if span is INVALID_SPAN or is_departure(exc):
         return
-    ledger_for(span, settings.current()).see(exc, layer=layer, phase=phase)
+    # A span of the app's own has no response. What leaves it, it records itself: that is an ERROR.
+    handled = None if spans.is_server(span) or spans.ended(span) else True
+    ledger_for(span, settings.current()).see(exc, layer=layer, phase=phase, handled=handled)
 
 
 @contained
@@ -47,7 +49,7 @@ def forgotten(exc: BaseException, span: Span, phase: str) -> None:
     if span is INVALID_SPAN or is_departure(exc):
         return
     ledger = ledger_for(span, settings.current())
-    ledger.see(exc, layer=starting(exc), phase=phase)
+    ledger.see(exc, layer=starting(exc), phase=phase, handled=False)
     sighting = ledger.sighting_of(exc)
     if sighting is not None and not sighting.written:
         sighting.late = True

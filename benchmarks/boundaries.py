@@ -12,7 +12,9 @@ import argparse
 import asyncio
 import contextlib
 import contextvars
+import gc
 import json
+import os
 import re
 import shutil
 import statistics
@@ -203,30 +205,45 @@ def measure(rounds: int = 31) -> Iterator[Row]:
             )
 
 
-def run_arm(case: str, arm: str, times: int) -> None:
-    """Do the work of one case, to be counted from outside."""
+def run_arm(case: str, arm: str, out: Path) -> None:
+    """Do the work of one case once, then three times; callgrind, around us, writes both counts."""
+
+    def callgrind(*words: str) -> None:
+        subprocess.run(["vgdb", f"--pid={os.getpid()}", *words], check=True, capture_output=True)
+
+    gc.disable()
     with request(), cases()[case][ARMS.index(arm)]() as function:
-        for _ in range(times):
-            function()
+        function()
+        for times in (1, 3):
+            callgrind("instrumentation", "on")
+            callgrind("zero")
+            for _ in range(times):
+                function()
+            callgrind("dump", "batch")
+            callgrind("instrumentation", "off")
+    print(json.dumps([_total(out.with_name(f"{out.name}.{part}")) for part in (1, 2)]))
 
 
 def count() -> Iterator[Row]:
-    """Yield the rows in instructions: those of two runs of different length are subtracted."""
+    """Yield the rows in instructions: what a run costs by itself falls out of the difference."""
     for name in cases():
-        counted = [
-            (_instructions(name, arm, 3) - _instructions(name, arm, 1)) / (2 * CALLS)
-            for arm in ARMS
-        ]
-        yield Row(name, *counted, counted[1] / counted[0])
+        plain, ours = (_instructions(name, arm) for arm in ARMS)
+        yield Row(name, plain, ours, ours / plain)
 
 
-def _instructions(case: str, arm: str, times: int) -> int:
+def _instructions(case: str, arm: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable]
-        command += ["-m", __spec__.name, "--arm", case, arm, str(times)]
-        subprocess.run(command, check=True, capture_output=True)
-        found = re.search(r"^totals: (\d+)$", out.read_text(encoding="utf-8"), re.MULTILINE)
+        command = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
+        command += [f"--callgrind-out-file={out}", sys.executable, "-m", __spec__.name]
+        command += ["--arm", case, arm, str(out)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    once, thrice = json.loads(done.stdout)
+    return (thrice - once) / (2 * CALLS)
+
+
+def _total(file: Path) -> int:
+    found = re.search(r"^totals: (\d+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise RuntimeError("callgrind wrote no total")
     return int(found[1])
@@ -240,10 +257,10 @@ def main() -> None:
     parser.add_argument("--arm", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
-        case, arm, times = options.arm
-        run_arm(case, arm, int(times))
+        case, arm, out = options.arm
+        run_arm(case, arm, Path(out))
         return
-    if options.instructions and shutil.which("valgrind") is None:
+    if options.instructions and shutil.which("vgdb") is None:
         sys.exit("not counted: valgrind not found")
     for row in count() if options.instructions else measure(options.rounds):
         print(json.dumps(asdict(row)), flush=True)

@@ -67,17 +67,14 @@ def seen(exc: BaseException, span: Span | None, layer: Layer | None, time_ns: in
     own = span.get_span_context()
     if own.is_valid:
         name = layer.name if layer is not None else ""
-        note = _Note(own.trace_id, own.span_id, name, time_ns, own.span_id, False)
-        notes.put(exc, _KEY, tuple(note))
+        notes.put(exc, _KEY, (own.trace_id, own.span_id, name, time_ns, own.span_id, False))
 
 
 def written(exc: BaseException, home: Span, span: Span, record: ErrorRecord) -> None:
     """Note that the record of `exc` is on `home`: `span`, the request's, or a late child of it."""
     own, request = home.get_span_context(), span.get_span_context()
-    note = _Note(
-        own.trace_id, own.span_id, record.layer.name, record.time_ns, request.span_id, True
-    )
-    notes.put(exc, _KEY, tuple(note))
+    kept = (own.trace_id, own.span_id, record.layer.name, record.time_ns, request.span_id, True)
+    notes.put(exc, _KEY, kept)
 
 
 def is_written(exc: BaseException, span: Span) -> bool:

@@ -86,7 +86,8 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def rows() -> list[str]:
-    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    _, _, table = DOCUMENT.read_text(encoding="utf-8").partition("| start |")
+    lines = table.partition("\n\n")[0].splitlines()
     starts = [line.split("|")[1].strip() for line in lines if line.startswith("| `")]
     return ["test_" + re.sub(r"\W+", "_", start.strip("`")).lower() for start in starts]
 

@@ -25,6 +25,7 @@ ONCE = [
     "tests/packaging",
     "tests/examples",
     "tests/benchmarks",
+    "tests/boundaries/test_interleaved.py",
     "tests/audit/test_audit_whole.py",
     "tests/audit/test_demo.py",
     "tests/core/redaction/test_hostile_time.py",

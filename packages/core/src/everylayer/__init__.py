@@ -11,6 +11,12 @@ from .observer import record
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
+    from .boundaries.carried import propagate
+    from .boundaries.guards import guard
+    from .boundaries.pools import ThreadPoolExecutor
+    from .boundaries.tasks import TaskGroup, create_task
+    from .log_filter import TraceFilter
+    from .origin import ErrorOrigin, trace_of
     from .redaction import Redaction, Sensitive, reveal, sensitive
     from .running.snapshot import Snapshot, snapshot
 
@@ -18,28 +24,44 @@ __version__ = "0.1.0"
 
 # Loaded by whoever uses them.
 _LAZY = {
+    "ErrorOrigin": ".origin",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
+    "TaskGroup": ".boundaries.tasks",
+    "ThreadPoolExecutor": ".boundaries.pools",
+    "TraceFilter": ".log_filter",
+    "create_task": ".boundaries.tasks",
+    "guard": ".boundaries.guards",
+    "propagate": ".boundaries.carried",
     "reveal": ".redaction",
     "sensitive": ".redaction",
     "snapshot": ".running.snapshot",
+    "trace_of": ".origin",
 }
 
 __all__ = [
+    "ErrorOrigin",
     "Layer",
     "Redaction",
     "Sensitive",
     "Settings",
     "SettingsError",
     "Snapshot",
+    "TaskGroup",
+    "ThreadPoolExecutor",
+    "TraceFilter",
     "__version__",
     "configure",
+    "create_task",
+    "guard",
     "own_failures",
+    "propagate",
     "record",
     "reveal",
     "sensitive",
     "snapshot",
+    "trace_of",
 ]
 
 

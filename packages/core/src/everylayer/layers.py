@@ -22,7 +22,8 @@ class Layer:
 
     Attributes:
         name: qualified name of the class or function, as its author would call it.
-        kind: `middleware`, `hook`, `handler`, `view`, `route`, `framework`, `server` or `app`.
+        kind: `middleware`, `hook`, `handler`, `view`, `route`, `framework`, `server`, `app`, or
+            `work` that one of them has handed on.
         index: position in the chain, 0 outermost; None outside a chain.
     """
 
@@ -31,6 +32,7 @@ class Layer:
     index: int | None = None
 
 
+WORK = "work"
 UNKNOWN = Layer("unknown", "app")
 
 

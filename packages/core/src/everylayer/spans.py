@@ -215,8 +215,11 @@ class SpanGuard:
         span_class.tell(self._span, exception, attributes)
         ledger = self.ledger
         # New to us, past the last of our seams: it leaves the block around the span, and the app.
-        leaves = not (ledger.running or ledger.knows(exception)) and (
+        # So may an error of work that was handed on, and that the block has asked for.
+        leaves = (
             caller.get("__name__") == "opentelemetry.trace"
+            and not ledger.running
+            and (not ledger.knows(exception) or ledger.is_of_work(exception))
         )
         ledger.see(
             exception,

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, settings, spans
+from . import chain, origin, settings, spans
 from .failsafe import contained
-from .layers import Layer
+from .layers import WORK, Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .redaction import earlier, values
@@ -141,12 +141,24 @@ def _in_question(sightings: list[Sighting], page: Page) -> list[Sighting]:
 
     That was none if it left the layer, or became another error, whose record tells of it.
     """
+    sightings = _without_members(sightings, page)
     if not any(s.phase == SWALLOWED for s in sightings):
         return sightings
     crossed = [s for s in page.seen if s.phase != SWALLOWED]
     told = {id(earlier) for s in crossed for earlier in chain.ancestors(s.exc)}
     kept = [s for s in sightings if s.phase == SWALLOWED and s.stayed() and id(s.exc) not in told]
     return [*(s for s in sightings if s.phase != SWALLOWED), *kept]
+
+
+def _without_members(sightings: list[Sighting], page: Page) -> list[Sighting]:
+    """Return those that are not work whose error a group has gathered: its record shows them."""
+    groups = [s.exc for s in page.seen if chain.is_group(s.exc)]
+    if not groups:
+        return sightings
+    inside = {id(link.exc) for g in groups for link in chain.links(g) if link.relation == "member"}
+    return [
+        s for s in sightings if id(s.exc) not in inside or s.layer is None or s.layer.kind != WORK
+    ]
 
 
 def _judge(
@@ -262,6 +274,8 @@ def _to_span(
 ) -> None:
     error = entry.record
     first = False
+    if span is not None:
+        origin.written(entry.sighting.exc, home, span, error)
     if home is not span:
         on_span.write(home, error.sentry_event_id, rules, first=True)
         spans.end_late(home, error, rules.max_description_chars, event=to_spans)

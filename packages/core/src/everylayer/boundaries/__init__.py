@@ -1,0 +1,1 @@
+"""Where work changes hands within a process: what fails there is on the trace of its request."""

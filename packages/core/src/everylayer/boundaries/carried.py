@@ -1,0 +1,57 @@
+"""`propagate`: a callable that takes the context of the request with it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import copy_context
+from types import FunctionType
+from typing import Any
+
+from ..chain import drop_frame
+from . import steps
+from .work import P, R, called, failed, span_in
+
+_PHASE = "propagated"
+# Nearly all are plain functions, and asking `inspect` three times is dear.
+_SPECIAL = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def propagate(fn: Callable[P, R]) -> Callable[P, R]:
+    """Return `fn` bound to the context of the caller: its span, its tenant, all context variables.
+
+    Call it anywhere, as often as you like, also at the same time: in a thread, in another event
+    loop, after the response. Each call has a copy of that context, as a task would; what it sets
+    stays in there. What it raises is on the trace of the request, once, and goes on to the caller.
+
+    Args:
+        fn: a function, a coroutine function, or a generator function of either kind, whose body
+            then runs in the context as well.
+    """
+    context = copy_context()
+
+    def show(exc: BaseException) -> None:
+        failed(exc, span_in(context), called(fn), _PHASE)
+
+    wrapped: Any
+    special = type(fn) is not FunctionType or fn.__code__.co_flags & _SPECIAL
+    if special and inspect.iscoroutinefunction(fn):
+        wrapped = steps.awaiting(fn, context, show)
+    elif special and inspect.isgeneratorfunction(fn):
+        wrapped = steps.yielding(fn, context, show)
+    elif special and inspect.isasyncgenfunction(fn):
+        wrapped = steps.iterating(fn, context, show)
+    else:
+
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                return context.copy().run(fn, *args, **kwargs)
+            except BaseException as exc:
+                show(exc)
+                drop_frame(exc)
+                raise
+
+        wrapped = function
+    found: Callable[P, R] = functools.update_wrapper(wrapped, fn)
+    return found

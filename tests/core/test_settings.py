@@ -37,6 +37,10 @@ OTHER: dict[str, tuple[Any, str]] = {
     "trace_url": ("https://t/{trace_id}/{span_id}", " https://t/{trace_id}/{span_id}"),
     "sentry_url": ("https://s/{event_id}", "https://s/{event_id}"),
     "redaction": ("strict", "strict"),
+    "error_context": ("send", "send"),
+    "error_context_header": ("x-origin", "x-origin"),
+    "trusted_peers": (("10.0.0.0/8", "shop.mesh:is_peer"), "10.0.0.0/8, shop.mesh:is_peer"),
+    "baggage_keys": (("app.tenant.id",), "app.tenant.id"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]

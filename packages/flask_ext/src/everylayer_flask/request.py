@@ -12,17 +12,20 @@ from time import time_ns
 from types import FrameType
 from typing import Any
 
+import flask
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
+from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
 from everylayer import spans
+from everylayer.boundaries import arrival
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
-from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
+from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span, telling
 from everylayer.wsgi_span import bind_left
 
 from . import stock
@@ -42,6 +45,7 @@ class Request:
         streams: Flask's response is produced while it is sent, below layers of the app's.
         body: that of Flask's response, which does not stream.
         quiet: nothing to write: no error seen, no span started.
+        unwatched: made for an error, so that nobody stands at the start of the response.
     """
 
     # Class attributes, so that a request that works sets as few as can be.
@@ -51,6 +55,7 @@ class Request:
     streams = False
     body: Any = None
     quiet = True
+    unwatched = False
     _ledger: Ledger | None = None
     _span: Span | None = None
     _response: tuple[str, Any] | None = None
@@ -69,6 +74,8 @@ class Request:
         self.status = status
         if type(status) is not str or status >= "5" or exc_info is not None or not self.quiet:
             self._started(status, headers, exc_info)
+            if self._ledger is not None:
+                headers = telling(self._ledger, status, headers) or headers
         try:
             if exc_info is None:
                 return self._start_response(status, headers)
@@ -97,6 +104,9 @@ class Request:
             return
         layer, phase = self._place(exc, phase)
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+        arrival.note(ledger, self.environ)
+        if self.unwatched and ledger.settings.error_context != "off":
+            self._tell_in_response()
 
     def ledger(self) -> Ledger:
         """Return the ledger, which belongs to the request's span as far as that is known."""
@@ -200,6 +210,19 @@ class Request:
         if self._span is not None and code is not None:
             # Not yet on the span: a layer may replace it, and an ERROR stays.
             self._response = (status, headers)
+
+    def _tell_in_response(self) -> None:
+        self.unwatched = False
+        if flask.has_request_context():
+            flask.after_this_request(self._told)
+
+    def _told(self, response: Response) -> Response:
+        """Add to Flask's own response what `start` adds where a layer may change it."""
+        if self._ledger is not None and isinstance(response, Response):
+            headers = telling(self._ledger, response.status, response.headers.items())
+            if headers is not None:
+                response.headers[headers[-1][0]] = headers[-1][1]
+        return response
 
     def _open(self) -> Ledger:
         ledger = Ledger(self.rules.settings, self.rules)
@@ -378,6 +401,7 @@ def around() -> Request | None:
     if not failed:
         about = here["environ"], here["start_response"], here["start_ns"]
         failed.append(Request(here["entry"].rules, *about))
+        failed[0].unwatched = True
     return failed[0]
 
 

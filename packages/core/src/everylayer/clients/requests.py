@@ -56,12 +56,11 @@ class _Hook:
 
     def __call__(self, response: requests.Response, *args: Any, **kwargs: Any) -> None:
         if response.status_code >= 500:
-            retries = getattr(response.raw, "retries", None)
             responses.take(
                 response,
                 response.status_code,
                 urlsplit(response.url).hostname or "",
                 response.headers,
                 self.hosts,
-                len(getattr(retries, "history", ())),
+                responses.tried_again(getattr(response.raw, "retries", None)),
             )

@@ -44,6 +44,12 @@ def missing(library: str) -> ImportError:
     )
 
 
+def tried_again(retries: Any) -> int:
+    """Return how often urllib3 sent a request again, redirects left out."""
+    history: Any = getattr(retries, "history", ())
+    return sum(entry.redirect_location is None for entry in history)
+
+
 @contained
 def take(
     response: object,

@@ -59,6 +59,6 @@ class _Opened:
         response = self._urlopen(method, url, *args, **kwargs)
         if response.status >= 500:
             host = urlsplit(url).hostname or self._host
-            retried = len(getattr(response.retries, "history", ()))
+            retried = responses.tried_again(response.retries)
             responses.take(response, response.status, host, response.headers, self._hosts, retried)
         return response

@@ -18,6 +18,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 django_settings.configure()
 
 
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Count our own failures; a test that asks for it expects some."""
+    counts: dict[str, int] = {}
+    monkeypatch.setattr(failsafe, "_counts", counts)
+    return counts
+
+
 @pytest.fixture(autouse=True)
 def _as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from everylayer_django import config, patches

@@ -109,7 +109,7 @@ def see(request: HttpRequest, exc: BaseException, place: Place | None = None) ->
             return
         place = locate(chain.traceback_of(exc), request)
     observe(exc, *place, ledger=ledger, client_status=client_status(exc))
-    arrival.note(ledger, request.META)
+    arrival.note(ledger, getattr(request, "scope", None) or request.META)
 
 
 @contained

@@ -61,7 +61,7 @@ def attempt_in(text: str) -> int:
 def header(request: Mapping[str, Any], name: str) -> str:
     """Return the first header of this name, in lower case; empty where there is none."""
     headers = request.get("headers")
-    if headers is None:
+    if not isinstance(headers, (list, tuple)):
         value = request.get("HTTP_" + name.upper().replace("-", "_"))
         return value if isinstance(value, str) else ""
     wanted = name.encode()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..failsafe import contained
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 # Given the ASGI scope or the WSGI environ.
 Hook = Callable[[Mapping[str, Any]], object]
+# Frames from the one that asks a propagator to the one that has the request.
+_NEAR = 16
 WANTED = "networks such as '10.0.0.0/8', or functions of the app's such as 'shop.mesh:is_peer'"
 
 
@@ -34,7 +38,43 @@ def trusts(peers: tuple[str, ...], request: object) -> bool:
         peers: the setting `trusted_peers`.
         request: the ASGI scope or the WSGI environ; anything else has no peer that can be told.
     """
-    return bool(peers) and isinstance(request, Mapping) and bool(_trusts(peers, request))
+    if not peers:
+        return False
+    found: Any = request if isinstance(request, dict) else _scope_behind(request)
+    return (is_scope(found) or _is_environ(found)) and bool(_trusts(peers, found))
+
+
+# By the types of values: of a carrier that holds headers, it is the peer who chooses the names.
+
+
+def is_scope(carrier: Any) -> bool:
+    """Tell an ASGI scope."""
+    return (
+        isinstance(carrier, dict)
+        and isinstance(carrier.get("type"), str)
+        and isinstance(carrier.get("headers"), (list, tuple))
+    )
+
+
+def _is_environ(carrier: Any) -> bool:
+    return isinstance(carrier, dict) and isinstance(carrier.get("wsgi.version"), tuple)
+
+
+def _scope_behind(carrier: Any) -> Any:
+    """Return the scope whose headers `carrier` holds: FastAPI extracts from Starlette's object.
+
+    Whoever has made that stands below, with the very same list.
+    """
+    raw = getattr(carrier, "_list", None)
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_NEAR):
+        if raw is None or frame is None:
+            break
+        scope = frame.f_locals.get("scope") if "scope" in frame.f_code.co_varnames else None
+        if isinstance(scope, dict) and scope.get("headers") is raw:
+            return scope
+        frame = frame.f_back
+    return None
 
 
 @contained
@@ -55,10 +95,10 @@ def _trusts(peers: tuple[str, ...], request: Mapping[str, Any]) -> bool:
 def _address(request: Mapping[str, Any]) -> Any:
     from ipaddress import ip_address
 
-    client = request.get("client")
-    text = client[0] if isinstance(client, (list, tuple)) and client else None
-    if text is None:
+    if "wsgi.version" in request:
         text = request.get("REMOTE_ADDR")
+    else:
+        text = (request.get("client") or [None])[0]
     try:
         # Within a scope, an IPv6 address names its interface too.
         address = ip_address(str(text).partition("%")[0])

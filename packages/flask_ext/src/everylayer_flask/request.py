@@ -12,10 +12,8 @@ from time import time_ns
 from types import FrameType
 from typing import Any
 
-import flask
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
-from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
 from everylayer import spans
@@ -31,6 +29,7 @@ from everylayer.wsgi_span import bind_left
 from . import stock
 from .body import Body, code_of, is_complete, is_foreign, status_of, streams, watched
 from .rules import Place, Rules, of_body
+from .telling import answered, tell_in_response
 
 KEY = "everylayer.request"
 
@@ -106,7 +105,8 @@ class Request:
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
         arrival.note(ledger, self.environ)
         if self.unwatched and ledger.settings.error_context != "off":
-            self._tell_in_response()
+            self.unwatched = False
+            tell_in_response(ledger)
 
     def ledger(self) -> Ledger:
         """Return the ledger, which belongs to the request's span as far as that is known."""
@@ -202,7 +202,7 @@ class Request:
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
         code = code_of(status)
         if exc_info or (code is not None and code >= 500):
-            exc = exc_info[1] if exc_info else _answered()
+            exc = exc_info[1] if exc_info else answered(_OUTERMOST)
             if exc is not None:
                 self.take(exc, "call", None)
         if self._ledger is not None and code is not None:
@@ -210,19 +210,6 @@ class Request:
         if self._span is not None and code is not None:
             # Not yet on the span: a layer may replace it, and an ERROR stays.
             self._response = (status, headers)
-
-    def _tell_in_response(self) -> None:
-        self.unwatched = False
-        if flask.has_request_context():
-            flask.after_this_request(self._told)
-
-    def _told(self, response: Response) -> Response:
-        """Add to Flask's own response what `start` adds where a layer may change it."""
-        if self._ledger is not None and isinstance(response, Response):
-            headers = telling(self._ledger, response.status, response.headers.items())
-            if headers is not None:
-                response.headers[headers[-1][0]] = headers[-1][1]
-        return response
 
     def _open(self) -> Ledger:
         ledger = Ledger(self.rules.settings, self.rules)
@@ -408,17 +395,3 @@ def around() -> Request | None:
 _OUTERMOST = outermost.__code__
 _SENT = Body.__iter__.__code__
 _CLOSED = Body.close.__code__
-
-
-def _answered() -> BaseException | None:
-    """Return the exception whose `except` block, within this request, starts the response."""
-    exc = sys.exc_info()[1]
-    tb = None if exc is None else traceback_of(exc)
-    if tb is None:
-        return None
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _OUTERMOST:
-        if frame is tb.tb_frame:
-            return exc
-        frame = frame.f_back
-    return None

@@ -133,3 +133,17 @@ def test_the_way_is_bounded_and_then_counted() -> None:
     assert [hop.service for hop in context.hops] == ["s19", *(f"s{n}" for n in range(6, -1, -1))]
     assert (context.more, context.length) == (12, 20)
     assert parse(render(context)) == context
+
+
+def test_the_largest_context_fits_and_keeps_every_id() -> None:
+    wide = "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 300
+    largest = Hop(wide, wide, wide, TRACE, SPAN, 9999, wide)
+    value = render(ErrorContext((largest,) * 8, 9999))
+    found = parse(value)
+    assert len(value) <= MAX_BYTES
+    assert found is not None
+    assert len(found.hops) == MAX_HOPS
+    assert all(
+        (hop.trace_id, hop.span_id, hop.attempt) == (TRACE, SPAN, 9999) for hop in found.hops
+    )
+    assert all(hop.message.startswith("..") for hop in found.hops)

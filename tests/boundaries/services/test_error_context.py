@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
 
 import everylayer
 from contract.telemetry import Telemetry, error_events, server_spans
+from everylayer.boundaries.answer import service_of
 from everylayer.boundaries.error_context import ErrorContext, Hop, parse, render
 from services_kit import FRAMEWORKS, PEER, Gone, Unavailable, attributes_of, serve
 
@@ -164,3 +167,25 @@ def test_an_error_that_the_app_dealt_with_is_not_told(telemetry: Telemetry, fram
     said = parse(serve(framework, recorded, error_context="send")().headers[HEADER])
     assert said is not None
     assert said.origin.type.endswith("Unavailable")
+
+
+@each
+def test_an_error_that_the_app_expects_is_not_told(telemetry: Telemetry, framework: str) -> None:
+    expected = [f"{Unavailable.__module__}.{Unavailable.__qualname__}"]
+    answer = serve(framework, unavailable, error_context="send", expected=expected)()
+    assert (answer.status_code, answer.headers.get(HEADER)) == (503, None)
+
+
+def test_without_redaction_the_message_is_as_it_was(telemetry: Telemetry) -> None:
+    rules = {"error_context": "send", "redaction": "off", "trusted_peers": [PEER]}
+    said = parse(serve("flask", unavailable, **rules)().headers[HEADER])
+    assert said is not None
+    assert said.origin.message == SECRET
+
+
+def test_the_service_is_named_as_its_spans_are(telemetry: Telemetry) -> None:
+    resource = Resource.create({"service.name": "orders"})
+    span = TracerProvider(resource=resource).get_tracer("app").start_span("x")
+    assert service_of(span) == "orders"
+    span.end()
+    assert service_of(None) == "shop"

@@ -18,7 +18,8 @@ MAX_HOPS = 8
 MAX_TEXT = 200
 _MAX_READ = 2 * MAX_BYTES
 _MAX_COUNT = 9999
-# Bytes for each encoded text: the largest room with which everything fits is taken.
+# Bytes for each encoded text: the largest room with which everything fits is taken. With the last
+# one it does: eight hops of four such texts, both ids and a number.
 _ROOMS = (3 * MAX_TEXT, 200, 96, 48, 24)
 _KEPT_AS_IS = ":/@"
 _CUT = ".."
@@ -102,18 +103,12 @@ def cleaned(context: ErrorContext, clean: Callable[[str], str], messages: bool) 
 def render(context: ErrorContext) -> str:
     """Return the value of the header: printable ASCII, at most 2048 bytes.
 
-    Texts become shorter until there is room for all; then messages go, then services in between.
+    Texts become shorter until there is room for all.
     """
-    hops, more = list(context.hops[:MAX_HOPS]), context.more + len(context.hops[MAX_HOPS:])
-    for with_message in (True, False):
-        for room in _ROOMS:
-            value = _joined(hops, more, room, with_message)
-            if len(value) <= MAX_BYTES:
-                return value
-    while len(hops) > 2:
-        del hops[1]
-        more += 1
-        value = _joined(hops, more, _ROOMS[-1], False)
+    hops, more = context.hops[:MAX_HOPS], context.more + len(context.hops[MAX_HOPS:])
+    head = f"v=1;more={min(more, _MAX_COUNT)}" if more else "v=1"
+    for room in _ROOMS:
+        value = ",".join([head, *(";".join(_pairs(hop, room)) for hop in hops)])
         if len(value) <= MAX_BYTES:
             break
     return value
@@ -151,12 +146,7 @@ def parse(value: str | bytes) -> ErrorContext | None:
     return ErrorContext(tuple(hops), min(more, _MAX_COUNT))
 
 
-def _joined(hops: list[Hop], more: int, room: int, with_message: bool) -> str:
-    head = f"v=1;more={min(more, _MAX_COUNT)}" if more else "v=1"
-    return ",".join([head, *(";".join(_pairs(hop, room, with_message)) for hop in hops)])
-
-
-def _pairs(hop: Hop, room: int, with_message: bool) -> Iterator[str]:
+def _pairs(hop: Hop, room: int) -> Iterator[str]:
     yield f"type={_encoded(hop.type, room)}"
     if hop.layer:
         yield f"layer={_encoded(hop.layer, room)}"
@@ -168,7 +158,7 @@ def _pairs(hop: Hop, room: int, with_message: bool) -> Iterator[str]:
         yield f"span={hop.span_id}"
     if hop.attempt:
         yield f"attempt={hop.attempt}"
-    if hop.message and with_message:
+    if hop.message:
         yield f"message={_encoded(hop.message, room)}"
 
 

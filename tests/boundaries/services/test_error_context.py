@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware as StockASGI
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 import everylayer
 from contract.telemetry import Telemetry, error_events, server_spans
+from everylayer.asgi import Seam
 from everylayer.boundaries.answer import service_of
 from everylayer.boundaries.error_context import ErrorContext, Hop, parse, render
+from everylayer.settings import resolve
 from services_kit import FRAMEWORKS, PEER, Gone, Unavailable, attributes_of, serve
 
 HEADER = "x-error-context"
@@ -189,3 +194,29 @@ def test_the_service_is_named_as_its_spans_are(telemetry: Telemetry) -> None:
     assert service_of(span) == "orders"
     span.end()
     assert service_of(None) == "shop"
+
+
+def test_an_argument_of_that_name_need_not_be_a_scope(telemetry: Telemetry) -> None:
+    """Where a response hides an error, the request is that of whoever sends it."""
+
+    async def authorize(scope: str, respond: Any) -> None:
+        try:
+            raise KeyError(scope)
+        except KeyError:
+            await respond()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def respond() -> None:
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        await authorize("read:orders", respond)
+
+    async def ask() -> httpx.Response:
+        seam = StockASGI(Seam(app, resolve({"error_context": "send"})))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(seam)) as client:
+            return await client.get("http://shop.internal/", headers={"x-request-id": "7b0d"})
+
+    assert HEADER in asyncio.run(ask()).headers
+    (event,) = error_events(telemetry.spans)
+    assert attributes_of(event)["everylayer.request.id"] == "7b0d"

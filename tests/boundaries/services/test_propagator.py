@@ -216,6 +216,13 @@ def test_what_goes_out_is_bounded() -> None:
     assert sent[1].startswith("ab.2=")
 
 
+def test_what_is_configured_later_counts() -> None:
+    made, sent = everylayer.Propagator(), [(b"baggage", b"plan=gold")]
+    assert taken(sent, made=made) == {}
+    everylayer.configure(trusted_peers=["10.0.0.0/8"], baggage_keys=["plan"])
+    assert taken(sent, made=made) == {"plan": "gold"}
+
+
 @pytest.fixture
 def as_global() -> Iterator[None]:
     before = propagate.get_global_textmap()

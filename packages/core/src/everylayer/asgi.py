@@ -14,7 +14,7 @@ from opentelemetry.context import get_current
 
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .boundaries import answer, arrival
+from .boundaries import answer, arrival, trust
 from .chain import drop_frame, in_flight, traceback_of
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -265,7 +265,8 @@ def _scope_around() -> Scope | None:
     while frame is not None:
         if "scope" in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
             found: Scope | None = frame.f_locals.get("scope")
-            return found
+            if trust.is_scope(found):
+                return found
         frame = frame.f_back
     return None
 

@@ -6,6 +6,7 @@ implementation must be able to hand on.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote_to_bytes
@@ -29,14 +30,17 @@ class Allowed:
         self._keys = frozenset(key for key in keys if not key.endswith("*"))
         self._beginnings = tuple(key[:-1] for key in keys if key.endswith("*"))
 
-    def __bool__(self) -> bool:
-        return bool(self._keys or self._beginnings)
-
     def __contains__(self, key: str) -> bool:
         return key in self._keys or (bool(self._beginnings) and key.startswith(self._beginnings))
 
 
-def read(headers: Iterable[str], allowed: Allowed) -> dict[str, str]:
+@functools.lru_cache(maxsize=16)
+def allowed(keys: tuple[str, ...]) -> Allowed:
+    """Return what the setting `baggage_keys` allows."""
+    return Allowed(keys)
+
+
+def read(headers: Iterable[str], wanted: Allowed) -> dict[str, str]:
     """Return the entries of all `headers` that are allowed and well formed; the last one counts.
 
     Properties of an entry are left out. A `+` stands for a space, as other SDKs write it.
@@ -49,7 +53,7 @@ def read(headers: Iterable[str], allowed: Allowed) -> dict[str, str]:
         if not equals or len(value) > _MAX_ENTRY or not _KEY.fullmatch(key):
             continue
         key = _decoded(key)
-        if key not in allowed or not (value.isascii() and value.isprintable()):
+        if key not in wanted or not (value.isascii() and value.isprintable()):
             continue
         size += len(key) + len(value) + 2
         if size > MAX_BYTES or (len(found) >= MAX_ENTRIES and key not in found):
@@ -59,15 +63,15 @@ def read(headers: Iterable[str], allowed: Allowed) -> dict[str, str]:
     return found
 
 
-def written(entries: Mapping[str, object], allowed: Allowed) -> str:
+def written(entries: Mapping[str, object], wanted: Allowed) -> str:
     """Return the header for those of `entries` that are allowed and fit; empty for none."""
-    return ",".join(_fitting(entries, allowed))
+    return ",".join(_fitting(entries, wanted))
 
 
-def _fitting(entries: Mapping[str, object], allowed: Allowed) -> Iterator[str]:
+def _fitting(entries: Mapping[str, object], wanted: Allowed) -> Iterator[str]:
     room, left = MAX_BYTES, MAX_ENTRIES
     for key, value in entries.items():
-        if key not in allowed or not _KEY.fullmatch(key) or not isinstance(value, str):
+        if key not in wanted or not _KEY.fullmatch(key) or not isinstance(value, str):
             continue
         encoded = quote(value, safe=_KEPT_AS_IS, errors="replace")
         entry = f"{key.replace('%', '%25')}={encoded}"

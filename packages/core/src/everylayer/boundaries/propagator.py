@@ -45,8 +45,8 @@ class Propagator(TextMapPropagator):
     def __init__(self, span_context: TextMapPropagator | None = None, **values: Any) -> None:
         made = settings.resolve(values)
         self._span_context = span_context or TraceContextTextMapPropagator()
-        self._peers = made.trusted_peers
-        self._allowed = baggage.Allowed(made.baggage_keys)
+        # Else those in force: one that a variable has put in place is older than `configure()`.
+        self._own = made if values else None
 
     def extract(
         self,
@@ -59,8 +59,9 @@ class Propagator(TextMapPropagator):
         if trust.is_scope(carrier):
             getter = _SCOPE
         found = self._span_of(carrier, before, getter) or before
-        if self._allowed and trust.trusts(self._peers, carrier):
-            return self._with_baggage(carrier, found, getter) or found
+        rules = self._own or settings.current()
+        if rules.baggage_keys and trust.trusts(rules.trusted_peers, carrier):
+            return _with_baggage(carrier, found, getter, rules) or found
         return found
 
     def inject(
@@ -71,8 +72,9 @@ class Propagator(TextMapPropagator):
     ) -> None:
         """Put the span's context and the allowed baggage of `context` into `carrier`."""
         self._span_context.inject(carrier, context, setter)
-        if self._allowed:
-            self._put_baggage(carrier, context, setter)
+        rules = self._own or settings.current()
+        if rules.baggage_keys:
+            _put_baggage(carrier, context, setter, rules)
 
     @property
     def fields(self) -> set[str]:
@@ -80,27 +82,30 @@ class Propagator(TextMapPropagator):
         return {*self._span_context.fields, HEADER}
 
     @contained
-    def _put_baggage(
-        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
-    ) -> None:
-        value = baggage.written(context_baggage.get_all(context), self._allowed)
-        if value:
-            setter.set(carrier, HEADER, value)
-
-    @contained
     def _span_of(
         self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
     ) -> Context | None:
         return self._span_context.extract(carrier, context, getter)
 
-    @contained
-    def _with_baggage(
-        self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
-    ) -> Context:
-        headers = getter.get(carrier, HEADER) or ()
-        for key, value in baggage.read(headers, self._allowed).items():
-            context = context_baggage.set_baggage(key, value, context)
-        return context
+
+@contained
+def _put_baggage(
+    carrier: CarrierT, context: Context | None, setter: Setter[CarrierT], rules: settings.Settings
+) -> None:
+    allowed = baggage.allowed(rules.baggage_keys)
+    value = baggage.written(context_baggage.get_all(context), allowed)
+    if value:
+        setter.set(carrier, HEADER, value)
+
+
+@contained
+def _with_baggage(
+    carrier: CarrierT, context: Context, getter: Getter[CarrierT], rules: settings.Settings
+) -> Context:
+    headers = getter.get(carrier, HEADER) or ()
+    for key, value in baggage.read(headers, baggage.allowed(rules.baggage_keys)).items():
+        context = context_baggage.set_baggage(key, value, context)
+    return context
 
 
 class _ScopeGetter(Getter[Any]):

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import Span, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 
 from .. import text
 from ..record import ErrorRecord
 from . import attributes
 
 EVENT = "exception"
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 def write(span: Span, record: ErrorRecord, extra: Mapping[str, Any] | None) -> None:
@@ -38,7 +37,5 @@ def link(span: Span, record: ErrorRecord) -> None:
     origin = record.upstream.context.origin if record.upstream is not None else None
     if origin is None or not (origin.trace_id and origin.span_id):
         return
-    context = SpanContext(
-        int(origin.trace_id, 16), int(origin.span_id, 16), is_remote=True, trace_flags=_SAMPLED
-    )
+    context = SpanContext(int(origin.trace_id, 16), int(origin.span_id, 16), is_remote=True)
     span.add_link(context, {attributes.LINK: "upstream"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everylayer.boundaries.error_context import (
@@ -18,6 +18,8 @@ from everylayer.boundaries.error_context import (
 )
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+# On a busy machine the first text takes seconds: hypothesis reads all of Unicode for it.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def hexes(size: int) -> st.SearchStrategy[str]:
@@ -49,12 +51,14 @@ def as_kept(hop: Hop) -> Hop:
     return hop._replace(type=kind, layer=layer, service=service, message=message)
 
 
+@unhurried
 @given(contexts(longest=8, most=4))
 def test_what_is_short_comes_out_as_it_went_in(context: ErrorContext) -> None:
     kept = ErrorContext(tuple(map(as_kept, context.hops)), context.more)
     assert parse(render(context)) == kept
 
 
+@unhurried
 @given(contexts(longest=400, most=12))
 def test_what_is_long_keeps_both_ends_and_each_id(context: ErrorContext) -> None:
     value = render(context)
@@ -70,12 +74,14 @@ def test_what_is_long_keeps_both_ends_and_each_id(context: ErrorContext) -> None
     assert render(found) == value or len(value) == MAX_BYTES
 
 
+@unhurried
 @given(st.binary(max_size=3000) | st.text(max_size=3000))
 def test_arbitrary_bytes_never_raise(value: bytes | str) -> None:
     found = parse(value)
     assert found is None or parse(render(found)) is not None
 
 
+@unhurried
 @given(contexts(longest=8, most=3), st.binary(max_size=40), st.integers(0, 500))
 def test_damage_never_raises_and_stays_within_bounds(
     context: ErrorContext, noise: bytes, place: int
@@ -85,6 +91,7 @@ def test_damage_never_raises_and_stays_within_bounds(
     assert damaged is None or all(len(text) <= 200 for hop in damaged.hops for text in hop[:3])
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_no_control_character_comes_out(noise: bytes) -> None:
     escaped = "".join(f"%{byte:02x}" for byte in noise) or "%0d%0aset-cookie:"

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -26,6 +26,8 @@ from everylayer.settings import SettingsError
 from services_kit import FRAMEWORKS, PEER, serve
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+# On a busy machine the first text takes seconds: hypothesis reads all of Unicode for it.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PARENT = f"00-{TRACE}-{SPAN}-01"
 FRIEND = "10.1.2.3"
 KEYS = ["app.tenant.id", "plan", "ab.*"]
@@ -92,8 +94,8 @@ def test_an_address_has_other_spellings(peer: str) -> None:
 
 def test_without_trusted_peers_or_keys_nothing_comes_in() -> None:
     sent: Sent = [(b"baggage", b"plan=gold")]
-    for settings in ({}, {"trusted_peers": ["0.0.0.0/0"]}, {"baggage_keys": ["plan"]}):
-        assert taken(sent, made=everylayer.Propagator(**settings)) == {}
+    for rules in ({}, {"trusted_peers": ["0.0.0.0/0"]}, {"baggage_keys": ["plan"]}):
+        assert taken(sent, made=everylayer.Propagator(**rules)) == {}
 
 
 FORGED: dict[str, Any] = {
@@ -161,6 +163,7 @@ def test_within_bounds_all_of_it_comes_in() -> None:
     assert len(taken([(b"baggage", whole + b",ab.64=v,ab.0=last")])) == 64
 
 
+@unhurried
 @given(st.lists(st.binary(max_size=200), max_size=3), st.binary(max_size=30))
 def test_arbitrary_bytes_never_raise(values: list[bytes], name: bytes) -> None:
     headers = [(b"baggage", value) for value in values]
@@ -169,6 +172,7 @@ def test_arbitrary_bytes_never_raise(values: list[bytes], name: bytes) -> None:
     assert name.lower() == b"traceparent" or f"{parent.trace_id:032x}" == TRACE
 
 
+@unhurried
 @given(st.dictionaries(st.sampled_from(["plan", "ab.é", "ab.1", "ab.2"]), st.text(max_size=50)))
 def test_what_goes_out_comes_in_as_it_was(entries: dict[str, str]) -> None:
     made, carried = propagator(), Context()

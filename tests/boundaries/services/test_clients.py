@@ -21,6 +21,7 @@ import urllib3
 import everylayer.clients
 from contract.telemetry import Telemetry, error_events
 from everylayer import clients
+from everylayer.boundaries import received
 from everylayer.boundaries.error_context import ErrorContext, Hop, render
 from services_kit import attributes_of, serve
 
@@ -260,10 +261,28 @@ def test_a_hook_of_the_users_that_raises_is_linked(telemetry: Telemetry, url: st
 
 
 def test_no_response_is_kept(url: str) -> None:
+    gc.collect()
     with clients.httpx.attach(httpx.Client()) as client:
-        gone = weakref.ref(client.get(f"{url}/503"))
+        kept = client.get(f"{url}/503")
+        assert len(received._live) == 1
+        gone = weakref.ref(kept)
+        del kept
     gc.collect()
     assert gone() is None
+    assert not received._live
+
+
+def test_so_many_failures_at_once_are_not_all_kept(url: str) -> None:
+    gc.collect()
+    with clients.httpx.attach(httpx.Client()) as client:
+        kept = client.get(f"{url}/503")
+    many = [httpx.Response(503) for _ in range(2000)]
+    for response in many:
+        received.remember(response, SAID)
+    assert len(received._live) == 1024
+    del kept, many, response
+    gc.collect()
+    assert not received._live
 
 
 @pytest.mark.parametrize("name", ["httpx", "requests", "urllib3"])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from .. import chain
 from ..failsafe import contained
-from ..memo import Memo
 from ..redaction.redactor import Redactor
 from .error_context import MAX_TEXT, ErrorContext, cleaned, parse
 
+_MAX_LIVE = 1024
 _MAX_ERRORS = 16
 _MAX_FRAMES = 64
 _MAX_LOCALS = 64
@@ -41,18 +42,25 @@ class Received(NamedTuple):
         )
 
 
-_responses: Memo[Received] = Memo(512)
-_any = False
+# By the address of a response that lives: none is looked for once those that failed are gone.
+_live: dict[int, tuple[weakref.ref[Any], Received]] = {}
 
 
 @contained
 def remember(response: object, value: str | bytes | None, attempts: int = 0) -> None:
     """Keep what the header's `value` says for as long as `response` lives."""
-    global _any
     context = parse(value) if value else None
-    if context is not None:
-        _any = True
-        _responses.keep(response, Received(context, attempts or context.hops[0].attempt))
+    if context is None or len(_live) >= _MAX_LIVE:
+        return
+    address = id(response)
+    # Called before the address can be another object's.
+    guard = weakref.ref(response, lambda gone: _live.pop(address, None))
+    _live[address] = (guard, Received(context, attempts or context.hops[0].attempt))
+
+
+def _said_by(target: object) -> Received | None:
+    entry = _live.get(id(target))
+    return entry[1] if entry is not None and entry[0]() is target else None
 
 
 @contained
@@ -63,16 +71,16 @@ def behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
     its `response`, as those of httpx and requests do; else one that a function was at work on
     while it was raised.
     """
-    if not _any:
+    if not _live:
         return None
     errors = [exc, *chain.ancestors(exc, _MAX_ERRORS), *chain.members(exc)[:_MAX_ERRORS]]
     for error in errors:
-        found = _responses.get(_state(error).get("response"))
+        found = _said_by(_state(error).get("response"))
         if found is not None:
             return found
     for error in errors:
         for value in _locals(tb if error is exc else chain.traceback_of(error)):
-            found = _responses.get(value)
+            found = _said_by(value)
             if found is not None:
                 return found
     return None

@@ -39,6 +39,10 @@ OTHER: dict[str, tuple[Any, str]] = {
     "detached": ("record", "record"),
     "redaction": ("strict", "strict"),
     "local_variables": (True, "yes"),
+    "error_context": ("send", "send"),
+    "error_context_header": ("x-origin", "x-origin"),
+    "trusted_peers": (("10.0.0.0/8", "shop.mesh:is_peer"), "10.0.0.0/8, shop.mesh:is_peer"),
+    "baggage_keys": (("app.tenant.id",), "app.tenant.id"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]

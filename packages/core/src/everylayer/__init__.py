@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .boundaries.carried import propagate
     from .boundaries.guards import guard
     from .boundaries.pools import ThreadPoolExecutor
+    from .boundaries.propagator import Propagator
     from .boundaries.tasks import TaskGroup, create_task
     from .log_filter import TraceFilter
     from .origin import ErrorOrigin, trace_of
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 # Loaded by whoever uses them.
 _LAZY = {
     "ErrorOrigin": ".origin",
+    "Propagator": ".boundaries.propagator",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
@@ -43,6 +45,7 @@ _LAZY = {
 __all__ = [
     "ErrorOrigin",
     "Layer",
+    "Propagator",
     "Redaction",
     "Sensitive",
     "Settings",

@@ -11,6 +11,8 @@ from .layers import Layer
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from .boundaries.arrival import Arrival
+    from .boundaries.received import Received
     from .redaction.guard import Redacting
 
 _NONE: Mapping[str, str] = {}
@@ -41,6 +43,8 @@ class ErrorRecord(NamedTuple):
         time_ns: when the first seam saw it, nanoseconds since the epoch.
         sentry_event_id: the Sentry event that shows it, if one does.
         variables: those of the app's innermost frames, empty unless asked for.
+        upstream: what another service said of the error that it was raised for.
+        came: what the request said of itself.
     """
 
     type: str
@@ -56,6 +60,8 @@ class ErrorRecord(NamedTuple):
     time_ns: int
     sentry_event_id: str = ""
     variables: str = ""
+    upstream: Received | None = None
+    came: Arrival | None = None
 
     @property
     def description(self) -> str:

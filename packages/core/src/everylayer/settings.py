@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ Preset = Literal["default", "tempo"]
 Swallowed = Literal["off", "monitor"]
 Sentry = Literal["off", "link", "capture"]
 Detached = Literal["off", "record"]
+ErrorContext = Literal["off", "trusted", "send"]
 
 _logger = logging.getLogger("everylayer")
 
@@ -92,6 +94,12 @@ class Settings:
     local_variables: bool = _setting(
         False, "local variables of the app's frames, redacted and bounded"
     )
+    error_context: ErrorContext = _setting(
+        "off", "tell callers of a 5xx where it began: nobody, trusted peers, or everybody"
+    )
+    error_context_header: str = _setting("x-error-context", "the header that tells it")
+    trusted_peers: tuple[str, ...] = _setting((), "whose claims count: networks, functions")
+    baggage_keys: tuple[str, ...] = _setting((), "baggage that may come in and go out")
 
     def __post_init__(self) -> None:
         from .redaction import guard
@@ -117,12 +125,14 @@ class Settings:
                 f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
             )
         guard.prepare(self.redaction, variables=self.local_variables)
+        _check_services(self)
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
 _CHOICES: Mapping[str, Any] = {
     "client_errors": ClientErrors,
     "detached": Detached,
+    "error_context": ErrorContext,
     "preset": Preset,
     "sentry": Sentry,
     "swallowed": Swallowed,
@@ -140,6 +150,9 @@ _SECRET = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("secre
 # No setting: only who starts the process can say it, see `chaos/permit.py`.
 _NO_SETTING = {"EVERYLAYER_CHAOS_ENVIRONMENT"}
 _TEMPLATES = {"trace_url": ("trace_id", "span_id"), "sentry_url": ("event_id", "trace_id")}
+
+# As HTTP/2 wants it; RFC 9110, section 5.6.2.
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 _configured: dict[str, Any] = {}
 
@@ -297,6 +310,19 @@ def _parse(variable: str, text: str, kind: type) -> Any:
     return text
 
 
+def _check_services(made: Settings) -> None:
+    if not _HEADER.fullmatch(made.error_context_header):
+        wanted = "the name of a header, in lower case"
+        raise _bad("error_context_header", made.error_context_header, wanted)
+    if not made.trusted_peers:
+        return
+    from .boundaries import trust
+
+    for peer in made.trusted_peers:
+        if not trust.is_peer(peer):
+            raise _bad("trusted_peers", peer, trust.WANTED)
+
+
 def _check_template(name: str, value: str, fields: tuple[str, ...]) -> None:
     rest = value
     for known in fields:
@@ -310,7 +336,7 @@ _EXPECTED: Mapping[type, str] = {
     bool: "true or false",
     int: "a whole number",
     str: "a string",
-    tuple: "a list of dotted class names, such as 'shop.errors.OutOfStock'",
+    tuple: "a list of strings, such as 'shop.errors.OutOfStock', the dotted name of a class",
 }
 
 

@@ -1,1 +1,3 @@
-"""Where work changes hands within a process: what fails there is on the trace of its request."""
+"""Where work changes hands: what goes with it, and what is taken from others."""
+
+from __future__ import annotations

@@ -37,6 +37,13 @@ OTHER: dict[str, tuple[Any, str]] = {
     "trace_url": ("https://t/{trace_id}/{span_id}", " https://t/{trace_id}/{span_id}"),
     "sentry_url": ("https://s/{event_id}", "https://s/{event_id}"),
     "redaction": ("strict", "strict"),
+    "tenant": ("header", "header"),
+    "tenant_header": ("X-Customer", "X-Customer"),
+    "tenant_resolver": ("shop.tenants:of", " shop.tenants:of "),
+    "tenant_baggage": ("app.tenant", "app.tenant"),
+    "tenant_shards": (256, "256"),
+    "tenant_map": ("tenants.json", "tenants.json"),
+    "max_tenants": (5, "5"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]
@@ -45,6 +52,8 @@ SMALLEST = {
     "max_stack_bytes": 256,
     "max_description_chars": 16,
     "max_events": 1,
+    "max_tenants": 1,
+    "tenant_shards": 2,
 }
 SECRET = {"snapshot_token"}
 WRONG: dict[type, tuple[Any, ...]] = {

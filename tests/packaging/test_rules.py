@@ -43,6 +43,7 @@ EXTRA_OF = {
     "chaos": "audit",
     "cli.py": "audit",
     "__main__.py": "audit",
+    "tenant_command.py": "audit",
     "testing": "pytest",
 }
 # Where an import name is not the name of the distribution that brings it; longest prefix wins.

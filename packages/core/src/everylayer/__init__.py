@@ -11,6 +11,11 @@ from .observer import record
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
+    from .boundaries.bounded import BoundedValues
+    from .boundaries.ids import TenantIdGenerator
+    from .boundaries.tenant import tenant, tenant_label, use_tenant
+    from .boundaries.tenant_source import TenantRequest
+    from .boundaries.tenant_spans import TenantSpanProcessor
     from .redaction import Redaction, Sensitive, reveal, sensitive
     from .running.snapshot import Snapshot, snapshot
 
@@ -18,21 +23,32 @@ __version__ = "0.1.0"
 
 # Loaded by whoever uses them.
 _LAZY = {
+    "BoundedValues": ".boundaries.bounded",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
+    "TenantIdGenerator": ".boundaries.ids",
+    "TenantRequest": ".boundaries.tenant_source",
+    "TenantSpanProcessor": ".boundaries.tenant_spans",
     "reveal": ".redaction",
     "sensitive": ".redaction",
     "snapshot": ".running.snapshot",
+    "tenant": ".boundaries.tenant",
+    "tenant_label": ".boundaries.tenant",
+    "use_tenant": ".boundaries.tenant",
 }
 
 __all__ = [
+    "BoundedValues",
     "Layer",
     "Redaction",
     "Sensitive",
     "Settings",
     "SettingsError",
     "Snapshot",
+    "TenantIdGenerator",
+    "TenantRequest",
+    "TenantSpanProcessor",
     "__version__",
     "configure",
     "own_failures",
@@ -40,6 +56,9 @@ __all__ = [
     "reveal",
     "sensitive",
     "snapshot",
+    "tenant",
+    "tenant_label",
+    "use_tenant",
 ]
 
 

@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": "everylayer.audit.demo_command:demo",
     "show": "everylayer.audit.show:show",
     "integrity": "everylayer.chaos.command:integrity",
+    "tenant": "everylayer.tenant_command:tenant",
 }
 _INTERRUPTED = 130
 

@@ -39,6 +39,7 @@ class ErrorRecord(NamedTuple):
         handled: a response below 500 answered it.
         time_ns: when the first seam saw it, nanoseconds since the epoch.
         sentry_event_id: the Sentry event that shows it, if one does.
+        tenant: whose request, or job, it broke; empty without one.
     """
 
     type: str
@@ -53,6 +54,7 @@ class ErrorRecord(NamedTuple):
     handled: bool
     time_ns: int
     sentry_event_id: str = ""
+    tenant: str = ""
 
     @property
     def description(self) -> str:
@@ -70,6 +72,7 @@ def build(
     handled: bool,
     time_ns: int,
     exact: Mapping[str, str] = _NONE,
+    tenant: str = "",
 ) -> ErrorRecord:
     """Make the record of `exc`, whose traceback is `tb`.
 
@@ -77,6 +80,7 @@ def build(
 
     Args:
         exact: values that the app has named as sensitive, and their kinds.
+        tenant: whose request it broke.
     """
     frame = stacktrace.raising_frame(tb)
     redactor = redactor_of(settings.redaction)
@@ -105,6 +109,7 @@ def build(
         phase=phase,
         handled=handled,
         time_ns=time_ns,
+        tenant=tenant,
     )
 
 

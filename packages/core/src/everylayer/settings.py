@@ -19,6 +19,7 @@ ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
 Swallowed = Literal["off", "monitor"]
 Sentry = Literal["off", "link", "capture"]
+Tenant = Literal["off", "header", "resolver"]
 
 _logger = logging.getLogger("everylayer")
 
@@ -85,6 +86,15 @@ class Settings:
     redaction: str | Redaction = _setting(
         "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
     )
+    tenant: Tenant = _setting("off", "whose request it is: nobody asks, a header, or a function")
+    tenant_header: str = _setting("X-Tenant-ID", "the header that names the tenant")
+    tenant_resolver: str | Callable[..., Any] = _setting(
+        "", "the function that tells the tenant of a request: package.module:function"
+    )
+    tenant_baggage: str = _setting("", "key of baggage for the tenant; empty: in none")
+    tenant_shards: int = _setting(4096, "shards of span ids: a power of two, 65536 at most")
+    tenant_map: str = _setting("", "path of known tenants, and their shards, in JSON")
+    max_tenants: int = _setting(200, "tenants in metrics; the rest is other")
 
     def __post_init__(self) -> None:
         from .redaction import guard
@@ -110,6 +120,7 @@ class Settings:
                 f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
             )
         guard.redactor_of(self.redaction)
+        _check_tenant(self)
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
@@ -118,13 +129,17 @@ _CHOICES: Mapping[str, Any] = {
     "preset": Preset,
     "sentry": Sentry,
     "swallowed": Swallowed,
+    "tenant": Tenant,
 }
 _LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,
     "max_description_chars": 16,
     "max_events": 1,
+    "max_tenants": 1,
+    "tenant_shards": 2,
 }
+_MOST_SHARDS = 65536
 
 # A guess must be hopeless.
 _LEAST_TOKEN = 16
@@ -152,9 +167,11 @@ def configure(**values: Any) -> Settings:
 
 def reset() -> None:
     """Forget what `configure()` set, and read the environment anew, and the policy's file."""
+    from .boundaries import tenant
     from .redaction import guard
 
     guard.forget()
+    tenant.forget_labels()
     _configured.clear()
     current.cache_clear()
     _signals_of_the_process.cache_clear()
@@ -276,6 +293,16 @@ def _parse(variable: str, text: str, kind: type) -> Any:
     return text
 
 
+def _check_tenant(made: Settings) -> None:
+    shards = made.tenant_shards
+    if shards & (shards - 1) or shards > _MOST_SHARDS:
+        raise _bad("tenant_shards", shards, f"a power of two, {_MOST_SHARDS} at most")
+    if made.tenant != "off":
+        from .boundaries import tenant_source
+
+        tenant_source.policy_of(made)
+
+
 def _check_template(name: str, value: str, fields: tuple[str, ...]) -> None:
     rest = value
     for known in fields:
@@ -297,7 +324,11 @@ def _check(name: str, value: object, kind: type) -> None:
     fits: Callable[[], bool] = {
         bool: lambda: isinstance(value, bool),
         int: lambda: isinstance(value, int) and not isinstance(value, bool),
-        str: lambda: isinstance(value, str) or (name == "redaction" and _is_policy(value)),
+        str: lambda: (
+            isinstance(value, str)
+            or (name == "redaction" and _is_policy(value))
+            or (name == "tenant_resolver" and callable(value))
+        ),
         tuple: lambda: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     }[kind]
     if not fits():

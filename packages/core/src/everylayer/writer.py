@@ -7,6 +7,7 @@ from typing import NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, settings, spans
+from .boundaries import tenant
 from .failsafe import contained
 from .layers import Layer
 from .policy import Verdict, judge
@@ -189,6 +190,7 @@ def _entry(
         handled=verdict is not Verdict.ERROR,
         time_ns=sighting.time_ns,
         exact=values.known(span, sighting.named),
+        tenant=sighting.tenant or tenant.of_span(span),
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,

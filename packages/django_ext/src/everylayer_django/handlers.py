@@ -35,6 +35,10 @@ def load_middleware(original: Original) -> Original:
         config.load()
         original(self, is_async)
         handled.watch()
+        if config.current().tenant != "off":
+            from . import tenants
+
+            tenants.surround(self, config.current())
 
     return load_middleware
 

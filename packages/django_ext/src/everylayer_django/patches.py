@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -107,6 +108,9 @@ def install() -> None:
 def uninstall() -> None:
     """Put back what `install` found."""
     handled.leave()
+    tenants = sys.modules.get(f"{__package__}.tenants")
+    if tenants is not None:
+        tenants.release_all()
     with _lock:
         while _done:
             owner, name, found, ours = _done.pop()

@@ -20,6 +20,7 @@ LAYER_PHASE = "everylayer.layer.phase"
 HANDLED = "everylayer.handled"
 CHAIN = "everylayer.exception.chain"
 DROPPED = "everylayer.exceptions.dropped"
+TENANT = "app.tenant.id"
 SENTRY_EVENT = "sentry.event_id"
 SENTRY_URL = "sentry.event_url"
 
@@ -38,6 +39,8 @@ def of(record: ErrorRecord) -> dict[str, AttributeValue]:
         found[LAYER_PHASE] = record.phase
     if record.layer.index is not None:
         found[LAYER_INDEX] = record.layer.index
+    if record.tenant:
+        found[TENANT] = record.tenant
     if record.sentry_event_id:
         found[SENTRY_EVENT] = record.sentry_event_id
     found[LAYER_KIND] = record.layer.kind

@@ -1,0 +1,1 @@
+"""Where work changes hands: what must not be lost on the way."""

@@ -18,7 +18,7 @@ from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 
-from . import config, handled, streams
+from . import config, handled, streams, tenants
 from .locate import STOCK, frames, locate
 from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle, uncaught
 from .server_span import OwnSpan, begin
@@ -36,8 +36,6 @@ def load_middleware(original: Original) -> Original:
         original(self, is_async)
         handled.watch()
         if config.current().tenant != "off":
-            from . import tenants
-
             tenants.surround(self, config.current())
 
     return load_middleware

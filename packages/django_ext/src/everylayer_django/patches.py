@@ -10,14 +10,13 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
-from . import handled, handlers, stock
+from . import handled, handlers, stock, tenants
 
 _logger = logging.getLogger("everylayer")
 _lock = ForkLock()
@@ -108,9 +107,7 @@ def install() -> None:
 def uninstall() -> None:
     """Put back what `install` found."""
     handled.leave()
-    tenants = sys.modules.get(f"{__package__}.tenants")
-    if tenants is not None:
-        tenants.release_all()
+    tenants.release_all()
     with _lock:
         while _done:
             owner, name, found, ours = _done.pop()

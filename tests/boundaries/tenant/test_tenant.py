@@ -9,19 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import tenant_apps
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
-from tenant_apps import KINDS, serving
 
 import everylayer
+import tenant_apps
 from contract.drive import call_asgi, environ, run_wsgi, scope
 from contract.telemetry import Telemetry, error_events
 from everylayer import Settings, SettingsError, TenantRequest
 from everylayer.boundaries import shards, tenant_source
+from tenant_apps import KINDS, serving
 
 ACME = [("X-Tenant-ID", "acme")]
 KEY = "app.tenant.id"

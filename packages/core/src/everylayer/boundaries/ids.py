@@ -29,8 +29,8 @@ except ImportError as error:
 
 _logger = logging.getLogger("everylayer")
 
-# 2**64 divided by the golden ratio, and odd: what follows lies far from what went before.
-_STEP = 0x9E3779B97F4A7C15
+# 2**64 divided by the golden ratio: what follows lies far from what went before.
+_GOLDEN = 0x9E3779B97F4A7C15
 _MAX_KNOWN = 16384
 
 _all: weakref.WeakSet[TenantIdGenerator] = weakref.WeakSet()
@@ -90,8 +90,10 @@ class TenantIdGenerator(IdGenerator):
     def _begin(self) -> None:
         # Its own source of chance: an app that seeds the module's would get its ids again.
         self._bits = random.Random(os.urandom(32)).getrandbits
-        start = int.from_bytes(os.urandom(8), "big")
-        self._next = itertools.count(start, _STEP).__next__
+        start = int.from_bytes(os.urandom(8), "big") & self._mask
+        # Odd, so that it comes by every value.
+        step = _GOLDEN >> (SPAN_BITS - self._shift) | 1
+        self._next = itertools.count(start, step).__next__
 
     def _meet(self, tenant: str) -> int:
         if len(self._prefixes) >= _MAX_KNOWN:

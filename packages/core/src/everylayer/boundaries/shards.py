@@ -77,7 +77,7 @@ class Directory(NamedTuple):
             ValueError: naming what does not fit.
         """
         if isinstance(found, list):
-            found = {name if isinstance(name, str) else repr(name): None for name in found}
+            found = {name if isinstance(name, str) else str([name]): None for name in found}
         if not isinstance(found, Mapping):
             raise ValueError("it must be a list of tenants, or an object of tenants and shards")
         for name, shard in found.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
 
 from opentelemetry.trace import Span
 
+from ..failsafe import contained
 from ..forks import ForkLock
 from ..sinks import attributes
 from .bounded import BoundedValues
@@ -86,12 +87,18 @@ def forget_labels() -> None:
 
 def _make_labels() -> BoundedValues:
     from .. import settings
-    from .shards import Directory
 
     global _labels
     with _lock:
         if _labels is None:
             rules = settings.current()
-            known = Directory.read(rules.tenant_map).names if rules.tenant_map else ()
+            known = _known(rules.tenant_map) or ()
             _labels = BoundedValues(rules.max_tenants, known, name="tenants")
         return _labels
+
+
+@contained
+def _known(path: str) -> Iterable[str]:
+    from .shards import Directory
+
+    return Directory.read(path).names if path else ()

@@ -19,6 +19,7 @@ Trust = Callable[[Carrier], bool]
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 # White space of HTTP around the value.
 _MOST_BYTES = MAX_CHARS + 16
+_MAX_NAMES = 4096
 _NOT_READ = "such requests have no tenant"
 
 _trusts: Trust | None = None
@@ -119,13 +120,14 @@ class Policy:
         baggage: the key of baggage that carries it, empty for none.
     """
 
-    __slots__ = ("_header", "_key", "_resolver", "_variable", "baggage")
+    __slots__ = ("_header", "_names", "_resolver", "_variable", "baggage")
 
     def __init__(self, rules: Settings, resolver: Callable[..., Any] | None) -> None:
         self._header = rules.tenant_header.lower().encode()
         self._variable = "HTTP_" + rules.tenant_header.upper().replace("-", "_")
         self._resolver = resolver
-        self._key = rules.tenant_header.lower()
+        # As read; by what the header says, so that each is checked once.
+        self._names: dict[str | bytes, str] = {}
         self.baggage = rules.tenant_baggage
 
     def tenant_of(self, carrier: Carrier) -> str:
@@ -151,18 +153,29 @@ class Policy:
             return self._carried(carrier) if self.baggage else ""
         if _trusts is not None and not _trusts(carrier):
             return ""
-        return checked(value.strip(" \t")) if len(value) <= _MOST_BYTES else ""
+        return self._names.get(value) or self._read(value)
 
-    def _line(self, carrier: Carrier) -> str | None:
+    def _read(self, value: str | bytes) -> str:
+        if len(value) > _MOST_BYTES:
+            return ""
+        text = value if isinstance(value, str) else bytes(value).decode("latin-1")
+        name = checked(text.strip(" \t"))
+        if name:
+            if len(self._names) >= _MAX_NAMES:
+                self._names.clear()  # They come from outside.
+            self._names[value] = name
+        return name
+
+    def _line(self, carrier: Carrier) -> bytes | None:
         name = self._header
-        found = None
+        found: bytes | None = None
         for header, value in carrier.get("headers", ()):
             # Servers give names in lower case.
             if header == name:
                 if found is not None and found != value:
-                    return ""
+                    return b""
                 found = value
-        return None if found is None else bytes(found).decode("latin-1")
+        return found
 
     def _carried(self, carrier: Carrier) -> str:
         values = _values(carrier, "baggage")

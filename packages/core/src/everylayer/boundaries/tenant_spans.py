@@ -14,7 +14,7 @@ from opentelemetry.propagators.textmap import (
     default_getter,
     default_setter,
 )
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, SpanKind
 
 from ..failsafe import contained
 from ..forks import ForkLock
@@ -35,6 +35,7 @@ _lock = ForkLock()
 class TenantSpanProcessor(SpanProcessor):
     """Sets `app.tenant.id` on each span that begins while a tenant is set.
 
+    Left out are INTERNAL spans of OpenTelemetry's own instrumentations, such as `http send`.
     everylayer adds one to the global provider; add one to any other by hand.
     """
 
@@ -42,8 +43,15 @@ class TenantSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Name the tenant."""
         name = CURRENT.get()
-        if name:
+        if name and not _is_plumbing(span):
             span.set_attribute(TENANT, name)
+
+
+def _is_plumbing(span: Any) -> bool:
+    """Tell whether `span` shows how something works: of each ASGI message stock makes one."""
+    return span.kind is SpanKind.INTERNAL and str(span.instrumentation_scope.name).startswith(
+        "opentelemetry.instrumentation."
+    )
 
 
 class Onward(TextMapPropagator):

@@ -32,7 +32,7 @@ from everylayer_flask import EveryLayer
 from everylayer_starlette import EveryLayerMiddleware
 
 # Seconds below which a measurement is repeated.
-SHORTEST = 0.004
+SHORTEST = 0.01
 
 Call = Callable[[], object]
 

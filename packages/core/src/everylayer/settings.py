@@ -87,7 +87,7 @@ class Settings:
         "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
     )
     tenant: Tenant = _setting("off", "whose request it is: nobody asks, a header, or a function")
-    tenant_header: str = _setting("X-Tenant-ID", "the header that names the tenant")
+    tenant_header: str = _setting("x-tenant-id", "the header that names the tenant")
     tenant_resolver: str | Callable[..., Any] = _setting(
         "", "the function that tells the tenant of a request: package.module:function"
     )

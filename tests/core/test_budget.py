@@ -179,7 +179,8 @@ def test_a_record_holds_no_live_object(caught: Catch) -> None:
     assert built.function.endswith("raise_and_catch")
     assert built.file.endswith("conftest.py")
     assert built.line > 0
-    assert {type(value) for value in built} <= {str, int, bool, tuple, Layer}
+    assert built.upstream is built.came is None
+    assert {type(value) for value in built[:-2]} <= {str, int, bool, tuple, Layer}
 
 
 def test_at_most_sixteen_links_are_named(caught: Catch) -> None:

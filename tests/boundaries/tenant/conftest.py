@@ -12,7 +12,6 @@ import pytest
 from contract import django_settings
 from contract.telemetry import Telemetry, session
 from everylayer import failsafe, settings
-from everylayer.boundaries import tenant_source
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -46,6 +45,5 @@ def _clean(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setattr(failsafe, "_counts", counts)
     yield
     settings.reset()
-    tenant_source.trust(None)
     if "failures" not in request.fixturenames:
         assert counts == {}

@@ -250,16 +250,29 @@ def test_two_headers_that_differ_are_none(telemetry: Telemetry) -> None:
 
 
 @kinds
-def test_a_rule_of_trust_decides_whose_claims_count(kind: str, telemetry: Telemetry) -> None:
+def test_trusted_peers_are_those_whose_claims_count(kind: str, telemetry: Telemetry) -> None:
     carried = [("baggage", "shop.tenant=globex,other=1")]
-    with serving(kind, tenant="header", tenant_baggage="shop.tenant") as serve:
+    rules = {"tenant": "header", "tenant_baggage": "shop.tenant"}
+    with serving(kind, **rules) as serve:
         assert serve("/tell", carried).body == b"None", "nobody's baggage, without a rule"
-        tenant_source.trust(lambda carrier: True)
+        assert serve("/tell", [*carried, *ACME]).body == b"acme"
+    with serving(kind, **rules, trusted_peers=["127.0.0.0/8"]) as serve:
         assert serve("/tell", carried).body == b"globex"
         assert serve("/tell", [*carried, *ACME]).body == b"acme", "the header wins"
-        tenant_source.trust(lambda carrier: False)
+    with serving(kind, **rules, trusted_peers=["10.0.0.0/8"]) as serve:
         assert serve("/tell", carried).body == b"None"
         assert serve("/tell", ACME).body == b"None"
+
+
+def test_a_resolver_knows_whether_its_peer_is_trusted(telemetry: Telemetry) -> None:
+    rules: dict[str, Any] = {
+        "tenant": "resolver",
+        "tenant_resolver": lambda request: "friend" if request.trusted else "stranger",
+    }
+    with serving("flask", **rules, trusted_peers=["127.0.0.0/8"]) as serve:
+        assert serve("/tell").body == b"friend"
+    with serving("flask", **rules) as serve:
+        assert serve("/tell").body == b"stranger"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from .settings import Settings, SettingsError, configure
 if TYPE_CHECKING:
     from .boundaries.bounded import BoundedValues
     from .boundaries.ids import TenantIdGenerator
+    from .boundaries.propagator import Propagator
     from .boundaries.tenant import tenant, tenant_label, use_tenant
     from .boundaries.tenant_source import TenantRequest
     from .boundaries.tenant_spans import TenantSpanProcessor
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 # Loaded by whoever uses them.
 _LAZY = {
     "BoundedValues": ".boundaries.bounded",
+    "Propagator": ".boundaries.propagator",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
@@ -41,6 +43,7 @@ _LAZY = {
 __all__ = [
     "BoundedValues",
     "Layer",
+    "Propagator",
     "Redaction",
     "Sensitive",
     "Settings",

@@ -5,13 +5,16 @@ Source: asgi.readthedocs.io/en/latest/specs/www.html
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from time import time_ns
+from types import FrameType
 
 from opentelemetry.context import get_current
 
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
+from .boundaries import answer, arrival
 from .chain import drop_frame, in_flight, traceback_of
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -138,13 +141,9 @@ def see(
     phase: str = "call",
 ) -> None:
     """Show `exc` to the ledger of the request whose `scope` this is."""
-    observe(
-        exc,
-        layer,
-        phase,
-        ledger=scope.get(SCOPE_KEY),
-        client_status=_status_of(exc, client_status),
-    )
+    ledger = scope.get(SCOPE_KEY)
+    observe(exc, layer, phase, ledger=ledger, client_status=_status_of(exc, client_status))
+    arrival.note(ledger, scope)
 
 
 class Exchange(Ledger):
@@ -187,10 +186,10 @@ class Exchange(Ledger):
         except (KeyError, TypeError):
             starts = False  # The server will refuse it, in its own words.
         if starts:
-            self._starting(message)
+            message = self._starting(message)
         return self._send(message)
 
-    def _starting(self, message: Message) -> None:
+    def _starting(self, message: Message) -> Message:
         status = _status_in(message)
         exc = in_flight()
         if exc is not None and id(exc) != self._before:
@@ -201,6 +200,9 @@ class Exchange(Ledger):
             self.status = status
             if self.page is not None:
                 self.responded(status)
+                if status >= 500:
+                    return _telling(message, self, status) or message
+        return message
 
 
 class InnerWatch:
@@ -258,6 +260,33 @@ def _see_hidden(
     known = _status_of(exc, client_status)
     if status >= 400 or known is not None or _crossed_a_layer(exc):
         observe(exc, layer, "call", ledger=ledger, client_status=known)
+        arrival.note(ledger, _scope_around())
+
+
+def _scope_around() -> Scope | None:
+    """Return the scope of the request, from whoever is about to send its response."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if "scope" in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
+            found: Scope | None = frame.f_locals.get("scope")
+            return found
+        frame = frame.f_back
+    return None
+
+
+@contained
+def _telling(message: Message, ledger: Ledger, status: int) -> Message | None:
+    """Return `message` with the header that tells of the error; None to leave it as it is."""
+    if not (answer.due(ledger, status) and message["type"].endswith("http.response.start")):
+        return None
+    name = ledger.settings.error_context_header.encode()
+    headers = list(message.get("headers", ()))
+    present = next((bytes(v) for k, v in headers if bytes(k).lower() == name), b"")
+    value = answer.value_for(ledger, status, present.decode("latin-1"))
+    if value is None:
+        return None
+    kept = [header for header in headers if bytes(header[0]).lower() != name]
+    return {**message, "headers": [*kept, (name, value.encode("ascii"))]}
 
 
 def _crossed_a_layer(exc: BaseException) -> bool:

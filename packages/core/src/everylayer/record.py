@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import chain, stacktrace, text
 from .layers import Layer
 from .redaction.guard import Redacting, redactor_of
 from .redaction.guard import redacting as redacted_by
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .boundaries.arrival import Arrival
+    from .boundaries.received import Received
 
 _NONE: Mapping[str, str] = {}
 
@@ -39,6 +43,8 @@ class ErrorRecord(NamedTuple):
         handled: a response below 500 answered it.
         time_ns: when the first seam saw it, nanoseconds since the epoch.
         sentry_event_id: the Sentry event that shows it, if one does.
+        upstream: what another service said of the error that it was raised for.
+        came: what the request said of itself.
         tenant: whose request, or job, it broke; empty without one.
     """
 
@@ -54,6 +60,8 @@ class ErrorRecord(NamedTuple):
     handled: bool
     time_ns: int
     sentry_event_id: str = ""
+    upstream: Received | None = None
+    came: Arrival | None = None
     tenant: str = ""
 
     @property

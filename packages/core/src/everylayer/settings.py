@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
 Swallowed = Literal["off", "monitor"]
 Sentry = Literal["off", "link", "capture"]
+ErrorContext = Literal["off", "trusted", "send"]
 Tenant = Literal["off", "header", "resolver"]
 
 _logger = logging.getLogger("everylayer")
@@ -86,6 +88,12 @@ class Settings:
     redaction: str | Redaction = _setting(
         "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
     )
+    error_context: ErrorContext = _setting(
+        "off", "tell callers of a 5xx where it began: nobody, trusted peers, or everybody"
+    )
+    error_context_header: str = _setting("x-error-context", "the header that tells it")
+    trusted_peers: tuple[str, ...] = _setting((), "whose claims count: networks, functions")
+    baggage_keys: tuple[str, ...] = _setting((), "baggage that may come in and go out")
     tenant: Tenant = _setting("off", "whose request it is: nobody asks, a header, or a function")
     tenant_header: str = _setting("x-tenant-id", "the header that names the tenant")
     tenant_resolver: str | Callable[..., Any] = _setting(
@@ -120,12 +128,14 @@ class Settings:
                 f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
             )
         guard.redactor_of(self.redaction)
+        _check_services(self)
         _check_tenant(self)
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
 _CHOICES: Mapping[str, Any] = {
     "client_errors": ClientErrors,
+    "error_context": ErrorContext,
     "preset": Preset,
     "sentry": Sentry,
     "swallowed": Swallowed,
@@ -147,6 +157,9 @@ _SECRET = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("secre
 # No setting: only who starts the process can say it, see `chaos/permit.py`.
 _NO_SETTING = {"EVERYLAYER_CHAOS_ENVIRONMENT"}
 _TEMPLATES = {"trace_url": ("trace_id", "span_id"), "sentry_url": ("event_id", "trace_id")}
+
+# As HTTP/2 wants it; RFC 9110, section 5.6.2.
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 _configured: dict[str, Any] = {}
 
@@ -293,6 +306,19 @@ def _parse(variable: str, text: str, kind: type) -> Any:
     return text
 
 
+def _check_services(made: Settings) -> None:
+    if not _HEADER.fullmatch(made.error_context_header):
+        wanted = "the name of a header, in lower case"
+        raise _bad("error_context_header", made.error_context_header, wanted)
+    if not made.trusted_peers:
+        return
+    from .boundaries import trust
+
+    for peer in made.trusted_peers:
+        if not trust.is_peer(peer):
+            raise _bad("trusted_peers", peer, trust.WANTED)
+
+
 def _check_tenant(made: Settings) -> None:
     shards = made.tenant_shards
     if shards & (shards - 1) or shards > _MOST_SHARDS:
@@ -316,7 +342,7 @@ _EXPECTED: Mapping[type, str] = {
     bool: "true or false",
     int: "a whole number",
     str: "a string",
-    tuple: "a list of dotted class names, such as 'shop.errors.OutOfStock'",
+    tuple: "a list of strings, such as 'shop.errors.OutOfStock', the dotted name of a class",
 }
 
 

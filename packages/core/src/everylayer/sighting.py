@@ -136,8 +136,12 @@ class Sighting:
     def where(self) -> Layer:
         """Return the layer that it began in, as far as anything tells."""
         if self.layer is None:
-            self.layer = self._located() or from_traceback(self.tb)
+            self.layer = self.so_far()
         return self.layer
+
+    def so_far(self) -> Layer:
+        """Return the same, while a seam further out may still name it better."""
+        return self.layer or self._located() or from_traceback(self.tb)
 
     def _located(self) -> Layer | None:
         return self.layers.locate(self.tb) if self.layers is not None else None

@@ -99,8 +99,7 @@ def fail(span: Span, record: ErrorRecord, rules: Settings) -> None:
     status = getattr(span, "status", None)
     described = status is not None and status.status_code is StatusCode.ERROR and status.description
     if described and not _is_of_stock(described, record, rules.max_message_bytes):
-        span.set_attribute(attributes.ERROR_TYPE, record.type)
-        span.set_attribute(attributes.LAYER_NAME, record.layer.name)
+        span.set_attributes(attributes.of_failure(record))
         return
     span_event.fail(span, record, rules.max_description_chars)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, settings, spans
-from .boundaries import tenant
+from .boundaries import received, tenant
 from .failsafe import contained
 from .layers import Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
-from .redaction import earlier, values
+from .redaction import earlier, guard, values
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
 from .sinks import attributes, log_event, span_event
 from .sinks.sentry import on_span, switch
+
+if TYPE_CHECKING:
+    from .boundaries.arrival import Arrival
 
 
 class Page:
@@ -28,9 +31,10 @@ class Page:
         events: exception events written.
         failed: an error has already described the span's failure.
         known: type, message and place of the errors written.
+        came: what the request says of itself, None while no seam has read it.
     """
 
-    __slots__ = ("dropped", "events", "failed", "known", "seen")
+    __slots__ = ("came", "dropped", "events", "failed", "known", "seen")
 
     def __init__(self) -> None:
         self.seen: list[Sighting] = []
@@ -38,6 +42,7 @@ class Page:
         self.events = 0
         self.failed = False
         self.known: set[Identity] = set()
+        self.came: Arrival | None = None
 
     def find(self, exc: BaseException) -> Sighting | None:
         """Return the sighting of this very object."""
@@ -66,6 +71,7 @@ class Page:
         self.events += other.events
         self.failed = self.failed or other.failed
         self.known |= other.known
+        self.came = self.came or other.came
 
     def take(self) -> list[Sighting]:
         """Return what is not yet written, and count it as written."""
@@ -137,6 +143,14 @@ def worth_a_span(page: Page | None, rules: Settings, response_status: int | None
     )
 
 
+def failing(page: Page, rules: Settings, response_status: int) -> Sighting | None:
+    """Return the first error that makes the response a failure: it is the one on the span."""
+    for sighting in _in_question(page.seen, page):
+        if _judge(sighting, sighting.so_far(), rules, response_status) is Verdict.ERROR:
+            return sighting
+    return None
+
+
 def _in_question(sightings: list[Sighting], page: Page) -> list[Sighting]:
     """Return those that are errors of their own; what a layer handled by itself comes last.
 
@@ -200,6 +214,11 @@ def _entry(
     if identity in page.known and _fails_again(sighting, page):
         return None
     page.known.add(identity)
+    behind = received.behind(sighting.exc, sighting.tb)
+    if behind is not None:
+        behind = behind.redacted(guard.redactor_of(rules.redaction))
+    if behind is not None or page.came is not None:
+        built = built._replace(upstream=behind, came=page.came)
     return _Entry(sighting, built)
 
 
@@ -255,6 +274,8 @@ def _to_span(
 ) -> None:
     error = entry.record
     first = False
+    if error.upstream is not None and spans.recording(home):
+        span_event.link(home, error)
     if home is not span:
         on_span.write(home, error.sentry_event_id, rules, first=True)
         spans.end_late(home, error, rules.max_description_chars, event=to_spans)

@@ -16,6 +16,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from .asgi import ClientStatus, no_client_status
 from .asgi_span import provider_configured
+from .boundaries import answer, arrival
 from .chain import drop_frame
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -102,9 +103,8 @@ class Seam:
         ledger.bind(trace.get_current_span())
         environ[ENVIRON_KEY] = ledger
         try:
-            body = self.app(
-                environ, watch_start(start_response, ledger, self.layer, self.client_status)
-            )
+            start = watch_start(start_response, ledger, self.layer, self.client_status, environ)
+            body = self.app(environ, start)
         except BaseException as exc:
             see(exc, environ, self.layer, self.client_status)
             drop_frame(exc)
@@ -193,13 +193,9 @@ def see(
     phase: str = "call",
 ) -> None:
     """Show `exc` to the ledger of the request whose `environ` this is."""
-    observe(
-        exc,
-        layer,
-        phase,
-        ledger=environ.get(ENVIRON_KEY),
-        client_status=_status_of(exc, client_status),
-    )
+    ledger = environ.get(ENVIRON_KEY)
+    observe(exc, layer, phase, ledger=ledger, client_status=_status_of(exc, client_status))
+    arrival.note(ledger, environ)
 
 
 def watch_start(
@@ -207,6 +203,7 @@ def watch_start(
     ledger: Ledger,
     layer: Layer | None = None,
     client_status: ClientStatus = no_client_status,
+    environ: Environ | None = None,
 ) -> StartResponse:
     """Return `start_response`, which tells `ledger` of the status and of the error it answers."""
     before = sys.exc_info()[1]
@@ -215,7 +212,10 @@ def watch_start(
         exc = exc_info[1] if exc_info else sys.exc_info()[1]
         if exc is not None and exc is not before:
             observe(exc, layer, "call", ledger=ledger, client_status=_status_of(exc, client_status))
+            arrival.note(ledger, environ)
         _responded(ledger, status)
+        if ledger.page is not None:
+            headers = telling(ledger, status, headers) or headers
         try:
             if exc_info is None:
                 return start_response(status, headers)
@@ -230,6 +230,20 @@ def watch_start(
 @contained
 def _responded(ledger: Ledger, status: str) -> None:
     ledger.responded(int(status[:3]))
+
+
+@contained
+def telling(ledger: Ledger, status: str, headers: Any) -> list[tuple[str, str]] | None:
+    """Return `headers` with the one that tells of the error; None to leave them as they are."""
+    code = int(status[:3])
+    if not answer.due(ledger, code):
+        return None
+    name = ledger.settings.error_context_header
+    present = next((value for key, value in headers if key.lower() == name), "")
+    value = answer.value_for(ledger, code, present)
+    if value is None:
+        return None
+    return [*((k, v) for k, v in headers if k.lower() != name), (name, value)]
 
 
 @contained

@@ -20,7 +20,18 @@ from everylayer.observer import observe
 
 from . import config, handled, streams, tenants
 from .locate import STOCK, frames, locate
-from .requests import MARK, SPAN, RequestLedger, client_status, hold, late, see, settle, uncaught
+from .requests import (
+    MARK,
+    SPAN,
+    RequestLedger,
+    client_status,
+    hold,
+    late,
+    see,
+    settle,
+    tell,
+    uncaught,
+)
 from .server_span import OwnSpan, begin
 
 _ALONE = "_everylayer_alone"
@@ -211,6 +222,7 @@ def _begin(handler: Any, request: HttpRequest) -> OwnSpan | None:
 
 @contained
 def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | None) -> None:
+    tell(request, response)
     streaming = bool(getattr(response, "streaming", False)) and streams.watch(request, response)
     if own is not None:
         own.leave()

@@ -14,10 +14,12 @@ from typing import Any
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest
 from django.http.multipartparser import MultiPartParserError
+from django.http.response import HttpResponseBase
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from everylayer import chain, spans
+from everylayer.boundaries import answer, arrival
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger, ledger_for
 from everylayer.observer import observe
@@ -107,6 +109,7 @@ def see(request: HttpRequest, exc: BaseException, place: Place | None = None) ->
             return
         place = locate(chain.traceback_of(exc), request)
     observe(exc, *place, ledger=ledger, client_status=client_status(exc))
+    arrival.note(ledger, getattr(request, "scope", None) or request.META)
 
 
 @contained
@@ -122,6 +125,17 @@ def uncaught(request: HttpRequest, exc: BaseException) -> None:
     for earlier in chain.ancestors(exc):
         if client_status(earlier) is not None and ledger.knows(earlier):
             ledger.see(earlier, handled=True)
+
+
+@contained
+def tell(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Add to `response` the header that tells of the error, where the setting asks for it."""
+    ledger = vars(request).get(MARK)
+    if isinstance(ledger, Ledger) and answer.due(ledger, response.status_code):
+        name = ledger.settings.error_context_header
+        value = answer.value_for(ledger, response.status_code, response.headers.get(name, ""))
+        if value is not None:
+            response.headers[name] = value
 
 
 @contained

@@ -17,17 +17,19 @@ from opentelemetry.trace import Span
 from werkzeug.wsgi import ClosingIterator
 
 from everylayer import spans
+from everylayer.boundaries import arrival
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
-from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span
+from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span, telling
 from everylayer.wsgi_span import bind_left
 
 from . import stock
 from .body import Body, code_of, is_complete, is_foreign, status_of, streams, watched
 from .rules import Place, Rules, of_body
+from .telling import answered, tell_in_response
 
 KEY = "everylayer.request"
 
@@ -42,6 +44,7 @@ class Request:
         streams: Flask's response is produced while it is sent, below layers of the app's.
         body: that of Flask's response, which does not stream.
         quiet: nothing to write: no error seen, no span started.
+        unwatched: made for an error, so that nobody stands at the start of the response.
     """
 
     # Class attributes, so that a request that works sets as few as can be.
@@ -51,6 +54,7 @@ class Request:
     streams = False
     body: Any = None
     quiet = True
+    unwatched = False
     _ledger: Ledger | None = None
     _span: Span | None = None
     _response: tuple[str, Any] | None = None
@@ -69,6 +73,8 @@ class Request:
         self.status = status
         if type(status) is not str or status >= "5" or exc_info is not None or not self.quiet:
             self._started(status, headers, exc_info)
+            if self._ledger is not None:
+                headers = telling(self._ledger, status, headers) or headers
         try:
             if exc_info is None:
                 return self._start_response(status, headers)
@@ -97,6 +103,10 @@ class Request:
             return
         layer, phase = self._place(exc, phase)
         observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+        arrival.note(ledger, self.environ)
+        if self.unwatched and ledger.settings.error_context != "off":
+            self.unwatched = False
+            tell_in_response(ledger)
 
     def ledger(self) -> Ledger:
         """Return the ledger, which belongs to the request's span as far as that is known."""
@@ -192,7 +202,7 @@ class Request:
     def _started(self, status: str, headers: Any, exc_info: Any) -> None:
         code = code_of(status)
         if exc_info or (code is not None and code >= 500):
-            exc = exc_info[1] if exc_info else _answered()
+            exc = exc_info[1] if exc_info else answered(_OUTERMOST)
             if exc is not None:
                 self.take(exc, "call", None)
         if self._ledger is not None and code is not None:
@@ -378,23 +388,10 @@ def around() -> Request | None:
     if not failed:
         about = here["environ"], here["start_response"], here["start_ns"]
         failed.append(Request(here["entry"].rules, *about))
+        failed[0].unwatched = True
     return failed[0]
 
 
 _OUTERMOST = outermost.__code__
 _SENT = Body.__iter__.__code__
 _CLOSED = Body.close.__code__
-
-
-def _answered() -> BaseException | None:
-    """Return the exception whose `except` block, within this request, starts the response."""
-    exc = sys.exc_info()[1]
-    tb = None if exc is None else traceback_of(exc)
-    if tb is None:
-        return None
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _OUTERMOST:
-        if frame is tb.tb_frame:
-            return exc
-        frame = frame.f_back
-    return None

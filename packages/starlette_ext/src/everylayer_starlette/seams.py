@@ -12,6 +12,7 @@ from starlette._utils import is_async_callable
 
 from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, close
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
+from everylayer.boundaries import arrival
 from everylayer.chain import MAX_LINKS, drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -84,6 +85,7 @@ def see(
     elif not ledger.again(exc):
         for each in (*_converted(exc), exc):
             observe(each, None, phase, ledger=ledger, client_status=client_status(each))
+        arrival.note(ledger, scope)
 
 
 def _converted(exc: BaseException) -> list[BaseException]:

@@ -1,1 +1,3 @@
-"""Where work changes hands: what must not be lost on the way."""
+"""Where work changes hands: what goes with it, and what is taken from others."""
+
+from __future__ import annotations

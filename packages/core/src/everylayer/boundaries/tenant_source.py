@@ -10,25 +10,17 @@ from typing import Any
 
 from ..failsafe import contained, count_failure
 from ..settings import Settings, SettingsError
+from . import trust
 from .tenant import MAX_CHARS, checked
 
 # The ASGI scope or the WSGI environ of a request.
 Carrier = Mapping[str, Any]
-Trust = Callable[[Carrier], bool]
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 # White space of HTTP around the value.
 _MOST_BYTES = MAX_CHARS + 16
 _MAX_NAMES = 4096
 _NOT_READ = "such requests have no tenant"
-
-_trusts: Trust | None = None
-
-
-def trust(policy: Trust | None) -> None:
-    """Let `policy` say whose claims count; None: each peer's header, nobody's baggage."""
-    global _trusts
-    _trusts = policy
 
 
 class TenantRequest:
@@ -38,10 +30,11 @@ class TenantRequest:
         headers: a mapping that knows no case; of a header sent twice the values joined by commas.
     """
 
-    __slots__ = ("_carrier", "headers")
+    __slots__ = ("_carrier", "_peers", "headers")
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: Carrier, peers: tuple[str, ...] = ()) -> None:
         self._carrier = carrier
+        self._peers = peers
         self.headers: Mapping[str, str] = _Headers(carrier)
 
     @property
@@ -68,8 +61,8 @@ class TenantRequest:
 
     @property
     def trusted(self) -> bool:
-        """Whether the peer is trusted; without any rule nobody is."""
-        return _trusts is not None and bool(_trusts(self._carrier))
+        """Whether the peer is one of the setting `trusted_peers`."""
+        return trust.trusts(self._peers, self._carrier)
 
 
 class _Headers(Mapping[str, str]):
@@ -120,12 +113,13 @@ class Policy:
         baggage: the key of baggage that carries it, empty for none.
     """
 
-    __slots__ = ("_header", "_names", "_resolver", "_variable", "baggage")
+    __slots__ = ("_header", "_names", "_peers", "_resolver", "_variable", "baggage")
 
     def __init__(self, rules: Settings, resolver: Callable[..., Any] | None) -> None:
         self._header = rules.tenant_header.lower().encode()
         self._variable = "HTTP_" + rules.tenant_header.upper().replace("-", "_")
         self._resolver = resolver
+        self._peers = rules.trusted_peers
         # As read; by what the header says, so that each is checked once.
         self._names: dict[str | bytes, str] = {}
         self.baggage = rules.tenant_baggage
@@ -139,7 +133,7 @@ class Policy:
     def _resolved(self, carrier: Carrier) -> str:
         assert self._resolver is not None
         try:
-            found = self._resolver(TenantRequest(carrier))
+            found = self._resolver(TenantRequest(carrier, self._peers))
         except Exception:  # noqa: BLE001 - the app's own; its request goes on
             count_failure(f"tenant_resolver {_name(self._resolver)}", lost=_NOT_READ)
             return ""
@@ -151,7 +145,7 @@ class Policy:
         value = carrier.get(self._variable) if wsgi else self._line(carrier)
         if value is None:
             return self._carried(carrier) if self.baggage else ""
-        if _trusts is not None and not _trusts(carrier):
+        if self._peers and not trust.trusts(self._peers, carrier):
             return ""
         return self._names.get(value) or self._read(value)
 
@@ -179,7 +173,7 @@ class Policy:
 
     def _carried(self, carrier: Carrier) -> str:
         values = _values(carrier, "baggage")
-        if not values or _trusts is None or not _trusts(carrier):
+        if not values or not trust.trusts(self._peers, carrier):
             return ""
         from opentelemetry import baggage
         from opentelemetry.baggage.propagation import W3CBaggagePropagator

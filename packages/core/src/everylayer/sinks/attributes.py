@@ -23,6 +23,10 @@ DROPPED = "everylayer.exceptions.dropped"
 TENANT = "app.tenant.id"
 SENTRY_EVENT = "sentry.event_id"
 SENTRY_URL = "sentry.event_url"
+REQUEST_ID = "everylayer.request.id"
+REQUEST_ATTEMPT = "everylayer.request.attempt"
+UPSTREAM = "everylayer.upstream"
+LINK = "everylayer.link"
 
 
 def of(record: ErrorRecord) -> dict[str, AttributeValue]:
@@ -39,6 +43,7 @@ def of(record: ErrorRecord) -> dict[str, AttributeValue]:
         found[LAYER_PHASE] = record.phase
     if record.layer.index is not None:
         found[LAYER_INDEX] = record.layer.index
+    found.update(_around(record))
     if record.tenant:
         found[TENANT] = record.tenant
     if record.sentry_event_id:
@@ -49,4 +54,34 @@ def of(record: ErrorRecord) -> dict[str, AttributeValue]:
     found[EXCEPTION_STACKTRACE] = record.stacktrace
     found[EXCEPTION_MESSAGE] = record.message
     found[EXCEPTION_TYPE] = record.type
+    return found
+
+
+def of_failure(record: ErrorRecord) -> dict[str, AttributeValue]:
+    """Return the attributes of a span that `record` describes."""
+    return {ERROR_TYPE: record.type, LAYER_NAME: record.layer.name, **_around(record)}
+
+
+def _around(record: ErrorRecord) -> dict[str, AttributeValue]:
+    """Return what the request said of itself, and other services of the error."""
+    found: dict[str, AttributeValue] = {}
+    came, upstream = record.came, record.upstream
+    if came is not None and came.request_id:
+        found[REQUEST_ID] = came.request_id
+    if came is not None and came.attempt:
+        found[REQUEST_ATTEMPT] = came.attempt
+    if upstream is not None:
+        origin = upstream.context.origin
+        found[f"{UPSTREAM}.type"] = origin.type
+        found[f"{UPSTREAM}.hops"] = upstream.context.length
+        found[f"{UPSTREAM}.services"] = tuple(hop.service for hop in upstream.context.hops)
+        about: dict[str, AttributeValue] = {
+            "layer": origin.layer,
+            "service": origin.service,
+            "trace_id": origin.trace_id,
+            "span_id": origin.span_id,
+            "message": origin.message,
+            "attempts": upstream.attempts,
+        }
+        found.update({f"{UPSTREAM}.{name}": value for name, value in about.items() if value})
     return found

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext, Status, StatusCode, TraceFlags
 
 from .. import text
 from ..record import ErrorRecord
 from . import attributes
 
 EVENT = "exception"
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 def write(span: Span, record: ErrorRecord, extra: Mapping[str, Any] | None) -> None:
@@ -29,6 +30,15 @@ def fail(span: Span, record: ErrorRecord, max_description_chars: int) -> None:
     """Mark `span` as failed by `record`."""
     description = text.shorten(record.description, max_description_chars)
     type(span).set_status(span, Status(StatusCode.ERROR, description))
-    span.set_attributes(
-        {attributes.ERROR_TYPE: record.type, attributes.LAYER_NAME: record.layer.name}
+    span.set_attributes(attributes.of_failure(record))
+
+
+def link(span: Span, record: ErrorRecord) -> None:
+    """Link `span` to the one that another service put the error on, if it told which."""
+    origin = record.upstream.context.origin if record.upstream is not None else None
+    if origin is None or not (origin.trace_id and origin.span_id):
+        return
+    context = SpanContext(
+        int(origin.trace_id, 16), int(origin.span_id, 16), is_remote=True, trace_flags=_SAMPLED
     )
+    span.add_link(context, {attributes.LINK: "upstream"})

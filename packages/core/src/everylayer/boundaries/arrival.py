@@ -1,0 +1,69 @@
+"""What the request of an error says of itself, read when the first error of it is seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..failsafe import contained
+from ..ledger import Ledger
+from . import trust
+
+REQUEST_ID = "x-request-id"
+ATTEMPT = "x-envoy-attempt-count"
+# Identifiers as Envoy, nginx and Heroku make them; nothing that could be a sentence.
+_ID = re.compile(r"[A-Za-z0-9._:/+=~-]{1,128}")
+_COUNT = re.compile(r"[1-9][0-9]{0,3}")
+
+
+class Arrival(NamedTuple):
+    """Claims of a request, within bounds.
+
+    Attributes:
+        request_id: empty where there is none that fits.
+        attempt: of a proxy that tries again, 1 the first; 0 where nobody counts.
+        trusted: its peer is one of the setting `trusted_peers`; looked at only if that matters.
+    """
+
+    request_id: str
+    attempt: int
+    trusted: bool
+
+
+@contained
+def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
+    """Let the page of `ledger` know what `request` says of itself; the first call counts.
+
+    Args:
+        ledger: the request's; only one that has seen an error has a page.
+        request: the ASGI scope or the WSGI environ.
+    """
+    page = ledger.page if ledger is not None else None
+    if ledger is None or page is None or page.came is not None or request is None:
+        return
+    rules = ledger.settings
+    said = header(request, REQUEST_ID)
+    count = attempt_in(header(request, ATTEMPT))
+    tells = rules.error_context != "off"
+    page.came = Arrival(
+        said if _ID.fullmatch(said) else "",
+        count,
+        tells and trust.trusts(rules.trusted_peers, request),
+    )
+
+
+def attempt_in(text: str) -> int:
+    """Return the number of an attempt, 0 for what is none."""
+    return int(text) if _COUNT.fullmatch(text) else 0
+
+
+def header(request: Mapping[str, Any], name: str) -> str:
+    """Return the first header of this name, in lower case; empty where there is none."""
+    headers = request.get("headers")
+    if not isinstance(headers, (list, tuple)):
+        value = request.get("HTTP_" + name.upper().replace("-", "_"))
+        return value if isinstance(value, str) else ""
+    wanted = name.encode()
+    found = (bytes(v) for k, v in headers if bytes(k).lower() == wanted)
+    return next(found, b"").decode("latin-1")

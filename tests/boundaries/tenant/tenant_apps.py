@@ -193,7 +193,17 @@ def django_stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(made("fails" in request.GET))
 
 
+def django_closes(request: HttpRequest) -> HttpResponse:
+    def release() -> None:
+        raise BrokenError(f"closed for {seen()}")
+
+    response = HttpResponse(seen())
+    response._resource_closers.append(release)
+    return response
+
+
 urlpatterns: Sequence[Any] = [
+    path("closes", django_closes),
     path("tell", django_tell),
     path("fail", django_fail),
     path("stream", django_stream),

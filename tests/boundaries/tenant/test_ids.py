@@ -52,6 +52,14 @@ def test_shard_0_is_that_of_nobody_and_no_id_is_zero(monkeypatch: pytest.MonkeyP
     assert generator.generate_span_id() == 78
 
 
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_the_sequence_comes_by_every_value(bits: int) -> None:
+    """An odd step and a power of two have no common divisor."""
+    generator = TenantIdGenerator(1 << bits, {})
+    first, second = generator.generate_span_id(), generator.generate_span_id()
+    assert (second - first) % 2 == 1
+
+
 def test_a_shard_is_the_same_in_every_process_and_version() -> None:
     """Ids that are stored must be read by what comes later: these never change."""
     known = {name: shards.hashed(name, 4096) for name in ("acme", "globex", "nder", "a" * 128)}

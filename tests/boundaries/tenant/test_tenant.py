@@ -90,6 +90,16 @@ def test_background_work_is_done_for_it(kind: str, telemetry: Telemetry) -> None
     assert (error.event.attributes or {})[KEY] == "acme"
 
 
+def test_what_fails_when_the_tenant_is_gone_takes_it_from_the_span(telemetry: Telemetry) -> None:
+    with serving("django-wsgi", tenant="header") as serve:
+        assert serve("/closes", ACME).body == b"acme"
+    (error,) = error_events(telemetry.spans)
+    values = error.event.attributes or {}
+    assert (values["exception.message"], values[KEY]) == ("closed for None", "acme")
+    assert error.span.name.endswith("(late)")
+    assert named(error.span) == "acme"
+
+
 @kinds
 def test_switched_off_it_is_nobodys(kind: str, telemetry: Telemetry) -> None:
     with serving(kind) as serve:

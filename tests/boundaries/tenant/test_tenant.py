@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -233,6 +233,7 @@ def test_a_hostile_header_is_no_tenant(kind: str, value: str, telemetry: Telemet
         assert serve("/tell", [("X-Tenant-ID", f" {'a' * 128}\t")]).body == b"a" * 128
 
 
+@settings(deadline=None)
 @given(value=st.binary(max_size=300), again=st.none() | st.binary(max_size=40))
 def test_no_header_fails(value: bytes, again: bytes | None) -> None:
     policy = tenant_source.policy_of(Settings(tenant="header", tenant_baggage="t"))

@@ -28,6 +28,7 @@ ONCE = [
     "tests/boundaries/test_interleaved.py",
     "tests/audit/test_audit_whole.py",
     "tests/audit/test_demo.py",
+    "tests/boundaries/tenant/test_ten_million_ids.py",
     "tests/core/redaction/test_hostile_time.py",
     "tests/plugin/test_apps.py",
 ]

@@ -43,6 +43,13 @@ OTHER: dict[str, tuple[Any, str]] = {
     "error_context_header": ("x-origin", "x-origin"),
     "trusted_peers": (("10.0.0.0/8", "shop.mesh:is_peer"), "10.0.0.0/8, shop.mesh:is_peer"),
     "baggage_keys": (("app.tenant.id",), "app.tenant.id"),
+    "tenant": ("header", "header"),
+    "tenant_header": ("X-Customer", "X-Customer"),
+    "tenant_resolver": ("shop.tenants:of", " shop.tenants:of "),
+    "tenant_baggage": ("app.tenant", "app.tenant"),
+    "tenant_shards": (256, "256"),
+    "tenant_map": ("tenants.json", "tenants.json"),
+    "max_tenants": (5, "5"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]
@@ -51,6 +58,8 @@ SMALLEST = {
     "max_stack_bytes": 256,
     "max_description_chars": 16,
     "max_events": 1,
+    "max_tenants": 1,
+    "tenant_shards": 2,
 }
 SECRET = {"snapshot_token"}
 WRONG: dict[type, tuple[Any, ...]] = {

@@ -47,6 +47,7 @@ EXTRA_OF = {
     "redaction/reveal_command.py": "audit",
     # Whoever has an exporter to put it before has the SDK.
     "redaction/exporting.py": "audit",
+    "tenant_command.py": "audit",
     "testing": "pytest",
 }
 # Where an import name is not the name of the distribution that brings it; longest prefix wins.

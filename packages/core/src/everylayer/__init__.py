@@ -11,11 +11,16 @@ from .observer import record
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
+    from .boundaries.bounded import BoundedValues
     from .boundaries.carried import propagate
     from .boundaries.guards import guard
+    from .boundaries.ids import TenantIdGenerator
     from .boundaries.pools import ThreadPoolExecutor
     from .boundaries.propagator import Propagator
     from .boundaries.tasks import TaskGroup, create_task
+    from .boundaries.tenant import tenant, tenant_label, use_tenant
+    from .boundaries.tenant_source import TenantRequest
+    from .boundaries.tenant_spans import TenantSpanProcessor
     from .log_filter import TraceFilter
     from .origin import ErrorOrigin, trace_of
     from .redaction import Redaction, Sensitive, reveal, sensitive
@@ -25,12 +30,16 @@ __version__ = "0.1.0"
 
 # Loaded by whoever uses them.
 _LAZY = {
+    "BoundedValues": ".boundaries.bounded",
     "ErrorOrigin": ".origin",
     "Propagator": ".boundaries.propagator",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
     "TaskGroup": ".boundaries.tasks",
+    "TenantIdGenerator": ".boundaries.ids",
+    "TenantRequest": ".boundaries.tenant_source",
+    "TenantSpanProcessor": ".boundaries.tenant_spans",
     "ThreadPoolExecutor": ".boundaries.pools",
     "TraceFilter": ".log_filter",
     "create_task": ".boundaries.tasks",
@@ -39,10 +48,14 @@ _LAZY = {
     "reveal": ".redaction",
     "sensitive": ".redaction",
     "snapshot": ".running.snapshot",
+    "tenant": ".boundaries.tenant",
+    "tenant_label": ".boundaries.tenant",
     "trace_of": ".origin",
+    "use_tenant": ".boundaries.tenant",
 }
 
 __all__ = [
+    "BoundedValues",
     "ErrorOrigin",
     "Layer",
     "Propagator",
@@ -52,6 +65,9 @@ __all__ = [
     "SettingsError",
     "Snapshot",
     "TaskGroup",
+    "TenantIdGenerator",
+    "TenantRequest",
+    "TenantSpanProcessor",
     "ThreadPoolExecutor",
     "TraceFilter",
     "__version__",
@@ -64,12 +80,14 @@ __all__ = [
     "reveal",
     "sensitive",
     "snapshot",
+    "tenant",
+    "tenant_label",
     "trace_of",
+    "use_tenant",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        found = globals()[name] = getattr(import_module(_LAZY[name], __name__), name)
-        return found
+        return getattr(import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

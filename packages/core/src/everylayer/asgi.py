@@ -100,6 +100,10 @@ class Seam:
         self.layers = layers
         self.layer = layer
         self.client_status = client_status
+        if settings.tenant != "off":
+            from .boundaries.tenant_seams import around_asgi, surround
+
+            surround(self, around_asgi, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         outer = scope.get(SCOPE_KEY)

@@ -22,6 +22,7 @@ _COMMANDS = {
     "integrity": "everylayer.chaos.command:integrity",
     "reveal": "everylayer.redaction.reveal_command:reveal",
     "redact": "everylayer.redaction.dry_run_command:redact",
+    "tenant": "everylayer.tenant_command:tenant",
 }
 _INTERRUPTED = 130
 

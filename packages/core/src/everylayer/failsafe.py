@@ -37,7 +37,10 @@ def contained(func: Callable[P, R]) -> Callable[P, R | None]:
     return call
 
 
-def count_failure(place: str, *, with_stack: bool = True) -> None:
+_LOST = "the error it was recording may be missing from the trace"
+
+
+def count_failure(place: str, *, with_stack: bool = True, lost: str = _LOST) -> None:
     """Count a failure of ours at `place`; log the first one with its stack.
 
     Call it from the `except` block that swallows the failure.
@@ -45,6 +48,7 @@ def count_failure(place: str, *, with_stack: bool = True) -> None:
     Args:
         place: what failed.
         with_stack: False where the stack and its chain may quote what must not be quoted.
+        lost: what comes of it, for the log.
     """
     with _lock:
         seen = _counts.get(place, 0)
@@ -53,9 +57,9 @@ def count_failure(place: str, *, with_stack: bool = True) -> None:
         return
     try:
         _logger.warning(
-            "everylayer failed in %s; the app is not affected, the error it was recording "
-            "may be missing from the trace (logged once for this place)",
+            "everylayer failed in %s; the app is not affected, %s (logged once for this place)",
             place,
+            lost,
             exc_info=with_stack,
         )
     except Exception:

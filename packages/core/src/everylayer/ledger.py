@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, origin, spans, text, writer
+from .boundaries import tenant
 from .failsafe import contained
 from .forks import ForkLock
 from .layers import WORK, Layer, LayerMap
@@ -182,6 +183,7 @@ class Ledger:
             if sighting is None:
                 sighting = Sighting(exc, tb or chain.traceback_of(exc), at_ns or time_ns())
                 sighting.named = values.current()
+                sighting.tenant = tenant.CURRENT.get()
                 sighting.after_start = self.status is not None
                 sighting.late = spans.ended(self.span) or self._held_and_answered(guard)
                 replaced = self.page.add(sighting, self.settings.max_events)

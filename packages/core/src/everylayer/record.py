@@ -45,6 +45,7 @@ class ErrorRecord(NamedTuple):
         variables: those of the app's innermost frames, empty unless asked for.
         upstream: what another service said of the error that it was raised for.
         came: what the request said of itself.
+        tenant: whose request, or job, it broke; empty without one.
     """
 
     type: str
@@ -62,6 +63,7 @@ class ErrorRecord(NamedTuple):
     variables: str = ""
     upstream: Received | None = None
     came: Arrival | None = None
+    tenant: str = ""
 
     @property
     def description(self) -> str:
@@ -79,6 +81,7 @@ def build(
     handled: bool,
     time_ns: int,
     exact: Mapping[str, str] = _NONE,
+    tenant: str = "",
 ) -> ErrorRecord:
     """Make the record of `exc`, whose traceback is `tb`.
 
@@ -86,6 +89,7 @@ def build(
 
     Args:
         exact: values that the app has named as sensitive, and their kinds.
+        tenant: whose request it broke.
     """
     # Loaded since there are settings.
     from .redaction import guard
@@ -130,6 +134,7 @@ def build(
         handled=handled,
         time_ns=time_ns,
         variables=shown,
+        tenant=tenant,
     )
 
 

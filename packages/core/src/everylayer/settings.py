@@ -22,6 +22,7 @@ Swallowed = Literal["off", "monitor"]
 Sentry = Literal["off", "link", "capture"]
 Detached = Literal["off", "record"]
 ErrorContext = Literal["off", "trusted", "send"]
+Tenant = Literal["off", "header", "resolver"]
 
 _logger = logging.getLogger("everylayer")
 
@@ -100,6 +101,15 @@ class Settings:
     error_context_header: str = _setting("x-error-context", "the header that tells it")
     trusted_peers: tuple[str, ...] = _setting((), "whose claims count: networks, functions")
     baggage_keys: tuple[str, ...] = _setting((), "baggage that may come in and go out")
+    tenant: Tenant = _setting("off", "whose request it is: nobody asks, a header, or a function")
+    tenant_header: str = _setting("x-tenant-id", "the header that names the tenant")
+    tenant_resolver: str | Callable[..., Any] = _setting(
+        "", "the function that tells the tenant of a request: package.module:function"
+    )
+    tenant_baggage: str = _setting("", "key of baggage for the tenant; empty: in none")
+    tenant_shards: int = _setting(4096, "shards of span ids: a power of two, 65536 at most")
+    tenant_map: str = _setting("", "path of known tenants, and their shards, in JSON")
+    max_tenants: int = _setting(200, "tenants in metrics; the rest is other")
 
     def __post_init__(self) -> None:
         from .redaction import guard
@@ -126,6 +136,7 @@ class Settings:
             )
         guard.prepare(self.redaction, variables=self.local_variables)
         _check_services(self)
+        _check_tenant(self)
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
@@ -136,13 +147,17 @@ _CHOICES: Mapping[str, Any] = {
     "preset": Preset,
     "sentry": Sentry,
     "swallowed": Swallowed,
+    "tenant": Tenant,
 }
 _LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,
     "max_description_chars": 16,
     "max_events": 1,
+    "max_tenants": 1,
+    "tenant_shards": 2,
 }
+_MOST_SHARDS = 65536
 
 # A guess must be hopeless.
 _LEAST_TOKEN = 16
@@ -175,10 +190,12 @@ def configure(**values: Any) -> Settings:
 
 def reset() -> None:
     """Forget what `configure()` set, and read the environment anew, and the policy's file."""
+    from .boundaries import tenant
     from .redaction import guard
 
     guard.forget()
     _forget_detached()
+    tenant.forget_labels()
     _configured.clear()
     current.cache_clear()
     _signals_of_the_process.cache_clear()
@@ -323,6 +340,16 @@ def _check_services(made: Settings) -> None:
             raise _bad("trusted_peers", peer, trust.WANTED)
 
 
+def _check_tenant(made: Settings) -> None:
+    shards = made.tenant_shards
+    if shards & (shards - 1) or shards > _MOST_SHARDS:
+        raise _bad("tenant_shards", shards, f"a power of two, {_MOST_SHARDS} at most")
+    if made.tenant != "off":
+        from .boundaries import tenant_source
+
+        tenant_source.policy_of(made)
+
+
 def _check_template(name: str, value: str, fields: tuple[str, ...]) -> None:
     rest = value
     for known in fields:
@@ -344,7 +371,11 @@ def _check(name: str, value: object, kind: type) -> None:
     fits: Callable[[], bool] = {
         bool: lambda: isinstance(value, bool),
         int: lambda: isinstance(value, int) and not isinstance(value, bool),
-        str: lambda: isinstance(value, str) or (name == "redaction" and _is_policy(value)),
+        str: lambda: (
+            isinstance(value, str)
+            or (name == "redaction" and _is_policy(value))
+            or (name == "tenant_resolver" and callable(value))
+        ),
         tuple: lambda: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     }[kind]
     if not fits():

@@ -46,6 +46,7 @@ class Sighting:
         home: the late child span that is already begun for it.
         scopes: Sentry's current and isolation scope where it was first seen.
         named: values that the app has named as sensitive where the exception was seen first.
+        tenant: whose work it was there; empty or None where nobody said.
     """
 
     # Defaults of the class, and no slots: most keep most of them.
@@ -66,6 +67,7 @@ class Sighting:
     home: Span | None = None
     scopes: tuple[Any, Any] | None = None
     named: Holder | None = None
+    tenant: str | None = None
 
     def __init__(self, exc: BaseException, tb: TracebackType | None, time_ns: int) -> None:
         self.exc = exc

@@ -131,6 +131,8 @@ def _begin_late(parent: Span, layer: str, time_ns: int) -> Span:
 
 def end_late(span: Span, record: ErrorRecord, max_description_chars: int, *, event: bool) -> None:
     """Put `record` on the late child `span`, and end it."""
+    if record.tenant:
+        span.set_attribute(attributes.TENANT, record.tenant)
     if event:
         span_event.write(span, record, None)
     if record.handled:

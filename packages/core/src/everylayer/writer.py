@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, origin, settings, spans
-from .boundaries import received
+from .boundaries import received, tenant
 from .failsafe import contained
 from .layers import WORK, Layer
 from .policy import Verdict, judge
@@ -216,6 +216,7 @@ def _entry(
         handled=verdict is not Verdict.ERROR,
         time_ns=sighting.time_ns,
         exact=values.known(span, sighting.named),
+        tenant=sighting.tenant or tenant.of_span(span),
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,

@@ -85,6 +85,10 @@ class Seam:
         self.layers = layers
         self.layer = layer
         self.client_status = client_status
+        if settings.tenant != "off":
+            from .boundaries.tenant_seams import around_wsgi, surround
+
+            surround(self, around_wsgi, settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(ENVIRON_KEY)

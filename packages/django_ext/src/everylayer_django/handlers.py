@@ -18,7 +18,7 @@ from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 
-from . import config, handled, streams
+from . import config, handled, streams, tenants
 from .locate import STOCK, frames, locate
 from .requests import (
     MARK,
@@ -46,6 +46,8 @@ def load_middleware(original: Original) -> Original:
         config.load()
         original(self, is_async)
         handled.watch()
+        if config.current().tenant != "off":
+            tenants.surround(self, config.current())
 
     return load_middleware
 

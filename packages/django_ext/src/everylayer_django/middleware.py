@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 
 from everylayer.chain import drop_frame
 
-from . import config, handled, patches
+from . import config, handled, patches, tenants
 from .requests import see
 
 GetResponse = Callable[[HttpRequest], "HttpResponseBase | Awaitable[HttpResponseBase]"]
@@ -42,11 +42,15 @@ class EveryLayerMiddleware:
 
     def __init__(self, get_response: GetResponse | None = None, **unknown: Any) -> None:
         self.get_response = _checked(get_response, unknown)
-        config.load()
+        rules = config.load()
         patches.install()
         handled.watch()
-        if _called_by_django(sys._getframe(1)):
+        caller = sys._getframe(1)
+        if _called_by_django(caller):
             _say_nothing_of_it()
+            if rules.tenant != "off":
+                # The first chain of all is being loaded without a seam around that.
+                tenants.surround(caller.f_locals["self"], rules)
             raise MiddlewareNotUsed
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
-from . import handled, handlers, stock
+from . import handled, handlers, stock, tenants
 
 _logger = logging.getLogger("everylayer")
 _lock = ForkLock()
@@ -107,6 +107,7 @@ def install() -> None:
 def uninstall() -> None:
     """Put back what `install` found."""
     handled.leave()
+    tenants.release_all()
     with _lock:
         while _done:
             owner, name, found, ours = _done.pop()

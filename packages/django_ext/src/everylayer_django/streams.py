@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from django.http import HttpRequest
@@ -24,6 +24,10 @@ class _Watched:
         self._body = body
         self._request: HttpRequest | None = request
         self._status = status
+
+    def wrap(self, make: Callable[[Any], Any]) -> None:
+        """Put something around the body itself."""
+        self._body = make(self._body)
 
     @contained
     def finish(self, exc: BaseException | None = None) -> None:

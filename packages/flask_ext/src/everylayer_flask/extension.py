@@ -77,6 +77,10 @@ class EveryLayerMiddleware:
         self._everylayer = Entry(Rules(resolve(settings)), app)
         if self._everylayer.rules.settings.enabled:
             self._look_inside(app, settings)
+        if self._everylayer.rules.settings.tenant != "off":
+            from everylayer.boundaries.tenant_seams import around_wsgi, surround
+
+            surround(self, around_wsgi, self._everylayer.rules.settings)
 
     __call__ = outermost
 

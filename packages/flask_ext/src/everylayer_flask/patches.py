@@ -152,6 +152,7 @@ def adopt(app: Flask, settings: Settings) -> None:
     if known is not None:
         known.rules.settings = settings
         known.rewrap(app)
+        _ask_for_tenants(type(app), settings)
         return
     left_out = unknown()
     if "__call__" in left_out:
@@ -173,8 +174,20 @@ def adopt(app: Flask, settings: Settings) -> None:
     made_for = Adoption(app, settings, left_out)
     vars(app)[STATE] = made_for
     app.__class__ = made
+    _ask_for_tenants(made, settings)
     if layers is not None:
         made_for.wrap(app, layers)
+
+
+def _ask_for_tenants(cls: Any, settings: Settings) -> None:
+    """Let the class of one app set the tenant around its outermost frame, as `settings` say."""
+    if settings.tenant == "off" and cls.__call__ is request.outermost:
+        return
+    from everylayer.boundaries import tenant_seams, tenant_source
+
+    policy = tenant_source.policy_of(settings)
+    call = request.outermost
+    cls.__call__ = call if policy is None else tenant_seams.around_wsgi(call, policy)
 
 
 def _wrap(app: Flask, settings: Settings) -> None:

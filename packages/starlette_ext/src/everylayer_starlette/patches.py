@@ -6,7 +6,7 @@
 | `build_middleware_stack` of Starlette and of each subclass that has its own (FastAPI) | 0.37 |
   Starlette itself builds the chain, with a probe before each layer | `remove()` |
 | `Starlette.__init_subclass__` | 0.37 | the same for a subclass defined later | `remove()` |
-| `Starlette.__call__` | 0.37 | the outermost seam, wherever the middleware stands | `remove()` |
+| `Starlette.__call__` | 0.37 | the outermost seam, and `tenants.py` around it | `remove()` |
 | `build_middleware_stack` of an app that stock instrumentation replaced on the instance | 0.37 |
   it may hold the original from before our patch | goes with the app |
 
@@ -35,7 +35,7 @@ from everylayer.fit import takes, warn_left_alone
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings, resolve
 
-from . import handled
+from . import handled, tenants
 from .classes import Starlette
 from .naming import client_status
 from .passing import passes_on
@@ -166,7 +166,10 @@ def _adopt_into(app: Any, ledger: Ledger) -> Claim:
 
 def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
     async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        claim = self.__dict__.get(KEY) or look(self)
+        claim = self.__dict__.get(KEY)
+        if claim is None and tenants.missed(claim := look(self), scope):
+            await Starlette.__call__(self, scope, receive, send)
+            return
         outer = scope.get(SCOPE_KEY)
         if claim is _UNCLAIMED or (outer is not None and outer.running):
             if claim is _UNCLAIMED and outer is not None:

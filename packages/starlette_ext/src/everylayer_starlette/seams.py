@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, MutableMapping
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import get_current
 from starlette._utils import is_async_callable
@@ -20,6 +20,9 @@ from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from .naming import AppLayers, client_status
+
+if TYPE_CHECKING:
+    from everylayer.boundaries.tenant_source import Policy
 
 # The code of each outermost seam, whose frames hold the request's `ledger`.
 OUTERMOST: set[CodeType] = {Seam.__call__.__code__}
@@ -38,6 +41,7 @@ class Claim:
         binds: the request's span begins outside the app, so the app's own seam can see it.
         building: its chain is being built.
         starts_inside: a layer found within it starts a server span.
+        tenants: how those of its requests are found, None where nobody asks.
         undo: takes back what was changed within the app, newest last.
     """
 
@@ -48,6 +52,7 @@ class Claim:
         "layers",
         "settings",
         "starts_inside",
+        "tenants",
         "undo",
     )
 
@@ -61,6 +66,11 @@ class Claim:
         self.building = False
         self.starts_inside = False
         self.undo: list[Callable[[], None]] = []
+        self.tenants: Policy | None = None
+        if settings.tenant != "off":
+            from . import tenants
+
+            self.tenants = tenants.policy_of(settings)
 
 
 @contained

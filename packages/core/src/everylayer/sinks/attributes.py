@@ -21,6 +21,7 @@ HANDLED = "everylayer.handled"
 CHAIN = "everylayer.exception.chain"
 LOCALS = "everylayer.exception.locals"
 DROPPED = "everylayer.exceptions.dropped"
+TENANT = "app.tenant.id"
 SENTRY_EVENT = "sentry.event_id"
 SENTRY_URL = "sentry.event_url"
 REQUEST_ID = "everylayer.request.id"
@@ -46,6 +47,8 @@ def of(record: ErrorRecord) -> dict[str, AttributeValue]:
     if record.layer.index is not None:
         found[LAYER_INDEX] = record.layer.index
     found.update(_around(record))
+    if record.tenant:
+        found[TENANT] = record.tenant
     if record.sentry_event_id:
         found[SENTRY_EVENT] = record.sentry_event_id
     found[LAYER_KIND] = record.layer.kind

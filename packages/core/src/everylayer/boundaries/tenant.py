@@ -1,0 +1,104 @@
+"""Whose request this is: a value of the context, set for a request by the seams around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any
+
+from opentelemetry.trace import Span
+
+from ..failsafe import contained
+from ..forks import ForkLock
+from ..sinks import attributes
+from .bounded import BoundedValues
+
+# None outside of any request; empty in one that has no tenant.
+CURRENT: ContextVar[str | None] = ContextVar("everylayer.tenant", default=None)
+
+MAX_CHARS = 128
+_VALID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_CHARS - 1}}}")
+
+_lock = ForkLock()
+_labels: BoundedValues | None = None
+
+
+def tenant() -> str | None:
+    """Return the tenant of the request, or job, that this code works for; None if it has none."""
+    return CURRENT.get() or None
+
+
+@contextmanager
+def use_tenant(name: str | None) -> Iterator[None]:
+    """Work for `name` within the block: for jobs, which come without a request.
+
+    Raises:
+        ValueError: `name` is no tenant's: letters, digits and `. _ : @ -`, at most 128.
+    """
+    if name is not None and not checked(name):
+        raise ValueError(
+            f"{name!r:.200} cannot be a tenant: it must begin with a letter or a digit and hold "
+            f"only letters, digits and . _ : @ -, at most {MAX_CHARS} of them, all ASCII"
+        )
+    token = CURRENT.set(name or "")
+    try:
+        yield
+    finally:
+        leave(token)
+
+
+def tenant_label() -> str | None:
+    """Return the tenant as an attribute of metrics: at most `max_tenants` of them, then `other`."""
+    name = CURRENT.get()
+    if not name:
+        return None
+    return (_labels or _make_labels())(name)
+
+
+def checked(value: object) -> str:
+    """Return `value` if it can be a tenant's name, else an empty string."""
+    if type(value) is str and len(value) <= MAX_CHARS and _VALID.fullmatch(value):
+        return value
+    return ""
+
+
+def leave(token: Token[str | None]) -> None:
+    """Make the tenant what it was before `token` was given for another one."""
+    try:
+        CURRENT.reset(token)
+    except ValueError:
+        # A coroutine that is closed from elsewhere: its own context, and the value, are gone.
+        return
+
+
+def of_span(span: Span | None) -> str:
+    """Return the tenant that `span` names, also once it has ended."""
+    found: Any = getattr(span, "attributes", None)
+    return checked(found.get(attributes.TENANT)) if found else ""
+
+
+def forget_labels() -> None:
+    """Count the tenants of metrics anew, by the settings then in force."""
+    global _labels
+    _labels = None
+
+
+def _make_labels() -> BoundedValues:
+    from .. import settings
+
+    global _labels
+    with _lock:
+        if _labels is None:
+            rules = settings.current()
+            known = _known(rules.tenant_map) or ()
+            _labels = BoundedValues(rules.max_tenants, known, name="tenants")
+        return _labels
+
+
+@contained
+def _known(path: str) -> Iterable[str]:
+    from .shards import Directory
+
+    return Directory.read(path).names if path else ()

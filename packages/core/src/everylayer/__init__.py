@@ -11,6 +11,7 @@ from .observer import record
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
+    from .boundaries.pool import ProcessPoolExecutor
     from .redaction import Redaction, Sensitive, reveal, sensitive
     from .running.snapshot import Snapshot, snapshot
 
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 # Loaded by whoever uses them.
 _LAZY = {
+    "ProcessPoolExecutor": ".boundaries.pool",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
@@ -28,6 +30,7 @@ _LAZY = {
 
 __all__ = [
     "Layer",
+    "ProcessPoolExecutor",
     "Redaction",
     "Sensitive",
     "Settings",

@@ -1,0 +1,63 @@
+"""A call that is made in another process, for the span of this one's request."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import context, trace
+
+from ..layers import name_of
+from .carried import carry
+from .failure import Failure, Origin, origin_of
+
+
+class Away:
+    """A function to be called within its origin's span context; it gives a `Failure`, not raise.
+
+    Args:
+        func: what is called, as picklable as it must be anyway.
+        origin: None runs it without a parent span.
+    """
+
+    __slots__ = ("func", "origin")
+
+    def __init__(self, func: Callable[..., Any], origin: Origin | None) -> None:
+        self.func = func
+        self.origin = origin
+
+    def __reduce__(self) -> Any:
+        return Away, (self.func, self.origin)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        token = context.attach(context_of(self.origin))
+        try:
+            return self.func(*args, **kwargs)
+        except BaseException as exc:
+            return Failure(carry(exc, skip=1), self.origin, label_of(self.func))
+        finally:
+            context.detach(token)
+
+
+def context_of(origin: Origin | None) -> context.Context:
+    """Return a context with the origin's span alone.
+
+    Not the worker's own: a fork has that of whichever request began it.
+    """
+    empty = context.Context()
+    return empty if origin is None else trace.set_span_in_context(origin.span(), empty)
+
+
+def here() -> Origin | None:
+    """Return what crosses of the current span."""
+    return origin_of(trace.get_current_span())
+
+
+def label_of(func: Any) -> str:
+    """Return the name of the layer that a function run elsewhere is."""
+    while isinstance(func, functools.partial):
+        # A chunk of `map` is handed to a helper, with the function.
+        chunk = func.func.__module__.startswith(("concurrent.", "multiprocessing."))
+        func = func.args[0] if chunk and func.args else func.func
+    return name_of(func)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry import context, trace
 
 from ..layers import name_of
 from .carried import carry
 from .failure import Failure, Origin, origin_of
+from .stubs import tblib_or_explain
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Away:
@@ -38,6 +42,35 @@ class Away:
             return Failure(carry(exc, skip=1), self.origin, label_of(self.func))
         finally:
             context.detach(token)
+
+
+def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
+    """Wrap `func` for `multiprocessing.Pool`, within the span that is current now.
+
+    It returns a `Failure` where `func` raises; show its results to `uncarried`:
+
+        uncarried(pool.apply_async(carried(work), (1,)).get())
+        map(uncarried, pool.imap(carried(work), items))
+
+    A failure that nobody shows to `uncarried` is recorded when it is let go of.
+
+    Raises:
+        ModuleNotFoundError: tblib is missing.
+    """
+    tblib_or_explain()
+    return Away(func, here())
+
+
+def uncarried(value: T | Failure) -> T:
+    """Return a result; raise the error that a `carried` function ended with."""
+    if isinstance(value, Failure):
+        error = value.error()
+        try:
+            raise error
+        finally:
+            # No cycle through this frame.
+            del error, value
+    return value
 
 
 def context_of(origin: Origin | None) -> context.Context:

@@ -26,7 +26,7 @@ def tblib_or_explain() -> ModuleType:
         ModuleNotFoundError: it is not installed, with the remedy.
     """
     try:
-        import tblib  # type: ignore[import-untyped]
+        import tblib
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             "everylayer carries the tracebacks of other processes with tblib, which is not "

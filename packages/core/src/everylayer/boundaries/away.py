@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from opentelemetry import context, trace
 
 from ..layers import name_of
-from .carried import carry
+from .tree import carry
 from .failure import Failure, Origin, origin_of
 from .stubs import tblib_or_explain
 

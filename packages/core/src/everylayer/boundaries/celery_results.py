@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanContext
 from .. import chain
 from ..failsafe import contained
 from . import anatomy
-from .carried import carry
+from .tree import carry
 from .plain import relink, to_plain
 
 KEY = "everylayer"

@@ -15,7 +15,7 @@ from ..failsafe import contained
 from ..layers import Layer
 from ..ledger import ledger_for
 from ..redaction import values
-from .carried import Carried
+from .tree import Carried
 from .restored import restore
 
 PHASE = "process"

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import chain, text
 from . import anatomy
-from .carried import Carried, Node
+from .tree import Carried, Node
 from .standins import stand_in
 from .stubs import Row, traceback_from
 

@@ -13,7 +13,7 @@ from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from .away import Away, label_of
-from .carried import carry
+from .tree import carry
 from .failure import Failure, origin_of, sight
 from .restored import restore
 from .stubs import tblib_or_explain

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from .away import context_of, label_of
-from .carried import Carried, carry
+from .tree import Carried, carry
 from .failure import Origin, origin_of, sight
 from .restored import restore
 from .stubs import tblib_or_explain

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import chain
 from . import anatomy
-from .carried import Carried, Node
+from .tree import Carried, Node
 from .pickles import Unloadable, loaded
 from .standins import is_stand_in, stand_in
 from .stubs import traceback_from

@@ -36,6 +36,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "sentry": ("capture", "capture"),
     "trace_url": ("https://t/{trace_id}/{span_id}", " https://t/{trace_id}/{span_id}"),
     "sentry_url": ("https://s/{event_id}", "https://s/{event_id}"),
+    "detached": ("record", "record"),
     "redaction": ("strict", "strict"),
 }
 # Before Python 3.12 the monitor can only be off.

@@ -12,8 +12,14 @@ from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
     from .boundaries.away import carried, uncarried
-    from .boundaries.pool import ProcessPoolExecutor
+    from .boundaries.carried import propagate
+    from .boundaries.guards import guard
+    from .boundaries.pools import ThreadPoolExecutor
+    from .boundaries.process_pool import ProcessPoolExecutor
     from .boundaries.processes import Process
+    from .boundaries.tasks import TaskGroup, create_task
+    from .log_filter import TraceFilter
+    from .origin import ErrorOrigin, trace_of
     from .record import ErrorRecord
     from .record_json import error_from_json, error_to_json
     from .redaction import Redaction, Sensitive, reveal, sensitive
@@ -24,23 +30,32 @@ __version__ = "0.1.0"
 
 # Loaded by whoever uses them.
 _LAZY = {
+    "ErrorOrigin": ".origin",
     "ErrorRecord": ".record",
     "Process": ".boundaries.processes",
-    "ProcessPoolExecutor": ".boundaries.pool",
+    "ProcessPoolExecutor": ".boundaries.process_pool",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
-    "reveal": ".redaction",
-    "sensitive": ".redaction",
+    "TaskGroup": ".boundaries.tasks",
+    "ThreadPoolExecutor": ".boundaries.pools",
+    "TraceFilter": ".log_filter",
     "carried": ".boundaries.away",
+    "create_task": ".boundaries.tasks",
     "error_from_json": ".record_json",
     "error_to_json": ".record_json",
+    "guard": ".boundaries.guards",
+    "propagate": ".boundaries.carried",
     "record_remote": ".remote",
+    "reveal": ".redaction",
+    "sensitive": ".redaction",
     "snapshot": ".running.snapshot",
+    "trace_of": ".origin",
     "uncarried": ".boundaries.away",
 }
 
 __all__ = [
+    "ErrorOrigin",
     "ErrorRecord",
     "Layer",
     "Process",
@@ -50,17 +65,24 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Snapshot",
+    "TaskGroup",
+    "ThreadPoolExecutor",
+    "TraceFilter",
     "__version__",
     "carried",
     "configure",
+    "create_task",
     "error_from_json",
     "error_to_json",
+    "guard",
     "own_failures",
+    "propagate",
     "record",
     "record_remote",
     "reveal",
     "sensitive",
     "snapshot",
+    "trace_of",
     "uncarried",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
+from .boundaries import detached
 from .settings import SettingsError
 from .sinks.sentry import switch
 
@@ -46,6 +47,7 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _uninstrument(self, **kwargs: Any) -> None:
         self.switch_off()
         switch.detach()
+        detached.stop()
 
     @abstractmethod
     def switch_on(self, settings: Mapping[str, Any]) -> None:

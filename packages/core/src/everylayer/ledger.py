@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, spans, text, writer
+from . import chain, origin, spans, text, writer
 from .failsafe import contained
 from .forks import ForkLock
 from .layers import Layer, LayerMap
@@ -168,6 +168,8 @@ class Ledger:
         ):
             return
         self._find_span()
+        if self._has_been_written(exc):
+            return
         replaced: Sighting | None = None  # freed after the lock: its frames may hold anything
         with _lock:
             guard = self._guard()
@@ -189,11 +191,22 @@ class Ledger:
         # What an outer seam may still find is another span, or that this one is another ledger's.
         self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
         if first:
+            origin.seen(exc, self.span, layer, sighting.time_ns)
             self._tell_sentry(sighting)
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)
         if not self._open and guard is None:
             self.flush()
+
+    def _has_been_written(self, exc: BaseException) -> bool:
+        """Tell whether a ledger that has let go of `exc` wrote it for a span that has ended."""
+        span = self.span
+        return (
+            span is not None
+            and spans.ended(span)
+            and self.sighting_of(exc) is None
+            and origin.is_written(exc, span)
+        )
 
     def knows(self, exc: BaseException) -> bool:
         """Tell whether `exc` has been seen, so that nothing but its traceback can be new."""

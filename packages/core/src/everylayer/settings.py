@@ -19,6 +19,7 @@ ClientErrors = Literal["layers", "all", "none"]
 Preset = Literal["default", "tempo"]
 Swallowed = Literal["off", "monitor"]
 Sentry = Literal["off", "link", "capture"]
+Detached = Literal["off", "record"]
 
 _logger = logging.getLogger("everylayer")
 
@@ -82,6 +83,9 @@ class Settings:
     )
     trace_url: str = _setting("", "link to a trace, with {trace_id} and {span_id}")
     sentry_url: str = _setting("", "link to a Sentry event, with {event_id}")
+    detached: Detached = _setting(
+        "off", "record what threads, futures and tasks raise that a request starts and forgets"
+    )
     redaction: str | Redaction = _setting(
         "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
     )
@@ -115,6 +119,7 @@ class Settings:
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
 _CHOICES: Mapping[str, Any] = {
     "client_errors": ClientErrors,
+    "detached": Detached,
     "preset": Preset,
     "sentry": Sentry,
     "swallowed": Swallowed,
@@ -145,6 +150,8 @@ def configure(**values: Any) -> Settings:
         SettingsError: for an unknown name or a value that does not fit.
     """
     resolved = resolve(values)
+    if values.get("detached") == "off":
+        _forget_detached()
     _configured.update(values)
     current.cache_clear()
     return resolved
@@ -155,9 +162,16 @@ def reset() -> None:
     from .redaction import guard
 
     guard.forget()
+    _forget_detached()
     _configured.clear()
     current.cache_clear()
     _signals_of_the_process.cache_clear()
+
+
+def _forget_detached() -> None:
+    detached = sys.modules.get(f"{__package__}.boundaries.detached")
+    if detached is not None:
+        detached.stop()
 
 
 @functools.cache
@@ -185,6 +199,10 @@ def resolve(
     preset = given.get("preset", "default")
     budgets = _PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     made = Settings(**{**budgets, **given})
+    if made.enabled and made.detached == "record":
+        from .boundaries import detached
+
+        detached.start()
     if made.enabled and made.sentry != "off":
         _meet_sentry(made, given)
     return made

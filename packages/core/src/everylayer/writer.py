@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, settings, spans
+from . import chain, origin, settings, spans
 from .failsafe import contained
 from .layers import Layer
 from .policy import Verdict, judge
@@ -253,6 +253,8 @@ def _to_span(
 ) -> None:
     error = entry.record
     first = False
+    if span is not None:
+        origin.written(entry.sighting.exc, home, span, error)
     if home is not span:
         on_span.write(home, error.sentry_event_id, rules, first=True)
         spans.end_late(home, error, rules.max_description_chars, event=to_spans)

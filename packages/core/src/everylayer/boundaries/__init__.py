@@ -1,1 +1,1 @@
-"""Where work changes hands: what is needed for an error to come back from there."""
+"""Where work changes hands: what fails there is on the trace of its request."""

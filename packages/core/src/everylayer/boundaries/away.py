@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 from opentelemetry import context, trace
 
 from ..layers import name_of
-from .tree import carry
 from .failure import Failure, Origin, origin_of
 from .stubs import tblib_or_explain
+from .tree import carry
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from opentelemetry.trace import SpanContext
 from .. import chain
 from ..failsafe import contained
 from . import anatomy
-from .tree import carry
 from .plain import relink, to_plain
+from .tree import carry
 
 KEY = "everylayer"
 _HEX = re.compile("[0-9a-f]{16,32}")

@@ -15,8 +15,9 @@ from ..failsafe import contained
 from ..layers import Layer
 from ..ledger import ledger_for
 from ..redaction import values
-from .tree import Carried
 from .restored import restore
+from .tree import Carried
+from .work import KIND
 
 PHASE = "process"
 
@@ -151,7 +152,7 @@ def sight(
     known = ledger.sighting_of(exc)
     if known is None:
         with values.lent(span, sensitive or {}):
-            ledger.see(exc, layer=Layer(label, "app"), phase=PHASE)
+            ledger.see(exc, layer=Layer(label, KIND), phase=PHASE)
         known = ledger.sighting_of(exc)
         if known is not None and not asked:
             known.late = True

@@ -11,9 +11,9 @@ from typing import Any
 
 from .. import chain, text
 from . import anatomy
-from .tree import Carried, Node
 from .standins import stand_in
 from .stubs import Row, traceback_from
+from .tree import Carried, Node
 
 _MOST = 16
 _MAX_ROWS = 64

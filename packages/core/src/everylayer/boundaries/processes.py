@@ -16,10 +16,10 @@ from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from .away import context_of, label_of
-from .tree import Carried, carry
 from .failure import Origin, origin_of, sight
 from .restored import restore
 from .stubs import tblib_or_explain
+from .tree import Carried, carry
 
 _FINE = "fine"
 _PATIENCE = 0.2

@@ -6,10 +6,10 @@ from typing import Any
 
 from .. import chain
 from . import anatomy
-from .tree import Carried, Node
 from .pickles import Unloadable, loaded
 from .standins import is_stand_in, stand_in
 from .stubs import traceback_from
+from .tree import Carried, Node
 
 _NOTE = "[everylayer:"
 

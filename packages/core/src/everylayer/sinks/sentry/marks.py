@@ -1,23 +1,15 @@
-"""What is known to Sentry of an exception, kept on the object itself.
-
-Builtin exceptions take no weak reference, and an address alone may come back as that of another
-one. So the note is an entry of the exception's own `__dict__`, which goes when the exception goes
-and refers to nothing.
-"""
+"""What is known to Sentry of an exception: a note on the object itself."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ... import chain
+from ... import chain, notes
 from ...layers import Layer
 from .place import Place
 
 _KEY = "_everylayer_sentry"
 _MAX_MEMBERS = 64
-
-# Read through the base class: a subclass may define hostile properties of this name.
-_state: Any = BaseException.__dict__["__dict__"].__get__
 
 
 class Mark(NamedTuple):
@@ -53,9 +45,9 @@ class Mark(NamedTuple):
 
 def of(exc: BaseException) -> Mark | None:
     """Return the note on `exc`; that of its members for a group that was made anew from them."""
-    found = _state(exc).get(_KEY)
+    found = notes.of(exc, _KEY)
     if found is None and chain.is_group(exc):
-        inner = [_state(one).get(_KEY) for one in chain.members(exc)[:_MAX_MEMBERS]]
+        inner = [notes.of(one, _KEY) for one in chain.members(exc)[:_MAX_MEMBERS]]
         # A task group wraps what it got, an `except*` splits it: the errors stay the same.
         found = inner[0] if inner and all(one == inner[0] for one in inner) else None
     if found is None:
@@ -74,13 +66,17 @@ def of(exc: BaseException) -> Mark | None:
 def put(exc: BaseException, mark: Mark) -> None:
     """Note `mark` on `exc`, as plain values: it may be pickled where everylayer is not."""
     layer = mark.layer
-    _state(exc)[_KEY] = (
-        mark.event_id,
-        mark.ours,
-        mark.time_ns,
-        tuple(mark.place) if mark.place else None,
-        (layer.name, layer.kind, layer.index) if layer else None,
-        mark.phase,
+    notes.put(
+        exc,
+        _KEY,
+        (
+            mark.event_id,
+            mark.ours,
+            mark.time_ns,
+            tuple(mark.place) if mark.place else None,
+            (layer.name, layer.kind, layer.index) if layer else None,
+            mark.phase,
+        ),
     )
 
 
@@ -96,4 +92,4 @@ def put_inside(exc: BaseException, mark: Mark) -> None:
 def drop(exc: BaseException) -> None:
     """Take the note off `exc`."""
     for one in (exc, *chain.members(exc)[:_MAX_MEMBERS]):
-        _state(one).pop(_KEY, None)
+        notes.drop(one, _KEY)

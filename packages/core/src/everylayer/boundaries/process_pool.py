@@ -13,10 +13,10 @@ from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from .away import Away, label_of
-from .tree import carry
 from .failure import Failure, origin_of, sight
 from .restored import restore
 from .stubs import tblib_or_explain
+from .tree import carry
 
 P = ParamSpec("P")
 T = TypeVar("T")

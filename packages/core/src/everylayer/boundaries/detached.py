@@ -1,0 +1,58 @@
+"""`detached="record"`: what a request has started and forgotten, without any change of its code.
+
+Every patch, and what tells that the work was forgotten:
+
+- `threading.Thread.start` keeps the span with the thread; `threading.excepthook` says how it ended.
+- `concurrent.futures.ThreadPoolExecutor.submit` keeps it with the future, which is of a class of
+  ours until somebody asks it.
+- `asyncio.BaseEventLoop.call_exception_handler`, and that of uvloop's where it is loaded, says that
+  nobody has awaited a task, or that a callback failed. A loop's own handler stays where it is.
+  Before Python 3.12 a task does not tell its context: `create_task` keeps the span with it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ..failsafe import contained
+from ..forks import ForkLock
+from .patch import Patch
+
+_lock = ForkLock()
+_patches: dict[str, Patch] = {}
+
+
+@contained
+def start() -> None:
+    """Put the patches in place, those that are not."""
+    import asyncio
+    import threading
+    from concurrent import futures
+
+    from . import forgotten_futures, forgotten_tasks, forgotten_threads
+
+    loops = {"asyncio": asyncio.BaseEventLoop}
+    uvloop = sys.modules.get("uvloop")
+    if uvloop is not None:
+        loops["uvloop"] = uvloop.Loop
+    with _lock:
+        _put("start", Patch(threading.Thread, "start", forgotten_threads.start))
+        _put("excepthook", Patch(threading, "excepthook", forgotten_threads.excepthook))
+        _put("submit", Patch(futures.ThreadPoolExecutor, "submit", forgotten_futures.submit))
+        for name, loop in loops.items():
+            handler = forgotten_tasks.call_exception_handler
+            _put(f"{name}.handler", Patch(loop, "call_exception_handler", handler))
+            if sys.version_info < (3, 12):
+                _put(f"{name}.task", Patch(loop, "create_task", forgotten_tasks.create_task))
+
+
+def _put(name: str, patch: Patch) -> None:
+    _patches.setdefault(name, patch).put()
+
+
+@contained
+def stop() -> None:
+    """Take the patches out again."""
+    with _lock:
+        while _patches:
+            _patches.popitem()[1].undo()

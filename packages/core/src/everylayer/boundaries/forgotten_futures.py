@@ -1,0 +1,89 @@
+"""Futures of thread pools that nobody asks: what failed is on the trace of its request."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import Future
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from ..chain import drop_frame
+from ..failsafe import contained
+from . import work
+from .patch import Switch
+
+_SPAN = "_everylayer_span"
+_PHASE = "thread"
+
+
+def submit(before: Any, switch: Switch) -> Any:
+    """Return what stands for `ThreadPoolExecutor.submit`."""
+
+    def replaced(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        future = before(self, fn, *args, **kwargs)
+        if switch.on:
+            _watch(future)
+        return future
+
+    return replaced
+
+
+class _Unasked(Future[Any]):
+    """A future until somebody asks it; that it is watched shows nowhere else."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        try:
+            return Future.result(self, timeout)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
+        finally:
+            _asked(self)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        span = vars(self).get(_SPAN, INVALID_SPAN)
+        try:
+            found = Future.exception(self, timeout)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
+        finally:
+            _asked(self)
+        if found is not None and sys._getframe(1).f_globals.get("__name__") == "asyncio.futures":
+            # Whether anybody awaits asyncio's own future, this one cannot tell.
+            work.failed(found, span, work.starting(found), _PHASE)
+        return found
+
+    def __del__(self) -> None:
+        _dropped(self)
+
+
+_Unasked.__name__ = _Unasked.__qualname__ = "Future"
+
+
+@contained
+def _watch(future: Any) -> None:
+    # A pool of somebody else's may give futures of its own.
+    if type(future) is Future:
+        span = trace.get_current_span()
+        if span is not INVALID_SPAN:
+            vars(future)[_SPAN] = span
+            future.__class__ = _Unasked
+
+
+@contained
+def _asked(future: Any) -> None:
+    cls: Any = type(future)
+    if cls is _Unasked and future.done():
+        future.__class__ = Future
+        vars(future).pop(_SPAN, None)
+
+
+@contained
+def _dropped(future: Any) -> None:
+    exc = vars(future).get("_exception")
+    span: Span = vars(future).get(_SPAN, INVALID_SPAN)
+    if exc is not None:
+        work.forgotten(exc, span, _PHASE)

@@ -1,0 +1,70 @@
+"""Asyncio tasks and callbacks whose errors only the loop hears of."""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import weakref
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from ..failsafe import contained
+from . import work
+from .patch import Switch
+
+# Before Python 3.12 alone: those tasks take no attributes.
+_spans: weakref.WeakKeyDictionary[Any, Span] = weakref.WeakKeyDictionary()
+
+
+def call_exception_handler(before: Any, switch: Switch) -> Any:
+    """Return what stands for a loop's `call_exception_handler`."""
+
+    def replaced(self: Any, context: Any) -> Any:
+        if switch.on:
+            _heard(context)
+        return before(self, context)
+
+    return replaced
+
+
+def create_task(before: Any, switch: Switch) -> Any:
+    """Return what stands for a loop's `create_task`."""
+
+    def replaced(self: Any, coro: Any, **kwargs: Any) -> Any:
+        task = before(self, coro, **kwargs)
+        if switch.on:
+            _keep_span(task, kwargs.get("context"))
+        return task
+
+    return replaced
+
+
+@contained
+def _keep_span(task: Any, context: contextvars.Context | None) -> None:
+    span = trace.get_current_span() if context is None else work.span_in(context)
+    if span is not INVALID_SPAN:
+        _spans[task] = span
+
+
+@contained
+def _heard(about: Any) -> None:
+    exc = about.get("exception")
+    if isinstance(exc, BaseException):
+        work.forgotten(exc, _span_of(about), "task")
+
+
+def _span_of(about: dict[str, Any]) -> Span:
+    """Return the span that a task, a callback, or the first of several tasks works in."""
+    source: Any = about.get("task") or about.get("future") or about.get("handle")
+    children = getattr(source, "_children", None)
+    if children:
+        source = children[0]
+    context: Any = None
+    if sys.version_info >= (3, 12) and hasattr(source, "get_context"):
+        context = source.get_context()
+    context = context or getattr(source, "_context", None)
+    if isinstance(context, contextvars.Context):
+        return work.span_in(context)
+    return _spans.get(source, INVALID_SPAN) if source is not None else INVALID_SPAN

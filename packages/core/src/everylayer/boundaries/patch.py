@@ -1,0 +1,60 @@
+"""Functions of the standard library that are replaced for a while, and put back as they were."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+class Switch:
+    """Whether a replacement does anything: one that others have wrapped cannot be taken out."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = True
+
+
+Make = Callable[[Any, Switch], Any]
+
+
+class Patch:
+    """One attribute, `owner.name`, while it is replaced.
+
+    Args:
+        owner: a module or class.
+        name: of a function in it.
+        make: returns the replacement, given what it stands for and whether it is on.
+    """
+
+    __slots__ = ("_after", "_before", "_make", "_name", "_own", "_owner", "_switch")
+
+    def __init__(self, owner: Any, name: str, make: Make) -> None:
+        self._owner = owner
+        self._name = name
+        self._make = make
+        self._after: Any = None
+
+    def put(self) -> None:
+        """Replace it, unless the replacement stands there already."""
+        if self._after is not None and getattr(self._owner, self._name) is self._after:
+            return
+        self.undo()
+        self._own = self._name in vars(self._owner)
+        self._before = getattr(self._owner, self._name)
+        self._switch = Switch()
+        self._after = functools.update_wrapper(self._make(self._before, self._switch), self._before)
+        setattr(self._owner, self._name, self._after)
+
+    def undo(self) -> None:
+        """Put back what was there; where somebody else has come since, pass everything on."""
+        if self._after is None:
+            return
+        self._switch.on = False
+        if vars(self._owner).get(self._name) is self._after:
+            if self._own:
+                setattr(self._owner, self._name, self._before)
+            else:
+                delattr(self._owner, self._name)
+        self._after = self._before = None

@@ -1,0 +1,81 @@
+"""Coroutines and generators, run step by step in a context that is not their caller's."""
+
+from __future__ import annotations
+
+import contextvars
+import types
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from ..chain import drop_frame
+
+T = TypeVar("T")
+Y = TypeVar("Y")
+S = TypeVar("S")
+Failed = Callable[[BaseException], None]
+
+
+def each(
+    inner: Generator[Y, S, T] | Coroutine[Y, S, T],
+    context: contextvars.Context,
+    failed: Failed | None = None,
+) -> Generator[Y, S, T]:
+    """Delegate to `inner` as `yield from` does, with each of its steps in `context`.
+
+    Args:
+        inner: a generator, a coroutine, or what else has their methods.
+        context: entered for each step, so nobody else may be in it at that time.
+        failed: told of what `inner` raises.
+    """
+    step: Any = inner.send
+    value: Any = None
+    while True:
+        try:
+            result = context.run(step, value)
+        except StopIteration as done:
+            returned: T = done.value
+            return returned
+        except BaseException as exc:
+            if failed is not None:
+                failed(exc)
+            drop_frame(exc)
+            raise
+        try:
+            value = yield result
+            step = inner.send
+        except GeneratorExit:
+            context.run(inner.close)
+            raise
+        except BaseException as exc:
+            drop_frame(exc)
+            step, value = inner.throw, exc
+
+
+# Awaits its first argument.
+awaited: Any = types.coroutine(each)
+
+
+async def iterated(
+    inner: AsyncGenerator[Y, S], context: contextvars.Context, failed: Failed
+) -> AsyncGenerator[Y, S]:
+    """Delegate to `inner`, with each of its steps in `context`."""
+    step: Any = inner.asend(None)  # type: ignore[arg-type]
+    try:
+        while True:
+            try:
+                result: Y = await awaited(step, context)
+            except StopAsyncIteration:
+                return
+            except BaseException as exc:
+                failed(exc)
+                drop_frame(exc)
+                raise
+            try:
+                step = inner.asend((yield result))
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                drop_frame(exc)
+                step = inner.athrow(exc)
+    finally:
+        await awaited(inner.aclose(), context)

@@ -1,0 +1,97 @@
+"""Where an exception was: found on the exception itself, wherever it goes afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from opentelemetry.trace import Span, format_span_id, format_trace_id
+
+from . import chain, notes
+from .failsafe import contained
+from .layers import Layer, from_traceback
+from .record import ErrorRecord
+
+_KEY = "_everylayer_origin"
+
+
+class ErrorOrigin(NamedTuple):
+    """Where an error is in OpenTelemetry.
+
+    Attributes:
+        trace_id: 32 lower-case hexadecimal digits.
+        span_id: 16 of them: the span that bears the error, or will when its request is over.
+        layer: name of the layer that it began in.
+        time_ns: when it was seen first, nanoseconds since the epoch.
+    """
+
+    trace_id: str
+    span_id: str
+    layer: str
+    time_ns: int
+
+
+class _Note(NamedTuple):
+    """What is kept: `of_span` is the request's span, `written` whether the record is out."""
+
+    trace_id: int
+    span_id: int
+    layer: str
+    time_ns: int
+    of_span: int
+    written: bool
+
+
+@contained
+def trace_of(exc: BaseException) -> ErrorOrigin | None:
+    """Return where `exc` was recorded, None where neither it nor its chain was.
+
+    A wrapper that has not been seen itself (`raise B from A`) answers with what its cause, its
+    context or its members say; an exception that was raised in several requests, with the last.
+    """
+    for one in _with_chain(exc):
+        note = _note_of(one)
+        if note is not None:
+            layer = note.layer or from_traceback(chain.traceback_of(one)).name
+            return ErrorOrigin(
+                format_trace_id(note.trace_id), format_span_id(note.span_id), layer, note.time_ns
+            )
+    return None
+
+
+@contained
+def seen(exc: BaseException, span: Span | None, layer: Layer | None, time_ns: int) -> None:
+    """Note that a request, whose span may not be known yet, has seen `exc` for the first time."""
+    if span is None:
+        return
+    own = span.get_span_context()
+    if own.is_valid:
+        name = layer.name if layer is not None else ""
+        note = _Note(own.trace_id, own.span_id, name, time_ns, own.span_id, False)
+        notes.put(exc, _KEY, tuple(note))
+
+
+def written(exc: BaseException, home: Span, span: Span, record: ErrorRecord) -> None:
+    """Note that the record of `exc` is on `home`: `span`, the request's, or a late child of it."""
+    own, request = home.get_span_context(), span.get_span_context()
+    note = _Note(
+        own.trace_id, own.span_id, record.layer.name, record.time_ns, request.span_id, True
+    )
+    notes.put(exc, _KEY, tuple(note))
+
+
+def is_written(exc: BaseException, span: Span) -> bool:
+    """Tell whether the record of `exc` is on `span`, or on a late child of it."""
+    note = _note_of(exc)
+    return note is not None and note.written and note.of_span == span.get_span_context().span_id
+
+
+def _note_of(exc: BaseException) -> _Note | None:
+    found: Any = notes.of(exc, _KEY)
+    return _Note(*found) if found is not None else None
+
+
+def _with_chain(exc: BaseException) -> Iterator[BaseException]:
+    yield exc
+    for link in chain.links(exc):
+        yield link.exc

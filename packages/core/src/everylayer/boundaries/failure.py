@@ -12,6 +12,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 
 from .. import settings, spans
 from ..failsafe import contained
+from ..forks import ForkLock
 from ..layers import Layer
 from ..ledger import ledger_for
 from ..redaction import values
@@ -20,6 +21,7 @@ from .tree import Carried
 from .work import KIND
 
 PHASE = "process"
+_late = ForkLock()
 
 
 class Origin(NamedTuple):
@@ -148,6 +150,18 @@ def sight(
         asked: somebody waits for it, so that the response says what it meant.
         sensitive: what must not be shown of it.
     """
+    if spans.ended(span):
+        # Written at once, by a ledger of this call alone: whoever waits for the result as well
+        # must find it done.
+        with _late:
+            _show(exc, span, label, asked, sensitive)
+    else:
+        _show(exc, span, label, asked, sensitive)
+
+
+def _show(
+    exc: BaseException, span: Span, label: str, asked: bool, sensitive: Mapping[str, str] | None
+) -> None:
     ledger = ledger_for(span, settings.current())
     known = ledger.sighting_of(exc)
     if known is None:

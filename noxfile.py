@@ -27,6 +27,7 @@ ONCE = [
     "tests/benchmarks",
     "tests/audit/test_audit_whole.py",
     "tests/audit/test_demo.py",
+    "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.

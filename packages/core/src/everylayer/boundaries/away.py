@@ -27,21 +27,32 @@ class Away:
 
     __slots__ = ("func", "origin")
 
-    def __init__(self, func: Callable[..., Any], origin: Origin | None) -> None:
+    def __init__(self, func: Callable[..., Any], origin: Any) -> None:
         self.func = func
         self.origin = origin
 
     def __reduce__(self) -> Any:
-        return Away, (self.func, self.origin)
+        return Away, (self.func, plain(self.origin))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = context.attach(context_of(self.origin))
-        try:
-            return self.func(*args, **kwargs)
-        except BaseException as exc:
-            return Failure(carry(exc, skip=1), self.origin, label_of(self.func))
-        finally:
-            context.detach(token)
+        return call(self.func, self.origin, *args, **kwargs)
+
+
+def call(func: Callable[..., Any], origin: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Return what `func` does for the span of `origin`, or its `Failure`."""
+    found = None if origin is None else Origin(*origin)
+    token = context.attach(context_of(found))
+    try:
+        return func(*args, **kwargs)
+    except BaseException as exc:
+        return Failure(carry(exc, skip=1), found, label_of(func))
+    finally:
+        context.detach(token)
+
+
+def plain(origin: Origin | None) -> tuple[Any, ...] | None:
+    """Return `origin` without its class, which would be looked up by name with each call."""
+    return None if origin is None else tuple(origin)
 
 
 def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:

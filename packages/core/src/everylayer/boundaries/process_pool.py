@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
-from .away import Away, label_of
+from .away import call, label_of, plain
 from .failure import Failure, origin_of, sight
 from .restored import restore
 from .stubs import tblib_or_explain
@@ -58,7 +58,7 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
     ) -> concurrent.futures.Future[T]:
         span = trace.get_current_span()
         origin = origin_of(span)
-        future = super().submit(Away(fn, origin), *args, **kwargs)
+        future = super().submit(call, fn, plain(origin), *args, **kwargs)
         # Whatever has happened to it since, nobody has asked it yet.
         future.__class__ = _Future
         future._everylayer = (span, fn, self._told)  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
-import everylayer
+from everylayer import Process, ProcessPoolExecutor, carried, uncarried
 
 # The aim for each helper.
 AIM = 1.05
@@ -59,7 +59,7 @@ def mapped(pool: Any) -> Callable[[], object]:
 
 
 def applied(pool: Any) -> Callable[[], object]:
-    return lambda: everylayer.uncarried(pool.apply(everylayer.carried(work), (3,)))
+    return lambda: uncarried(pool.apply(carried(work), (3,)))
 
 
 def started(cls: Any) -> Callable[[], object]:
@@ -71,11 +71,9 @@ def started(cls: Any) -> Callable[[], object]:
     return run
 
 
-def measure(
-    name: str, plain: Callable[[], object], carried: Callable[[], object], calls: int
-) -> Row:
+def measure(name: str, plain: Callable[[], object], ours: Callable[[], object], calls: int) -> Row:
     """Return the medians of `calls` on each side, which take turns call by call."""
-    sides = (plain, carried)
+    sides = (plain, ours)
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(calls):
         for at in (0, 1) if turn % 2 else (1, 0):
@@ -98,31 +96,31 @@ def rows(calls: int) -> list[Row]:
     tracer = TracerProvider().get_tracer("benchmark")
     with (
         concurrent.futures.ProcessPoolExecutor(1, fork) as plain,
-        everylayer.ProcessPoolExecutor(1, fork) as carried,
+        ProcessPoolExecutor(1, fork) as ours,
         fork.Pool(1) as pool,
         tracer.start_as_current_span("GET /", kind=SpanKind.SERVER),
     ):
         assert trace.get_current_span().is_recording()
-        for each in (plain, carried):
+        for each in (plain, ours):
             each.submit(empty, 1).result()
         return [
-            measure("submit, an empty call", *_both(submitted, plain, carried, empty), calls),
-            measure("submit, 0.2 ms of work", *_both(submitted, plain, carried, work), calls),
-            measure("map, two chunks of 50", mapped(plain), mapped(carried), calls // 10),
+            measure("submit, an empty call", *_both(submitted, plain, ours, empty), calls),
+            measure("submit, 0.2 ms of work", *_both(submitted, plain, ours, work), calls),
+            measure("map, two chunks of 50", mapped(plain), mapped(ours), calls // 10),
             measure(
                 "Pool.apply, 0.2 ms of work", lambda: pool.apply(work, (3,)), applied(pool), calls
             ),
             measure(
                 "Process, start and join",
                 started(multiprocessing.Process),
-                started(everylayer.Process),
+                started(Process),
                 calls // 10,
             ),
         ]
 
 
-def _both(make: Any, plain: Any, carried: Any, func: Any) -> tuple[Any, Any]:
-    return make(plain, func), make(carried, func)
+def _both(make: Any, plain: Any, ours: Any, func: Any) -> tuple[Any, Any]:
+    return make(plain, func), make(ours, func)
 
 
 def main() -> int:

@@ -89,6 +89,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        found = globals()[name] = getattr(import_module(_LAZY[name], __name__), name)
-        return found
+        return getattr(import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

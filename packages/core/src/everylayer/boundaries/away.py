@@ -40,11 +40,11 @@ class Away:
 
 def call(func: Callable[..., Any], origin: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Return what `func` does for the span of `origin`, or its `Failure`."""
-    found = None if origin is None else Origin(*origin)
-    token = context.attach(context_of(found))
+    token = context.attach(context_of(origin))
     try:
         return func(*args, **kwargs)
     except BaseException as exc:
+        found = None if origin is None else Origin(*origin)
         return Failure(carry(exc, skip=1), found, label_of(func))
     finally:
         context.detach(token)
@@ -84,13 +84,15 @@ def uncarried(value: T | Failure) -> T:
     return value
 
 
-def context_of(origin: Origin | None) -> context.Context:
+# A request that hands over one piece of work often hands over more.
+@functools.lru_cache(maxsize=64)
+def context_of(origin: tuple[Any, ...] | None) -> context.Context:
     """Return a context with the origin's span alone.
 
     Not the worker's own: a fork has that of whichever request began it.
     """
     empty = context.Context()
-    return empty if origin is None else trace.set_span_in_context(origin.span(), empty)
+    return empty if origin is None else trace.set_span_in_context(Origin(*origin).span(), empty)
 
 
 def here() -> Origin | None:

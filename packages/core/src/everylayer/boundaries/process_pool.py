@@ -72,9 +72,18 @@ class _Future(concurrent.futures.Future[Any]):
     _everylayer: tuple[Span, Any, Any]
 
     def result(self, timeout: float | None = None) -> Any:
-        error = self.exception(timeout)
-        if error is None:
-            return super().result()
+        try:
+            found = super().result(timeout)
+        except BaseException:
+            # Also what only says that there is none yet, or never will be.
+            if not self.done() or self.cancelled():
+                raise
+            error = self.exception()
+            assert error is not None
+        else:
+            if type(found) is not Failure:
+                return found
+            error = found.error(self._everylayer[0])
         try:
             raise error
         finally:
@@ -95,19 +104,19 @@ class _Future(concurrent.futures.Future[Any]):
 
 def _settled(future: concurrent.futures.Future[Any]) -> None:
     """Record an error that nobody may ever ask for."""
-    if future.cancelled():
+    try:
+        error = concurrent.futures.Future.exception(future)
+    except concurrent.futures.CancelledError:
         return
-    plain = concurrent.futures.Future
-    error = plain.exception(future)
     if error is None:
-        found = plain.result(future)
+        found = concurrent.futures.Future.result(future)
         if type(found) is Failure:
             _unasked(found, future._everylayer[0])  # type: ignore[attr-defined]
-    else:
-        _told_of(error, future)
-        span, func, _ = future._everylayer  # type: ignore[attr-defined]
-        if span.get_span_context().is_valid:
-            sight(error, span, label_of(func), asked=False)
+        return
+    _told_of(error, future)
+    span, func, _ = future._everylayer  # type: ignore[attr-defined]
+    if span.get_span_context().is_valid:
+        sight(error, span, label_of(func), asked=False)
 
 
 @contained

@@ -1,9 +1,4 @@
-"""Celery: a task's errors land in the trace of the request that sent it.
-
-    everylayer.celery.instrument()     # in the web process and in the worker
-
-Beside opentelemetry-instrumentation-celery they land on its span of the task, once.
-"""
+"""What a task has raised, by Celery's signals."""
 
 from __future__ import annotations
 
@@ -15,14 +10,14 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from . import chain, settings
-from .boundaries import celery_results
-from .boundaries.stubs import tblib_or_explain
-from .boundaries.work import KIND
-from .failsafe import contained
-from .layers import Layer
-from .ledger import ledger_for
-from .observer import observe
+from .. import chain, settings
+from ..boundaries.stubs import tblib_or_explain
+from ..boundaries.work import KIND
+from ..failsafe import contained
+from ..layers import Layer
+from ..ledger import ledger_for
+from ..observer import observe
+from . import results
 
 ATTEMPT = "everylayer.task.attempt"
 TASK_ID = "messaging.message.id"
@@ -42,14 +37,14 @@ def instrument() -> None:
     tblib_or_explain()
     for signal, receiver in _RECEIVERS:
         signal.connect(receiver, weak=False, dispatch_uid=f"everylayer.{receiver.__name__}")
-    celery_results.patch()
+    results.patch()
 
 
 def uninstrument() -> None:
     """Leave Celery as it was found."""
     for signal, receiver in _RECEIVERS:
         signal.disconnect(receiver, dispatch_uid=f"everylayer.{receiver.__name__}")
-    celery_results.unpatch()
+    results.unpatch()
 
 
 def _published(headers: Any = None, **_: Any) -> None:

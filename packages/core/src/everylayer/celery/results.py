@@ -17,10 +17,10 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 from .. import chain
+from ..boundaries import anatomy
+from ..boundaries.plain import relink, to_plain
+from ..boundaries.tree import carry
 from ..failsafe import contained
-from . import anatomy
-from .plain import relink, to_plain
-from .tree import carry
 
 KEY = "everylayer"
 _HEX = re.compile("[0-9a-f]{16,32}")

@@ -54,7 +54,7 @@ records = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(records)
 def test_a_record_comes_back_as_it_was(record: ErrorRecord) -> None:
     sent = everylayer.error_to_json(record)
@@ -170,7 +170,7 @@ def test_what_is_read_is_bounded() -> None:
     assert broken.encode() == b"\\ud800"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | texts,

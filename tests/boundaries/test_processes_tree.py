@@ -350,7 +350,7 @@ def linked(children: st.SearchStrategy[BaseException]) -> st.SearchStrategy[Base
     return st.builds(join, leaves, st.none() | children, st.none() | children, st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.recursive(leaves, linked, max_leaves=8))
 def test_any_tree_comes_back_as_it_was(exc: BaseException) -> None:
     there = away(exc)

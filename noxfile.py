@@ -30,6 +30,7 @@ ONCE = [
     "tests/audit/test_demo.py",
     "tests/boundaries/tenant/test_ten_million_ids.py",
     "tests/core/redaction/test_hostile_time.py",
+    "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.

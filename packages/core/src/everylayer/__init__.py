@@ -11,11 +11,14 @@ from .observer import record
 from .settings import Settings, SettingsError, configure
 
 if TYPE_CHECKING:
+    from .boundaries.away import carried, uncarried
     from .boundaries.bounded import BoundedValues
     from .boundaries.carried import propagate
     from .boundaries.guards import guard
     from .boundaries.ids import TenantIdGenerator
     from .boundaries.pools import ThreadPoolExecutor
+    from .boundaries.process_pool import ProcessPoolExecutor
+    from .boundaries.processes import Process
     from .boundaries.propagator import Propagator
     from .boundaries.tasks import TaskGroup, create_task
     from .boundaries.tenant import tenant, tenant_label, use_tenant
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
     from .boundaries.tenant_spans import TenantSpanProcessor
     from .log_filter import TraceFilter
     from .origin import ErrorOrigin, trace_of
+    from .record import ErrorRecord
+    from .record_json import error_from_json, error_to_json
     from .redaction import Redaction, Sensitive, reveal, sensitive
+    from .remote import record_remote
     from .running.snapshot import Snapshot, snapshot
 
 __version__ = "0.1.0"
@@ -32,6 +38,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "BoundedValues": ".boundaries.bounded",
     "ErrorOrigin": ".origin",
+    "ErrorRecord": ".record",
+    "Process": ".boundaries.processes",
+    "ProcessPoolExecutor": ".boundaries.process_pool",
     "Propagator": ".boundaries.propagator",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
@@ -42,22 +51,30 @@ _LAZY = {
     "TenantSpanProcessor": ".boundaries.tenant_spans",
     "ThreadPoolExecutor": ".boundaries.pools",
     "TraceFilter": ".log_filter",
+    "carried": ".boundaries.away",
     "create_task": ".boundaries.tasks",
+    "error_from_json": ".record_json",
+    "error_to_json": ".record_json",
     "guard": ".boundaries.guards",
     "propagate": ".boundaries.carried",
+    "record_remote": ".remote",
     "reveal": ".redaction",
     "sensitive": ".redaction",
     "snapshot": ".running.snapshot",
     "tenant": ".boundaries.tenant",
     "tenant_label": ".boundaries.tenant",
     "trace_of": ".origin",
+    "uncarried": ".boundaries.away",
     "use_tenant": ".boundaries.tenant",
 }
 
 __all__ = [
     "BoundedValues",
     "ErrorOrigin",
+    "ErrorRecord",
     "Layer",
+    "Process",
+    "ProcessPoolExecutor",
     "Propagator",
     "Redaction",
     "Sensitive",
@@ -71,18 +88,23 @@ __all__ = [
     "ThreadPoolExecutor",
     "TraceFilter",
     "__version__",
+    "carried",
     "configure",
     "create_task",
+    "error_from_json",
+    "error_to_json",
     "guard",
     "own_failures",
     "propagate",
     "record",
+    "record_remote",
     "reveal",
     "sensitive",
     "snapshot",
     "tenant",
     "tenant_label",
     "trace_of",
+    "uncarried",
     "use_tenant",
 ]
 

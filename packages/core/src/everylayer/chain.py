@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, NamedTuple
 
 MAX_LINKS = 64
@@ -12,12 +13,16 @@ MAX_LINKS = 64
 _cause: Any = BaseException.__dict__["__cause__"].__get__
 _context: Any = BaseException.__dict__["__context__"].__get__
 _suppress: Any = BaseException.__dict__["__suppress_context__"].__get__
+_set_cause: Any = BaseException.__dict__["__cause__"].__set__
+_set_context: Any = BaseException.__dict__["__context__"].__set__
+_set_suppress: Any = BaseException.__dict__["__suppress_context__"].__set__
 _traceback: Any = BaseException.__dict__["__traceback__"].__get__
 _set_traceback: Any = BaseException.__dict__["__traceback__"].__set__
 
 if sys.version_info >= (3, 11):
     _group: tuple[type[BaseException], ...] = (BaseExceptionGroup,)
     _members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
+    _title: Any = BaseExceptionGroup.__dict__["message"].__get__
     in_flight = sys.exception
 else:
     _group = ()
@@ -28,6 +33,9 @@ else:
 
     def _members(exc: BaseException) -> tuple[BaseException, ...]:
         return ()
+
+    def _title(exc: BaseException) -> str:
+        return ""
 
 
 class Link(NamedTuple):
@@ -40,6 +48,25 @@ class Link(NamedTuple):
 def traceback_of(exc: BaseException) -> Any:
     """Return the traceback of `exc`, whatever its class does to attribute access."""
     return _traceback(exc)
+
+
+def linked(exc: BaseException) -> tuple[BaseException | None, BaseException | None, bool]:
+    """Return cause, context, and whether the context is hidden."""
+    return _cause(exc), _context(exc), bool(_suppress(exc))
+
+
+def link(
+    exc: BaseException,
+    cause: BaseException | None,
+    context: BaseException | None,
+    hidden: bool,
+    tb: TracebackType | None,
+) -> None:
+    """Give `exc` what `linked` told of another one, and a traceback."""
+    _set_cause(exc, cause)
+    _set_context(exc, context)
+    _set_suppress(exc, hidden)
+    _set_traceback(exc, tb)
 
 
 def drop_frame(exc: BaseException) -> None:
@@ -63,6 +90,12 @@ def is_group(exc: BaseException) -> bool:
 def members(exc: BaseException) -> tuple[BaseException, ...]:
     """Return the direct members of a group, nothing for a plain exception."""
     return _members(exc) if is_group(exc) else ()
+
+
+def title_of(group: BaseException) -> str:
+    """Return the message of a group, without the count of its members."""
+    title: str = _title(group)
+    return title
 
 
 def links(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[Link]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from .text import code_name as qualified_name
 from .text import one_line
 
 _MAX_NAME = 200
@@ -108,7 +109,7 @@ def frame_name(frame: FrameType) -> str:
 
 def code_name(code: CodeType, owner: type | None = None) -> str:
     """Return what `frame_name` says of a frame that runs `code`, as a method of `owner`."""
-    name = str(getattr(code, "co_qualname", code.co_name))
+    name = qualified_name(code)
     if name == code.co_name and owner is not None:
         name = f"{_qualname(owner)}.{name}"
     parts = name.removesuffix(".__call__").split(".<locals>.")

@@ -49,8 +49,7 @@ def raising_frame(tb: TracebackType | None) -> Frame | None:
     if is_own(tb.tb_frame):
         tb = _last_of_the_apps(outermost) or tb
     code = tb.tb_frame.f_code
-    # Before 3.11 a code object knows its bare name only.
-    name = getattr(code, "co_qualname", code.co_name)
+    name = text.code_name(code)
     module = _module_of(tb.tb_frame)
     found = Frame(
         function=text.cut(f"{module}.{name}" if module else name, _MAX_NAME_BYTES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import CodeType
 from typing import Any
 
 _MARK = "\n[... {} bytes left out ...]\n"
@@ -125,3 +126,12 @@ def class_name(cls: type) -> str:
     if isinstance(module, str) and module != "builtins":
         name = f"{module}.{name}"
     return shorten(name, _MAX_CLASS_NAME)
+
+
+def code_name(code: CodeType) -> str:
+    """Return the qualified name of a function's code, as far as it knows more than its bare one.
+
+    Before 3.11 none does; the stub of a frame that ran elsewhere still bears that of its module.
+    """
+    name = str(getattr(code, "co_qualname", code.co_name))
+    return code.co_name if name == "<module>" else name

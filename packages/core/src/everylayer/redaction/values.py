@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -60,6 +61,24 @@ def sensitive(value: T, kind: str = "sensitive") -> T:
     if span.is_recording():
         vars(span).setdefault(_ON_SPAN, {})[id(holder)] = holder
     return value
+
+
+@contextlib.contextmanager
+def lent(span: Span, found: Mapping[str, str]) -> Iterator[None]:
+    """Know `found` for the errors of `span` that are first seen in this block."""
+    if not found:
+        yield
+        return
+    holder = Holder(span.get_span_context().trace_id)
+    before = _holder.get()
+    if before is not None and before.trace_id == holder.trace_id:
+        holder.values.update(before.values)
+    holder.values.update(found)
+    token = _holder.set(holder)
+    try:
+        yield
+    finally:
+        _holder.reset(token)
 
 
 def current() -> Holder | None:

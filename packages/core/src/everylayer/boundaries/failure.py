@@ -1,0 +1,174 @@
+"""An error on its way from a worker: recorded once it arrives, asked for or not."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
+
+from .. import settings, spans
+from ..failsafe import contained
+from ..forks import ForkLock
+from ..layers import Layer
+from ..ledger import ledger_for
+from ..redaction import values
+from .restored import restore
+from .tree import Carried
+from .work import KIND
+
+PHASE = "process"
+_late = ForkLock()
+
+
+class Origin(NamedTuple):
+    """The span for which work is done elsewhere, and nothing else of its context."""
+
+    trace_id: int
+    span_id: int
+    flags: int
+    state: str
+
+    def span(self) -> Span:
+        """Return a span that stands for it; it has ended, as far as this process knows."""
+        state = TraceState.from_header([self.state]) if self.state else None
+        return _Gone(SpanContext(self.trace_id, self.span_id, True, TraceFlags(self.flags), state))
+
+
+class _Gone(NonRecordingSpan):
+    # What was never begun here takes no events: they go to a child of it.
+    end_time = 0
+
+
+def origin_of(span: Span) -> Origin | None:
+    """Return what crosses of `span`, None where there is nothing to say."""
+    found = span.get_span_context()
+    if not found.is_valid:
+        return None
+    state = found.trace_state
+    return Origin(
+        found.trace_id, found.span_id, int(found.trace_flags), state.to_header() if state else ""
+    )
+
+
+class Failure:
+    """What a call in a worker gives in the place of a result.
+
+    Pickled as plain values. Where it arrives, the error is recorded when somebody asks for it,
+    or when it is clear that nobody will.
+    """
+
+    __slots__ = ("_asked", "_error", "_lock", "_process", "_sighted", "carried", "label", "origin")
+
+    def __init__(self, carried: Carried, origin: Origin | None, label: str) -> None:
+        self.carried = carried
+        self.origin = origin
+        self.label = label
+        self._error: BaseException | None = None
+        self._asked = False
+        self._sighted = False
+        # The process that it has arrived in; a fork of that one gets a copy which is not its own.
+        self._process = 0
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        return _arrived, (self.carried, self.origin, self.label)
+
+    def error(self, span: Span | None = None) -> BaseException:
+        """Return the error to somebody who asked; the same one each time.
+
+        Args:
+            span: the request's, where it is known; else the current one if that is it.
+        """
+        with self._lock:
+            self._asked = True
+            made = self._made()
+        self._sight(span)
+        return made
+
+    def unasked(self, span: Span | None) -> None:
+        """Record the error for whom nobody may ask: as an ERROR, unless somebody does in time."""
+        with self._lock:
+            self._made()
+        if not self._sighted:
+            self._sight(span)
+
+    def _made(self) -> BaseException:
+        if self._error is None:
+            self._error = restore(self.carried)
+        return self._error
+
+    def _sight(self, span: Span | None) -> None:
+        home = span if span is not None else self._current()
+        if home is None or (self._sighted and not spans.recording(home)):
+            return
+        sight(self._made(), home, self.label, asked=self._asked, sensitive=self.carried.sensitive)
+        self._sighted = True
+
+    def _current(self) -> Span | None:
+        current = trace.get_current_span()
+        if self.origin is None:
+            return current
+        here = current.get_span_context()
+        same = (here.trace_id, here.span_id) == self.origin[:2]
+        return current if same else self.origin.span()
+
+    def __del__(self) -> None:
+        if self._process == os.getpid() and not self._sighted and self.origin is not None:
+            _give_up(self)
+
+
+def _arrived(carried: Carried, origin: Origin | None, label: str) -> Failure:
+    failure = Failure(carried, origin, label)
+    failure._process = os.getpid()
+    return failure
+
+
+@contained
+def _give_up(failure: Failure) -> None:
+    failure.unasked(None)
+
+
+@contained
+def sight(
+    exc: BaseException,
+    span: Span,
+    label: str,
+    *,
+    asked: bool,
+    sensitive: Mapping[str, str] | None = None,
+) -> None:
+    """Show `exc`, which work for `span` has raised elsewhere, to that span's ledger.
+
+    Args:
+        exc: the error.
+        span: the request's; one that has ended gets a child.
+        label: what ran there.
+        asked: somebody waits for it, so that the response says what it meant.
+        sensitive: what must not be shown of it.
+    """
+    if spans.ended(span):
+        # Written at once, by a ledger of this call alone: whoever waits for the result as well
+        # must find it done.
+        with _late:
+            _show(exc, span, label, asked, sensitive)
+    else:
+        _show(exc, span, label, asked, sensitive)
+
+
+def _show(
+    exc: BaseException, span: Span, label: str, asked: bool, sensitive: Mapping[str, str] | None
+) -> None:
+    ledger = ledger_for(span, settings.current())
+    known = ledger.sighting_of(exc)
+    if known is None:
+        with values.lent(span, sensitive or {}):
+            ledger.see(exc, layer=Layer(label, KIND), phase=PHASE)
+        known = ledger.sighting_of(exc)
+        if known is not None and not asked:
+            known.late = True
+    elif asked and not known.written:
+        known.late = spans.ended(span)

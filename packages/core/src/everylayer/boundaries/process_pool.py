@@ -1,0 +1,179 @@
+"""`concurrent.futures.ProcessPoolExecutor` whose errors come back whole, and are recorded."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pickle
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, ParamSpec, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from ..failsafe import contained
+from .away import call, label_of, plain
+from .failure import Failure, origin_of, sight
+from .restored import restore
+from .stubs import tblib_or_explain
+from .tree import carry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The first failing worker must get it into a pipe that nobody empties before it has ended.
+_MAX_PIPE = 60_000
+
+
+class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
+    """Runs work in other processes, within the span of the request that submits it.
+
+    What the work raises arrives with its causes, contexts, members, notes and tracebacks, and is
+    recorded in the trace of that request once, whether or not anybody asks the future.
+
+    Takes the arguments of `concurrent.futures.ProcessPoolExecutor`.
+
+    Raises:
+        ModuleNotFoundError: tblib is missing.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        **more: Any,
+    ) -> None:
+        tblib_or_explain()
+        self._told: Any = None
+        super().__init__(max_workers, mp_context, initializer, initargs, **more)
+        if initializer is not None:
+            made: Any = self._mp_context
+            self._told = _Told(made.SimpleQueue(), made.Lock())
+            self._initializer = _Initializer(initializer, self._told)
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> concurrent.futures.Future[T]:
+        span = trace.get_current_span()
+        origin = origin_of(span)
+        future = super().submit(call, fn, plain(origin), *args, **kwargs)
+        # Whatever has happened to it since, nobody has asked it yet.
+        future.__class__ = _Future
+        future._everylayer = (span, fn, self._told)  # type: ignore[attr-defined]
+        future.add_done_callback(_settled)
+        return future
+
+
+class _Future(concurrent.futures.Future[Any]):
+    """A future whose result may be a `Failure`: then that is its exception."""
+
+    _everylayer: tuple[Span, Any, Any]
+
+    def result(self, timeout: float | None = None) -> Any:
+        try:
+            found = super().result(timeout)
+        except BaseException:
+            # Also what only says that there is none yet, or never will be.
+            if not self.done() or self.cancelled():
+                raise
+            error = self.exception()
+            assert error is not None
+        else:
+            if type(found) is not Failure:
+                return found
+            error = found.error(self._everylayer[0])
+        try:
+            raise error
+        finally:
+            # As the standard library does: no cycle through this frame.
+            del error, self
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        error = super().exception(timeout)
+        if error is not None:
+            _told_of(error, self)
+            _ask(error, self)
+            return error
+        found = super().result()
+        if type(found) is Failure:
+            return found.error(self._everylayer[0])
+        return None
+
+
+def _settled(future: concurrent.futures.Future[Any]) -> None:
+    """Record an error that nobody may ever ask for."""
+    try:
+        error = concurrent.futures.Future.exception(future)
+    except concurrent.futures.CancelledError:
+        return
+    if error is None:
+        found = concurrent.futures.Future.result(future)
+        if type(found) is Failure:
+            _unasked(found, future._everylayer[0])  # type: ignore[attr-defined]
+        return
+    _told_of(error, future)
+    span, func, _ = future._everylayer  # type: ignore[attr-defined]
+    if span.get_span_context().is_valid:
+        sight(error, span, label_of(func), asked=False)
+
+
+@contained
+def _unasked(failure: Failure, span: Span) -> None:
+    if span.get_span_context().is_valid:
+        failure.unasked(span)
+
+
+@contained
+def _ask(error: BaseException, future: Any) -> None:
+    span, func, _ = future._everylayer
+    if span.get_span_context().is_valid:
+        sight(error, span, label_of(func), asked=True)
+
+
+@contained
+def _told_of(error: BaseException, future: Any) -> None:
+    """Say why the pool broke, if that was its initializer."""
+    told = future._everylayer[2]
+    if told is not None and isinstance(error, BrokenProcessPool):
+        reason = told.reason()
+        if reason is not None and error.__cause__ is None:
+            error.__cause__ = reason
+            error.__suppress_context__ = True
+
+
+class _Told:
+    """Where the first initializer that fails leaves its error."""
+
+    def __init__(self, queue: Any, first: Any) -> None:
+        self._queue = queue
+        self._first = first
+
+    def tell(self, exc: BaseException) -> None:
+        if not self._first.acquire(block=False):
+            return
+        found = carry(exc, skip=1, max_nodes=8, max_bytes=16_384)
+        if len(pickle.dumps(found)) > _MAX_PIPE:
+            found = found._replace(nodes=(found.nodes[0]._replace(cause=-1, context=-1),))
+        if len(pickle.dumps(found)) <= _MAX_PIPE:
+            self._queue.put(found)
+
+    def reason(self) -> BaseException | None:
+        # Of many futures that ask at once, the error of a broken pool is the same object.
+        if self._queue.empty():
+            return None
+        return restore(self._queue.get())
+
+
+class _Initializer:
+    def __init__(self, func: Callable[..., object], told: _Told) -> None:
+        self._func = func
+        self._told = told
+
+    def __call__(self, *args: Any) -> None:
+        try:
+            self._func(*args)
+        except BaseException as exc:
+            self._told.tell(exc)
+            raise

@@ -1,0 +1,159 @@
+"""`multiprocessing.Process` whose uncaught error, or sudden end, is recorded by its parent."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from multiprocessing import connection
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Span
+
+from ..failsafe import contained
+from .away import context_of, label_of
+from .failure import Origin, origin_of, sight
+from .restored import restore
+from .stubs import tblib_or_explain
+from .tree import Carried, carry
+
+_FINE = "fine"
+_PATIENCE = 0.2
+
+
+class ProcessDied(RuntimeError):
+    """A process ended before its work did, and nothing was raised there."""
+
+
+class Process(multiprocessing.Process):
+    """Runs within the span of the request that starts it, which hears of its end.
+
+    Takes the arguments of `multiprocessing.Process`.
+    """
+
+    _watcher: threading.Thread | None = None
+    _stopped = False
+
+    def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            ModuleNotFoundError: tblib is missing.
+        """
+        tblib_or_explain()
+        span = trace.get_current_span()
+        # Gone once it has started.
+        label = label_of(vars(self).get("_target") or type(self))
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        self.run = functools.partial(_run, self, writer, origin_of(span))  # type: ignore[method-assign]
+        try:
+            super().start()
+        except BaseException:
+            reader.close()
+            raise
+        finally:
+            writer.close()
+            del self.run
+        self._watcher = threading.Thread(
+            target=_watch, args=(self, reader, span, label), name=f"{self.name} watch", daemon=True
+        )
+        self._watcher.start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the process, whose error is recorded then."""
+        super().join(timeout)
+        if self._watcher is not None and self.exitcode is not None:
+            self._watcher.join(timeout)
+
+    def terminate(self) -> None:
+        """End the process; that it ends so is no error."""
+        self._stopped = True
+        super().terminate()
+
+    def kill(self) -> None:
+        """End the process at once; that it ends so is no error."""
+        self._stopped = True
+        super().kill()
+
+
+def _run(process: Process, writer: Any, origin: Origin | None) -> None:
+    token = context.attach(context_of(origin))
+    word: Carried | str = _FINE
+    try:
+        # The instance's own is this function.
+        type(process).run(process)
+    except SystemExit as exc:
+        if exc.code not in (None, 0):
+            word = carry(exc, skip=1)
+        raise
+    except BaseException as exc:
+        word = carry(exc, skip=1)
+        raise
+    finally:
+        context.detach(token)
+        _send(writer, word)
+
+
+@contained
+def _send(writer: Any, word: Carried | str) -> None:
+    writer.send(word)
+    writer.close()
+
+
+@contained
+def _watch(process: Process, reader: Any, span: Span, label: str) -> None:
+    try:
+        word = _word_of(process, reader)
+    finally:
+        reader.close()
+    if word == _FINE or not span.get_span_context().is_valid:
+        return
+    if isinstance(word, Carried):
+        sight(restore(word), span, label, asked=False, sensitive=word.sensitive)
+    elif not process._stopped:
+        ended = _ended_by(process)
+        if ended is not None:
+            sight(ProcessDied(f"{process.name} {ended}"), span, label, asked=False)
+
+
+def _word_of(process: Process, reader: Any) -> Carried | str | None:
+    """Return what the process has said at its end, None if it could not."""
+    # Not the end of the pipe alone: another fork may hold its other side open.
+    connection.wait([reader, process.sentinel])
+    try:
+        if reader.poll(0):
+            word: Carried | str = reader.recv()
+            return word
+    except (EOFError, OSError):
+        pass
+    connection.wait([process.sentinel])
+    return None
+
+
+def _ended_by(process: Process) -> str | None:
+    """Return how the process ended, None for an orderly exit; without reaping it.
+
+    Whoever joins it does that, and would be told nothing if somebody else already had.
+    """
+    code = process._popen.returncode  # type: ignore[attr-defined]
+    if code is None and hasattr(os, "waitid") and process.pid is not None:
+        try:
+            found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            found = None
+        if found is not None:
+            code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+    deadline = time.monotonic() + _PATIENCE
+    while code is None and time.monotonic() < deadline:
+        # Another thread has just reaped it, and is about to say so.
+        time.sleep(0.002)
+        code = process._popen.returncode  # type: ignore[attr-defined]
+    if code is None:
+        return "ended without a word"
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}, and nothing was raised" if code else None

@@ -1,0 +1,197 @@
+"""What a task has raised, by Celery's signals."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import Any
+
+from celery import signals
+from opentelemetry import context, trace
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from .. import chain, settings
+from ..boundaries.stubs import tblib_or_explain
+from ..boundaries.work import KIND
+from ..failsafe import contained
+from ..layers import Layer
+from ..ledger import ledger_for
+from ..observer import observe
+from . import results
+
+ATTEMPT = "everylayer.task.attempt"
+TASK_ID = "messaging.message.id"
+_CARRIED = ("traceparent", "tracestate")
+_ON_REQUEST = "_everylayer"
+_PHASE = "task"
+
+_propagator = TraceContextTextMapPropagator()
+
+
+def instrument() -> None:
+    """Connect to Celery's signals; a second call changes nothing.
+
+    Raises:
+        ModuleNotFoundError: tblib is missing.
+    """
+    tblib_or_explain()
+    for signal, receiver in _RECEIVERS:
+        signal.connect(receiver, weak=False, dispatch_uid=f"everylayer.{receiver.__name__}")
+    results.patch()
+
+
+def uninstrument() -> None:
+    """Leave Celery as it was found."""
+    for signal, receiver in _RECEIVERS:
+        signal.disconnect(receiver, dispatch_uid=f"everylayer.{receiver.__name__}")
+    results.unpatch()
+
+
+def _published(headers: Any = None, **_: Any) -> None:
+    _inject(headers)
+
+
+@contained
+def _inject(headers: Any) -> None:
+    # Whoever has put theirs there knows of a span between this one and the task's.
+    if isinstance(headers, dict) and "traceparent" not in headers:
+        # The span's ids alone: no baggage, nothing else that lies in the context.
+        _propagator.inject(headers)
+
+
+def _started(task: Any = None, **_: Any) -> None:
+    _attach(task)
+
+
+@contained
+def _attach(task: Any) -> None:
+    request = task.request
+    began = time_ns()
+    token = None
+    if not request.is_eager and not _stock_is_there():
+        # Nothing else of this worker's own context: that is of the task before.
+        token = context.attach(_sent_by(request))
+    vars(request)[_ON_REQUEST] = (began, token)
+
+
+def _ended(task: Any = None, **_: Any) -> None:
+    _detach(task)
+
+
+@contained
+def _detach(task: Any) -> None:
+    _, token = vars(task.request).pop(_ON_REQUEST, (0, None))
+    if token is not None:
+        context.detach(token)
+
+
+def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> None:
+    # What the signal shows may be a copy that can be pickled.
+    actual = chain.in_flight()
+    _record(sender, task_id, actual if actual is not None else exception, handled=False)
+
+
+def _retried(sender: Any = None, request: Any = None, reason: Any = None, **_: Any) -> None:
+    # To be tried again is no error; why it has to be is one that is dealt with.
+    cause = getattr(reason, "exc", None)
+    if isinstance(cause, BaseException):
+        _record(sender, getattr(request, "id", None), cause, handled=True)
+
+
+def _failed_inside(
+    sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any
+) -> None:
+    _record(sender, task_id, exception, handled=False)
+
+
+@contained
+def _record(task: Any, task_id: Any, exc: Any, *, handled: bool) -> None:
+    if not isinstance(exc, BaseException):
+        return
+    request: Any = task.request
+    layer = Layer(str(task.name), KIND)
+    current = trace.get_current_span()
+    if request.is_eager:
+        # Within the sender's own request, which says what it means; a retry is on its way yet.
+        if not handled:
+            observe(exc, layer, _PHASE)
+    elif current.is_recording():
+        _on_span(current, exc, layer, request, task_id, handled)
+    else:
+        _on_late_span(exc, layer, request, task_id, handled)
+
+
+def _on_span(
+    span: Span, exc: BaseException, layer: Layer, request: Any, task_id: Any, handled: bool
+) -> None:
+    span.set_attribute(ATTEMPT, _attempt(request))
+    if task_id:
+        span.set_attribute(TASK_ID, str(task_id))
+    ledger = ledger_for(span, settings.current())
+    ledger.see(exc, layer=layer, phase=_PHASE, handled=handled)
+
+
+def _on_late_span(
+    exc: BaseException, layer: Layer, request: Any, task_id: Any, handled: bool
+) -> None:
+    if request.id != task_id:
+        # The task's worker is gone: this is the process that looks after it.
+        request = _lost(task_id)
+    sent = _sent_by(request)
+    if not trace.get_current_span(sent).get_span_context().is_valid:
+        return
+    began, _ = vars(request).get(_ON_REQUEST, (None, None))
+    span = trace.get_tracer("everylayer").start_span(
+        f"{layer.name} (late)", context=sent, kind=SpanKind.CONSUMER, start_time=began
+    )
+    _on_span(span, exc, layer, request, task_id, handled)
+    span.end()
+
+
+def _attempt(request: Any) -> int:
+    return int(getattr(request, "retries", 0) or 0) + 1
+
+
+def _sent_by(request: Any) -> context.Context:
+    """Return a context with the span alone that the task was sent from."""
+    values = {key: getattr(request, key, None) for key in _CARRIED}
+    carrier = {key: value for key, value in values.items() if isinstance(value, str)}
+    return _propagator.extract(carrier, context.Context())
+
+
+class _Lost:
+    """What the message said of a task whose worker is gone."""
+
+    id: Any = None
+    retries = 0
+    traceparent: Any = None
+    tracestate: Any = None
+
+
+def _lost(task_id: Any) -> _Lost:
+    from celery.worker import state
+
+    known = getattr(state.requests.get(task_id), "_request_dict", None)
+    made = _Lost()
+    if isinstance(known, dict):
+        for key in ("id", "retries", *_CARRIED):
+            setattr(made, key, known.get(key))
+    return made
+
+
+def _stock_is_there() -> bool:
+    """Tell whether stock's instrumentation keeps a span for each task."""
+    import sys
+
+    stock: Any = sys.modules.get("opentelemetry.instrumentation.celery")
+    return stock is not None and bool(stock.CeleryInstrumentor().is_instrumented_by_opentelemetry)
+
+
+_RECEIVERS: tuple[tuple[Any, Any], ...] = (
+    (signals.before_task_publish, _published),
+    (signals.task_prerun, _started),
+    (signals.task_postrun, _ended),
+    (signals.task_failure, _failed),
+    (signals.task_retry, _retried),
+    (signals.task_internal_error, _failed_inside),
+)

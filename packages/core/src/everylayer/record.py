@@ -70,6 +70,7 @@ def build(
     handled: bool,
     time_ns: int,
     exact: Mapping[str, str] = _NONE,
+    said: str | None = None,
 ) -> ErrorRecord:
     """Make the record of `exc`, whose traceback is `tb`.
 
@@ -77,6 +78,7 @@ def build(
 
     Args:
         exact: values that the app has named as sensitive, and their kinds.
+        said: the message, where it is not that of `exc`.
     """
     frame = stacktrace.raising_frame(tb)
     redactor = redactor_of(settings.redaction)
@@ -86,7 +88,11 @@ def build(
         redacting = redacted_by(redactor, exc, tb, [link.exc for link in links], exact)
     return ErrorRecord(
         type=text.type_name(exc),
-        message=_message(exc, settings.max_message_bytes, redacting),
+        message=_bounded(
+            text.message_of(exc) if said is None else said,
+            settings.max_message_bytes,
+            redacting,
+        ),
         stacktrace=stacktrace.render(
             exc, tb, max_bytes=settings.max_stack_bytes, redacting=redacting
         ),
@@ -97,7 +103,7 @@ def build(
             Cause(
                 link.relation,
                 text.type_name(link.exc),
-                _message(link.exc, settings.max_message_bytes, redacting),
+                _bounded(text.message_of(link.exc), settings.max_message_bytes, redacting),
             )
             for link in links
         ),
@@ -108,8 +114,7 @@ def build(
     )
 
 
-def _message(exc: BaseException, limit: int, redacting: Redacting | None) -> str:
-    message = text.message_of(exc)
+def _bounded(message: str, limit: int, redacting: Redacting | None) -> str:
     if redacting is None:
         return text.cut(message, limit)
     message, left_out = redacting.bounded(message, limit)

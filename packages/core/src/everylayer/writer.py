@@ -189,6 +189,7 @@ def _entry(
         handled=verdict is not Verdict.ERROR,
         time_ns=sighting.time_ns,
         exact=values.known(span, sighting.named),
+        said=sighting.said,
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,

@@ -149,7 +149,8 @@ def _generated_in_span(
 def _as_generator(behavior: Behavior) -> Behavior:
     async def generate(request: Any, context: Any) -> Any:
         await behavior(request, context)
-        for nothing in ():
-            yield nothing
+        none: tuple[Any, ...] = ()
+        for response in none:
+            yield response
 
     return generate

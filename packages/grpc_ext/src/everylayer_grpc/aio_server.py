@@ -17,7 +17,7 @@ from . import server
 from .aio_probes import probe, span_probe, was_probed
 from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, Call, show
-from .handlers import Behavior, Known, Kind, behavior_of, kind_of, with_behavior
+from .handlers import Behavior, Kind, Known, behavior_of, kind_of, with_behavior
 from .naming import GRPC, servicer
 
 AioContinuation = Callable[[Any], Awaitable[Any]]

@@ -134,6 +134,8 @@ class Call(Ledger):
             target = self.own or self.span
             assert target is not None
             span.tell_code(target, code)
+            if is_server_error(code):
+                span.forget_description(target, f"{code}:{self.details()}")
         self.close(None, lambda _: self._span_afterwards(code))
         if self.own is not None:
             self.flush()
@@ -177,7 +179,7 @@ class Call(Ledger):
             return
         self.tell_messages(target)
         if exc is not None and is_departure(exc, self.context):
-            code = after_departure(self.context)
+            code = self._departed()
             span.tell_code(target, code)
             fail_by_code(target, code, "")
 
@@ -197,8 +199,11 @@ class Call(Ledger):
         if escaped is None:
             return code or StatusCode.OK
         if is_departure(escaped, self.context):
-            return after_departure(self.context)
+            return self._departed()
         return StatusCode.UNKNOWN if code in (None, StatusCode.OK) else code
+
+    def _departed(self) -> StatusCode:
+        return after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
 
     def _span_afterwards(self, code: StatusCode) -> Span | None:
         if self.excluded:

@@ -26,6 +26,7 @@ class EveryLayerGrpcInstrumentor(Instrumentor):
         """Put the seams in place."""
         patches.claim(resolve(settings))
         patches.install()
+        patches.install_client()
 
     def switch_off(self) -> None:
         """Cover servers no more; those that hold the interceptor still need the seams."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from everylayer.settings import resolve
 
-from . import patches
+from . import aio_client, patches, stock_client
 from .aio_server import AioServerSeam
+from .client import ClientSeam
 from .server import ServerSeam
 
 
@@ -35,3 +36,30 @@ def aio_server_interceptor(**settings: Any) -> AioServerSeam:
     """
     patches.install()
     return AioServerSeam(resolve(settings))
+
+
+def client_interceptors(**settings: Any) -> tuple[ClientSeam]:
+    """Return the interceptors for `grpc.intercept_channel(channel, *client_interceptors())`.
+
+    Args:
+        **settings: over `everylayer.configure()` and the variables `EVERYLAYER_*`.
+
+    Raises:
+        SettingsError: for a setting that cannot be used.
+    """
+    patches.install_client()
+    return (ClientSeam(resolve(settings), stock_client.begins),)
+
+
+def aio_client_interceptors(**settings: Any) -> list[Any]:
+    """Return the interceptors for `grpc.aio.insecure_channel(..., interceptors=[...])`.
+
+    Args:
+        **settings: over `everylayer.configure()` and the variables `EVERYLAYER_*`.
+
+    Raises:
+        SettingsError: for a setting that cannot be used.
+    """
+    patches.install_client()
+    rules = resolve(settings)
+    return [kind(rules) for kind in aio_client.KINDS]

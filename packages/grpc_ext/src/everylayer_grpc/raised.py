@@ -14,6 +14,9 @@ from everylayer.chain import traceback_of
 # What reading or writing raises under asyncio once the client, or the server, has gone.
 _CALL_IS_OVER = frozenset({"ExecuteBatchError", "_ServerStoppedError"})
 
+_EARLY = 0.02
+_ROUNDED = 0.02
+
 
 def is_abort(exc: BaseException) -> bool:
     """Tell whether `exc` is what `context.abort` raises.
@@ -47,9 +50,15 @@ def is_departure(exc: BaseException, context: Any) -> bool:
     return kind.__name__ in _CALL_IS_OVER and kind.__module__ == "grpc._cython.cygrpc"
 
 
-def after_departure(context: Any) -> grpc.StatusCode:
-    """Return what the client saw last: that it cancelled, or that the time was over."""
+def after_departure(context: Any, seconds: float) -> grpc.StatusCode:
+    """Return what the client saw last: that it cancelled, or that the time was over.
+
+    Args:
+        context: gRPC's.
+        seconds: since the RPC began.
+    """
     remaining = None if context is None else context.time_remaining()
-    if remaining is not None and remaining <= 0:
+    # The client's clock runs out first: its time-out is rounded up for the wire.
+    if remaining is not None and remaining <= _EARLY + _ROUNDED * seconds:
         return grpc.StatusCode.DEADLINE_EXCEEDED
     return grpc.StatusCode.CANCELLED

@@ -17,7 +17,7 @@ from everylayer.settings import Settings
 from .call import CURRENT, Call, show
 from .handlers import Behavior, Known, behavior_of, with_behavior
 from .naming import GRPC, servicer
-from .streams import SpannedResponses, LastResponses, Requests, Responses
+from .streams import LastResponses, Requests, Responses, SpannedResponses
 
 Continuation = Callable[[Any], Any]
 

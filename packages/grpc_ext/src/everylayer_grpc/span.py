@@ -13,7 +13,8 @@ from grpc import StatusCode
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, Status
+from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer.asgi_span import provider_configured
 from everylayer.failsafe import contained
@@ -57,6 +58,13 @@ def about(method: str) -> dict[str, Any]:
 def tell_code(span: Span, code: StatusCode) -> None:
     """Put `code` on `span`: its name, and the number under its older name."""
     span.set_attributes({"rpc.status_code": code.name, "rpc.grpc.status_code": code.value[0]})
+
+
+def forget_description(span: Span, description: str) -> None:
+    """Take away what stock says of any failure with a code: an error is about to say more."""
+    status = getattr(span, "status", None)
+    if status is not None and status.description == description:
+        type(span).set_status(span, Status(SpanStatus.ERROR))
 
 
 @contained

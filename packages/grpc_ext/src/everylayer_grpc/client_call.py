@@ -20,7 +20,7 @@ from everylayer.failsafe import contained
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings
-from everylayer.text import clean
+from everylayer.text import clean, message_of
 
 from . import span
 from .remote import told_in
@@ -70,6 +70,8 @@ class ClientCall(Ledger):
         for sighting in self.page.seen if self.page is not None else ():
             if sighting.said and type(sighting.exc) is type(exc) and sighting.exc is not exc:
                 sighting.exc, sighting.tb = exc, tb or traceback_of(exc)
+                described = f"{type(exc).__name__}: {message_of(exc)}"
+                span.forget_description(self.target, described)
                 return
         super().see(
             exc,

@@ -9,8 +9,19 @@ from typing import Any
 
 import grpc
 from grpc import aio
-from grpc_cases import CASES, Outcome, Place, Shape, method_of, place_in
-from grpc_sync import REQUESTS, changed, factory
+from grpc_cases import (
+    CASES,
+    CODES,
+    CONVERTED,
+    RAISED,
+    TIMEOUT,
+    Outcome,
+    Place,
+    Shape,
+    method_of,
+    place_in,
+)
+from grpc_sync import REQUESTS, changed, code_and_raise, factory
 
 from contract.faults import PLAIN, fault_site
 
@@ -22,16 +33,14 @@ async def one(request: bytes) -> AsyncIterator[bytes]:
 def servicer(place: str) -> Callable[..., Any]:
     async def act(requests: Any, context: Any) -> AsyncIterator[bytes]:
         context.set_trailing_metadata((("kept", place),))
-        if place in ("servicer", "converted", "converted_client", "converted_abort", "swallowed"):
+        if place == "servicer" or place in CONVERTED:
             fault_site(PLAIN)
         if place == "abort":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "no way")
         if place == "not_found":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no way")
         if place == "coded":
-            context.set_code(grpc.StatusCode.NOT_FOUND)
-            context.set_details("no such thing")
-            fault_site(PLAIN)
+            code_and_raise(context)
         if place in ("cancel", "deadline"):
             yield b"begun"
             await asyncio.sleep(30)
@@ -73,47 +82,46 @@ class PassThrough(aio.ServerInterceptor):
         return await continuation(details)
 
 
+def converting(place: str) -> Callable[[Any, bool], Any]:
+    async def answer(context: Any) -> bytes:
+        if place == "converted_abort":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        if place in CODES:
+            context.set_code(CODES[place])
+        context.set_details("converted")
+        return b"instead"
+
+    def wrap(inner: Any, gives_stream: bool) -> Any:
+        async def called(request: Any, context: Any) -> Any:
+            try:
+                return await inner(request, context)
+            except ValueError:
+                return await answer(context)
+
+        async def streamed(request: Any, context: Any) -> Any:
+            try:
+                async for response in inner(request, context):
+                    yield response
+            except ValueError:
+                yield await answer(context)
+
+        return streamed if gives_stream else called
+
+    return wrap
+
+
 class Recovery(aio.ServerInterceptor):
     """Answers for what fails inside it, where the method's name asks for that."""
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         place = place_in(details.method)
-        if place == "intercept_answered":
-            try:
-                return await continuation(details)
-            except ValueError:
-                return refusing(details.method)
-        handler = await continuation(details)
-        if place not in ("converted", "converted_client", "converted_abort", "swallowed"):
-            return handler
-
-        async def answer(context: Any) -> bytes:
-            if place == "converted_abort":
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
-            if place == "converted":
-                context.set_code(grpc.StatusCode.INTERNAL)
-            elif place == "converted_client":
-                context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
-            context.set_details("converted")
-            return b"instead"
-
-        def wrap(inner: Any) -> Any:
-            async def called(request: Any, context: Any) -> Any:
-                try:
-                    return await inner(request, context)
-                except ValueError:
-                    return await answer(context)
-
-            async def streamed(request: Any, context: Any) -> Any:
-                try:
-                    async for response in inner(request, context):
-                        yield response
-                except ValueError:
-                    yield await answer(context)
-
-            return streamed if handler.response_streaming else called
-
-        return changed(handler, wrap)
+        try:
+            handler = await continuation(details)
+        except ValueError:
+            if place != "intercept_answered":
+                raise
+            return refusing(details.method)
+        return changed(handler, converting(place)) if place in CONVERTED else handler
 
 
 def refusing(method: str) -> Any:
@@ -130,6 +138,32 @@ def refusing(method: str) -> Any:
     return getattr(grpc, f"{shape}_rpc_method_handler")(act)
 
 
+def raising(place: str) -> Callable[[Any, bool], Any]:
+    async def enter(request: Any, context: Any) -> Any:
+        if place == "before":
+            fault_site(PLAIN)
+        if place == "refused":
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no way")
+        return failing(request) if place == "requests" else request
+
+    def wrap(inner: Any, gives_stream: bool) -> Any:
+        async def called(request: Any, context: Any) -> Any:
+            response = await inner(await enter(request, context), context)
+            if place == "after":
+                fault_site(PLAIN)
+            return response
+
+        async def streamed(request: Any, context: Any) -> Any:
+            async for response in inner(await enter(request, context), context):
+                yield response
+            if place == "after":
+                fault_site(PLAIN)
+
+        return streamed if gives_stream else called
+
+    return wrap
+
+
 class Raiser(aio.ServerInterceptor):
     """Fails where the method's name asks for that."""
 
@@ -138,32 +172,7 @@ class Raiser(aio.ServerInterceptor):
         if place in ("intercept", "intercept_answered"):
             fault_site(PLAIN)
         handler = await continuation(details)
-        if place not in ("before", "after", "requests", "refused"):
-            return handler
-
-        async def enter(request: Any, context: Any) -> Any:
-            if place == "before":
-                fault_site(PLAIN)
-            if place == "refused":
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no way")
-            return failing(request) if place == "requests" else request
-
-        def wrap(inner: Any) -> Any:
-            async def called(request: Any, context: Any) -> Any:
-                response = await inner(await enter(request, context), context)
-                if place == "after":
-                    fault_site(PLAIN)
-                return response
-
-            async def streamed(request: Any, context: Any) -> Any:
-                async for response in inner(await enter(request, context), context):
-                    yield response
-                if place == "after":
-                    fault_site(PLAIN)
-
-            return streamed if handler.response_streaming else called
-
-        return changed(handler, wrap)
+        return changed(handler, raising(place)) if place in RAISED else handler
 
 
 async def failing(requests: Any) -> AsyncIterator[bytes]:
@@ -185,11 +194,21 @@ async def serving(interceptors: Sequence[Any]) -> AsyncIterator[str]:
         await server.stop(None)
 
 
+async def spaced() -> AsyncIterator[bytes]:
+    """Yield the requests with time between them: a server's early answer must not cross one.
+
+    The client would see either the answer or that it could not write.
+    """
+    for request in REQUESTS:
+        yield request
+        await asyncio.sleep(0.004)
+
+
 async def call(channel: aio.Channel, shape: Shape, place: Place) -> Outcome:
     """Send one RPC; return all that its client sees of it."""
     rpc: Any = getattr(channel, shape.name)(method_of(shape, place))
-    request: Any = iter(REQUESTS) if shape.takes_stream else REQUESTS[0]
-    going = rpc(request, timeout=0.15 if place.name == "deadline" else 10)
+    request: Any = spaced() if shape.takes_stream else REQUESTS[0]
+    going = rpc(request, timeout=TIMEOUT if place.name == "deadline" else 10)
     messages = []
     if shape.gives_stream:
         with contextlib.suppress(grpc.RpcError, asyncio.CancelledError):

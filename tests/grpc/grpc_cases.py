@@ -39,6 +39,7 @@ class Place:
         expected: of the trace.
         code: what the server answered, as its span must say.
         said: message of an abort, which is the one error that has no fault of the table.
+        refused: another layer then refuses the client by an abort.
         needs: `takes_stream` or `gives_stream`, if only some kinds of RPC can fail so.
     """
 
@@ -46,6 +47,7 @@ class Place:
     expected: Expected
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
     said: str = ""
+    refused: bool = False
     needs: str = ""
     fault: Fault = PLAIN
 
@@ -53,9 +55,17 @@ class Place:
         return not self.needs or bool(getattr(shape, self.needs))
 
 
+# What an interceptor makes an answer of, and what it raises itself.
+CODES = {
+    "converted": grpc.StatusCode.INTERNAL,
+    "converted_client": grpc.StatusCode.INVALID_ARGUMENT,
+}
+CONVERTED = frozenset({*CODES, "converted_abort", "swallowed"})
+RAISED = frozenset({"before", "after", "requests", "refused"})
+TIMEOUT = 0.08  # Seconds, of an RPC whose deadline passes.
+
 _RAISER = "Raiser"
 _SERVICER = "servicer"
-_ABORT = Fault("abort", Exception, Exception, "")
 
 
 def _by(layer: str, expected: Expected = ESCAPED) -> Expected:
@@ -66,7 +76,9 @@ def _by(layer: str, expected: Expected = ESCAPED) -> Expected:
 PLACES = (
     Place("ok", NOTHING, grpc.StatusCode.OK),
     Place("intercept", _by(_RAISER)),
-    Place("intercept_answered", _by(_RAISER, HANDLED), grpc.StatusCode.PERMISSION_DENIED),
+    Place(
+        "intercept_answered", _by(_RAISER, HANDLED), grpc.StatusCode.PERMISSION_DENIED, refused=True
+    ),
     Place("before", _by(_RAISER)),
     Place("after", _by(_RAISER)),
     Place("servicer", _by(_SERVICER)),

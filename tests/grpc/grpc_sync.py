@@ -9,7 +9,18 @@ from concurrent import futures
 from typing import Any
 
 import grpc
-from grpc_cases import CASES, Outcome, Place, Shape, method_of, place_in
+from grpc_cases import (
+    CASES,
+    CODES,
+    CONVERTED,
+    RAISED,
+    TIMEOUT,
+    Outcome,
+    Place,
+    Shape,
+    method_of,
+    place_in,
+)
 
 from contract.faults import PLAIN, fault_site
 
@@ -17,21 +28,25 @@ REQUESTS = (b"1", b"2", b"3")
 _GONE = threading.Event()
 
 
+def code_and_raise(context: Any) -> None:
+    context.set_code(grpc.StatusCode.NOT_FOUND)
+    context.set_details("no such thing")
+    fault_site(PLAIN)
+
+
 def servicer(place: str) -> Callable[..., Any]:
     """Return the act of a method, as a generator of its responses."""
 
     def act(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         context.set_trailing_metadata((("kept", place),))
-        if place in ("servicer", "converted", "converted_client", "converted_abort", "swallowed"):
+        if place == "servicer" or place in CONVERTED:
             fault_site(PLAIN)
         if place == "abort":
             context.abort(grpc.StatusCode.UNAVAILABLE, "no way")
         if place == "not_found":
             context.abort(grpc.StatusCode.NOT_FOUND, "no way")
         if place == "coded":
-            context.set_code(grpc.StatusCode.NOT_FOUND)
-            context.set_details("no such thing")
-            fault_site(PLAIN)
+            code_and_raise(context)
         if place in ("cancel", "deadline"):
             yield b"begun"
             while context.is_active():
@@ -73,14 +88,16 @@ def factory(shape: Shape) -> Callable[..., Any]:
     return getattr(grpc, f"{shape.name}_rpc_method_handler")  # type: ignore[no-any-return]
 
 
-def changed(handler: Any, wrap: Callable[[Any], Any]) -> Any:
+def changed(handler: Any, wrap: Callable[[Any, bool], Any]) -> Any:
     """Return a handler like `handler`, around whose function is what `wrap` makes of it."""
     name = "_".join(
         "stream" if streams else "unary"
         for streams in (handler.request_streaming, handler.response_streaming)
     )
     return getattr(grpc, f"{name}_rpc_method_handler")(
-        wrap(getattr(handler, name)), handler.request_deserializer, handler.response_serializer
+        wrap(getattr(handler, name), handler.response_streaming),
+        handler.request_deserializer,
+        handler.response_serializer,
     )
 
 
@@ -89,46 +106,45 @@ class PassThrough(grpc.ServerInterceptor):
         return continuation(details)
 
 
+def converting(place: str) -> Callable[[Any, bool], Any]:
+    def answer(context: Any) -> bytes:
+        if place == "converted_abort":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        if place in CODES:
+            context.set_code(CODES[place])
+        context.set_details("converted")
+        return b"instead"
+
+    def wrap(inner: Any, gives_stream: bool) -> Any:
+        def called(request: Any, context: Any) -> Any:
+            try:
+                return inner(request, context)
+            except ValueError:
+                return answer(context)
+
+        def streamed(request: Any, context: Any) -> Any:
+            try:
+                yield from inner(request, context)
+            except ValueError:
+                yield answer(context)
+
+        return streamed if gives_stream else called
+
+    return wrap
+
+
 class Recovery(grpc.ServerInterceptor):
     """Answers for what fails inside it, where the method's name asks for that."""
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         place = place_in(details.method)
-        if place == "intercept_answered":
-            try:
-                return continuation(details)
-            except ValueError:
-                return refusing(details.method)
-        handler = continuation(details)
-        if place not in ("converted", "converted_client", "converted_abort", "swallowed"):
-            return handler
-
-        def answer(context: Any) -> bytes:
-            if place == "converted_abort":
-                context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
-            if place == "converted":
-                context.set_code(grpc.StatusCode.INTERNAL)
-            elif place == "converted_client":
-                context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
-            context.set_details("converted")
-            return b"instead"
-
-        def wrap(inner: Any) -> Any:
-            def called(request: Any, context: Any) -> Any:
-                try:
-                    return inner(request, context)
-                except ValueError:
-                    return answer(context)
-
-            def streamed(request: Any, context: Any) -> Any:
-                try:
-                    yield from inner(request, context)
-                except ValueError:
-                    yield answer(context)
-
-            return streamed if handler.response_streaming else called
-
-        return changed(handler, wrap)
+        try:
+            handler = continuation(details)
+        except ValueError:
+            if place != "intercept_answered":
+                raise
+            return refusing(details.method)
+        return changed(handler, converting(place)) if place in CONVERTED else handler
 
 
 def refusing(method: str) -> Any:
@@ -145,6 +161,31 @@ def refusing(method: str) -> Any:
     return getattr(grpc, f"{shape}_rpc_method_handler")(act)
 
 
+def raising(place: str) -> Callable[[Any, bool], Any]:
+    def enter(request: Any, context: Any) -> Any:
+        if place == "before":
+            fault_site(PLAIN)
+        if place == "refused":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no way")
+        return failing(request) if place == "requests" else request
+
+    def wrap(inner: Any, gives_stream: bool) -> Any:
+        def called(request: Any, context: Any) -> Any:
+            response = inner(enter(request, context), context)
+            if place == "after":
+                fault_site(PLAIN)
+            return response
+
+        def streamed(request: Any, context: Any) -> Any:
+            yield from inner(enter(request, context), context)
+            if place == "after":
+                fault_site(PLAIN)
+
+        return streamed if gives_stream else called
+
+    return wrap
+
+
 class Raiser(grpc.ServerInterceptor):
     """Fails where the method's name asks for that."""
 
@@ -153,31 +194,7 @@ class Raiser(grpc.ServerInterceptor):
         if place in ("intercept", "intercept_answered"):
             fault_site(PLAIN)
         handler = continuation(details)
-        if place not in ("before", "after", "requests", "refused"):
-            return handler
-
-        def enter(request: Any, context: Any) -> Any:
-            if place == "before":
-                fault_site(PLAIN)
-            if place == "refused":
-                context.abort(grpc.StatusCode.UNAUTHENTICATED, "no way")
-            return failing(request) if place == "requests" else request
-
-        def wrap(inner: Any) -> Any:
-            def called(request: Any, context: Any) -> Any:
-                response = inner(enter(request, context), context)
-                if place == "after":
-                    fault_site(PLAIN)
-                return response
-
-            def streamed(request: Any, context: Any) -> Any:
-                yield from inner(enter(request, context), context)
-                if place == "after":
-                    fault_site(PLAIN)
-
-            return streamed if handler.response_streaming else called
-
-        return changed(handler, wrap)
+        return changed(handler, raising(place)) if place in RAISED else handler
 
 
 def failing(requests: Any) -> Iterator[bytes]:
@@ -204,7 +221,7 @@ def call(channel: grpc.Channel, shape: Shape, place: Place) -> Outcome:
     """Send one RPC; return all that its client sees of it."""
     rpc: Any = getattr(channel, shape.name)(method_of(shape, place))
     request: Any = iter(REQUESTS) if shape.takes_stream else REQUESTS[0]
-    timeout = 0.15 if place.name == "deadline" else 10
+    timeout = TIMEOUT if place.name == "deadline" else 10
     messages = []
     if shape.gives_stream:
         going = rpc(request, timeout=timeout)

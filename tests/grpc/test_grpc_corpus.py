@@ -53,7 +53,7 @@ def chain(arm: str, layers: Any, stocks: Any, ours: Callable[[], Any]) -> list[A
 def settled(telemetry: Telemetry, arm: str) -> tuple[ReadableSpan, ...]:
     if arm == "bare":
         return ()
-    spans = telemetry.wait(server_spans, 0.3 if arm == "stock" else 3)
+    spans = telemetry.wait(server_spans, 0.05 if arm == "stock" else 3)
     telemetry.clear()
     return spans
 
@@ -108,13 +108,20 @@ cases = pytest.mark.parametrize(
 def fault_of(mode: str, place: Place) -> Fault:
     if not place.said:
         return place.fault
+    return abort_of(mode, place.said)
+
+
+def abort_of(mode: str, said: str = "") -> Fault:
     cls: Any = aio.AbortError if mode == "aio" else Exception
-    return Fault("abort", cls, cls, place.said)
+    return Fault("abort", cls, cls, said)
 
 
 def wrong(spans: Sequence[ReadableSpan], mode: str, place: Place, *, ours: bool) -> list[str]:
     fault = fault_of(mode, place)
-    found = problems(spans, fault, place.expected, ours=ours)
+    expected = place.expected
+    if place.refused:
+        expected = replace(expected, also=(abort_of(mode).type,))
+    found = problems(spans, fault, expected, ours=ours)
     if place.said:
         # gRPC raises an abort in a function of its own.
         found = [line for line in found if "fault_site" not in line and "code.fun" not in line]

@@ -171,6 +171,12 @@ class Call(Ledger):
         else:
             self.bind(current, inside=True)
 
+    def left_alone(self) -> bool:
+        """Tell whether the client has gone, although nothing was raised for that."""
+        # Under asyncio it always is; its context does not tell.
+        ask = getattr(self.context, "is_active", None)
+        return ask is not None and not ask()
+
     @contained
     def leave_span(self, exc: BaseException | None = None) -> None:
         """Tell that span, which is about to end, what its own layer does not know."""
@@ -178,7 +184,7 @@ class Call(Ledger):
         if target is None or not spans.recording(target):
             return
         self.tell_messages(target)
-        if exc is not None and is_departure(exc, self.context):
+        if self.left_alone() if exc is None else is_departure(exc, self.context):
             code = self._departed()
             span.tell_code(target, code)
             fail_by_code(target, code, "")
@@ -197,7 +203,7 @@ class Call(Ledger):
     def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
         code = self.code()
         if escaped is None:
-            return code or StatusCode.OK
+            return self._departed() if self.left_alone() else code or StatusCode.OK
         if is_departure(escaped, self.context):
             return self._departed()
         return StatusCode.UNKNOWN if code in (None, StatusCode.OK) else code

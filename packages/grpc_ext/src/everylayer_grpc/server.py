@@ -112,7 +112,7 @@ def spanned(
         if gives_stream and not more:
             return SpannedResponses(response, layer, known)
         known.sent = 1
-        if takes_stream:
+        if takes_stream or known.left_alone():
             known.leave_span()
         return response
 

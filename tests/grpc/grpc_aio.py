@@ -48,6 +48,8 @@ def servicer(place: str) -> Callable[..., Any]:
             yield b"re:" + request
             if place == "responses":
                 fault_site(PLAIN)
+            if place != "requests":
+                _gates[place].open.set()
 
     return act
 
@@ -194,20 +196,31 @@ async def serving(interceptors: Sequence[Any]) -> AsyncIterator[str]:
         await server.stop(None)
 
 
-async def spaced() -> AsyncIterator[bytes]:
-    """Yield the requests with time between them: a server's early answer must not cross one.
+class Gate:
+    """Lets the client send its next request once the server has dealt with the last one.
 
-    The client would see either the answer or that it could not write.
+    An early answer that crosses a request shows the client either the answer or that it could not
+    write, as it happens. Both are in one event loop.
     """
-    for request in REQUESTS:
-        yield request
-        await asyncio.sleep(0.004)
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    async def requests(self) -> AsyncIterator[bytes]:
+        for request in REQUESTS:
+            yield request
+            await self.open.wait()
+            self.open.clear()
+
+
+_gates: dict[str, Gate] = {}
 
 
 async def call(channel: aio.Channel, shape: Shape, place: Place) -> Outcome:
     """Send one RPC; return all that its client sees of it."""
     rpc: Any = getattr(channel, shape.name)(method_of(shape, place))
-    request: Any = spaced() if shape.takes_stream else REQUESTS[0]
+    gate = _gates[place.name] = Gate()
+    request: Any = gate.requests() if shape.takes_stream else REQUESTS[0]
     going = rpc(request, timeout=TIMEOUT if place.name == "deadline" else 10)
     messages = []
     if shape.gives_stream:

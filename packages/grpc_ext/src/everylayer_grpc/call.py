@@ -27,9 +27,6 @@ from .raised import after_departure, is_abort, is_departure
 
 Metadata = Sequence[tuple[str, "str | bytes"]]
 
-# A status below 400 that an exception stands for keeps it out of the record, unless all failed.
-_NO_ERROR = 304
-
 
 class Call(Ledger):
     """The ledger of an RPC.
@@ -84,7 +81,10 @@ class Call(Ledger):
                     return
                 said, client_status = self._abort()
             elif is_departure(exc, self.context):
-                client_status = _NO_ERROR
+                # Nothing to record, but stock would: its own record comes to here then.
+                self._find_span()
+                self._guard()
+                return
         super().see(
             exc,
             tb,

@@ -14,7 +14,8 @@ from everylayer.chain import traceback_of
 # What reading or writing raises under asyncio once the client, or the server, has gone.
 _CALL_IS_OVER = frozenset({"ExecuteBatchError", "_ServerStoppedError"})
 
-_EARLY = 0.02
+# How much earlier than the server's the client's clock may run out: seconds, and their share.
+_EARLY = 0.05
 _ROUNDED = 0.02
 
 

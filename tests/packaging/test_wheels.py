@@ -23,11 +23,13 @@ FOLDERS = {
     "everylayer": "core",
     "everylayer_django": "django_ext",
     "everylayer_flask": "flask_ext",
+    "everylayer_grpc": "grpc_ext",
     "everylayer_starlette": "starlette_ext",
 }
 FRAMEWORKS = {
     "everylayer_django": ("django>=4.2", {"asgi", "wsgi"}, "EveryLayerDjangoInstrumentor"),
     "everylayer_flask": ("flask>=2.3", {"wsgi"}, "EveryLayerFlaskInstrumentor"),
+    "everylayer_grpc": ("grpcio>=1.60", set(), "EveryLayerGrpcInstrumentor"),
     "everylayer_starlette": ("starlette>=0.37", {"asgi"}, "EveryLayerStarletteInstrumentor"),
 }
 # What belongs to the command or to tests alone is loaded where its extra is installed.
@@ -50,7 +52,7 @@ for name in sys.argv[1:]:
 """
 NO_FRAMEWORK = """
 loaded = {name.partition(".")[0] for name in sys.modules}
-assert not loaded & {"asgiref", "django", "fastapi", "flask", "starlette", "werkzeug"}, loaded
+assert not loaded & {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}, loaded
 """
 # As the script that pip makes of the entry point; it says what is missing, and no more.
 COMMAND = """

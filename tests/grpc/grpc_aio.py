@@ -9,6 +9,8 @@ from typing import Any
 
 import grpc
 from grpc import aio
+
+from contract.faults import PLAIN, fault_site
 from grpc_cases import (
     CASES,
     CODES,
@@ -22,8 +24,6 @@ from grpc_cases import (
     place_in,
 )
 from grpc_sync import REQUESTS, changed, code_and_raise, factory
-
-from contract.faults import PLAIN, fault_site
 
 
 async def one(request: bytes) -> AsyncIterator[bytes]:

@@ -9,6 +9,8 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+
+from contract.faults import PLAIN, fault_site
 from grpc_cases import (
     CASES,
     CODES,
@@ -21,8 +23,6 @@ from grpc_cases import (
     method_of,
     place_in,
 )
-
-from contract.faults import PLAIN, fault_site
 
 REQUESTS = (b"1", b"2", b"3")
 _GONE = threading.Event()

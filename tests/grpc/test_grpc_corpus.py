@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import everylayer_grpc
 import grpc
-import grpc_aio
-import grpc_sync
 import pytest
 from grpc import aio
-from grpc_cases import CASES, Outcome, Place, Shape
 from opentelemetry.instrumentation import grpc as stock
 from opentelemetry.sdk.trace import ReadableSpan
 
+import everylayer_grpc
+import grpc_aio
+import grpc_sync
 from contract.expect import problems
 from contract.faults import Fault
 from contract.telemetry import Telemetry, server_span, server_spans, session
+from grpc_cases import CASES, Outcome, Place, Shape
 
 ARMS = ("bare", "stock", "beside", "alone")
 

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent import futures
 from typing import Any
 
-import everylayer_grpc
 import grpc
 import pytest
 from grpc import aio
@@ -20,6 +19,7 @@ from opentelemetry.instrumentation import grpc as stock
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import StatusCode
 
+import everylayer_grpc
 from contract.telemetry import Telemetry, error_events, install
 
 WAYS = ("ok", "raise", "abort", "requests", "cancel", "deadline", "reader")

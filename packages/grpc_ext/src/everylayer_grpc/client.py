@@ -124,8 +124,10 @@ def _settle(done: Any, call: ClientCall) -> None:
     if code in (None, grpc.StatusCode.OK):
         _tell_ok(call)
         return
-    exc = done if isinstance(done, BaseException) else done.exception()
-    call.failed(exc, end_of(done))
+    end = end_of(done)
+    # What an interceptor inside has raised is held by what stands for the call.
+    exc = done if end is not None and end.cancelled_here else done.exception()
+    call.failed(exc, end)
     call.finish()
 
 

@@ -96,8 +96,8 @@ class ClientCall(Ledger):
             if end.cancelled_here:
                 return
         self.see(exc, handled=False)
-        sighting = self.sighting_of(exc) if end is not None else None
-        if sighting is not None and end is not None:
+        sighting = self.sighting_of(exc)
+        if sighting is not None and end is not None and isinstance(exc, grpc.RpcError):
             sighting.said = f"{end.code.name}: {end.details}".rstrip(": ")
 
     @contained

@@ -165,7 +165,7 @@ def _between(given: Sequence[Any], kind: type, seam: type, probe: Callable[..., 
     for layer in others:
         layers.append(interceptor(layer, index))
         index += not is_stock(layer)
-    for layer, own, following in zip(others, layers, [*layers[1:], None], strict=True):
+    for layer, own, following in zip(others, layers, [*layers, None][1:], strict=True):
         chain += [layer, probe(own, following, is_stock(layer))]
     outermost.first = layers[0] if layers else None
     return chain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -15,7 +16,13 @@ from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 
+from . import span
 from .client_call import ClientCall, End, begin, carrying, in_stock
+
+
+_PROVISIONAL = "Internal error from Core"
+_PATIENCE = 50
+_tasks: set[asyncio.Task[None]] = set()
 
 
 class _Seam:
@@ -80,11 +87,49 @@ async def _begun(coming: Any, call: ClientCall) -> Any:
         call.finish()
         raise
     try:
-        outcome.add_done_callback(lambda _: _settle(outcome, call))
+        outcome.add_done_callback(lambda _: _done(outcome, call))
     except (AttributeError, NotImplementedError):
         # What an interceptor inside has made of the call cannot tell of its end.
         call.finish()
     return outcome
+
+
+@contained
+def _done(outcome: Any, call: ClientCall) -> None:
+    if call.finished:
+        return  # gRPC tells of each status that it replaces by another.
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        loop = None
+    if loop is None or not _is_provisional(outcome):
+        _settle(outcome, call)
+    elif not call.waiting:
+        call.hold()
+        task = loop.create_task(_settle_soon(outcome, call))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+
+def _is_provisional(outcome: Any) -> bool:
+    """Tell whether the server's own status may still replace this one.
+
+    It is what a client says that could not write to a server which had answered already.
+    """
+    return _now(outcome.code()) is grpc.StatusCode.INTERNAL and (
+        _now(outcome.details()) == _PROVISIONAL
+    )
+
+
+async def _settle_soon(outcome: Any, call: ClientCall) -> None:
+    try:
+        for _ in range(_PATIENCE):
+            if not _is_provisional(outcome):
+                break
+            await asyncio.sleep(0.002)
+    finally:
+        span.forget_description(call.target, _PROVISIONAL)
+        _settle(outcome, call)
 
 
 @contained

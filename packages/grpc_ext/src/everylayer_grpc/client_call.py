@@ -43,7 +43,14 @@ class ClientCall(Ledger):
         method: the full name, `/package.Service/Method`.
         target: the span.
         own: it was begun here, and must be ended here.
+
+    Attributes:
+        waiting: the span is held until the outcome is known.
+        finished: the outcome has been told.
     """
+
+    waiting = False
+    finished = False
 
     def __init__(self, settings: Settings, method: str, target: Span, own: bool) -> None:
         super().__init__(settings, surrounded=False)
@@ -101,8 +108,22 @@ class ClientCall(Ledger):
             sighting.said = f"{end.code.name}: {end.details}".rstrip(": ")
 
     @contained
+    def hold(self) -> None:
+        """Keep the span from ending until `finish`, whoever ends it: the outcome is not known."""
+        self.waiting = True
+        self._guard()
+
+    def undecided(self) -> bool:
+        """Tell whether the outcome of the RPC is still to come."""
+        return self.waiting
+
+    @contained
     def finish(self) -> None:
-        """End the span, if that is for us to do."""
+        """End the span, if that is for us to do, or was kept from ending."""
+        self.waiting, self.finished = False, True
+        guard = spans.guard_of(self.target)
+        if guard is not None and guard.held_ns is not None:
+            guard.finish()
         if self.own and not spans.ended(self.target):
             self.target.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import logging
@@ -211,8 +212,11 @@ def test_where_the_server_is_not_what_it_was_the_interceptor_is_a_seam_at_its_pl
 
 
 def test_a_list_of_what_is_no_interceptor_is_grpcs_to_refuse() -> None:
-    with pytest.raises(ValueError, match="Interceptor must be"):
+    async def serve() -> None:
         aio.server(interceptors=[everylayer_grpc.aio_server_interceptor(), object()])
+
+    with pytest.raises(ValueError, match="Interceptor must be"):
+        asyncio.run(serve())
 
 
 def test_the_callers_list_is_left_as_it_was() -> None:

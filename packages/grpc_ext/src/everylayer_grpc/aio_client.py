@@ -19,7 +19,6 @@ from everylayer.settings import Settings
 from . import span
 from .client_call import ClientCall, End, begin, carrying, in_stock
 
-
 _PROVISIONAL = "Internal error from Core"
 _PATIENCE = 50
 _tasks: set[asyncio.Task[None]] = set()

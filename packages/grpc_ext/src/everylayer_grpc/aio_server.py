@@ -47,7 +47,10 @@ class AioProbe(aio.ServerInterceptor):
             show(exc, self._around, "intercept_service")
             drop_frame(exc)
             raise
-        return None if handler is None else self._known.get(handler) or self._wrapped(handler)
+        if handler is None:
+            return None
+        # The servicer's handlers come again with each RPC, those of interceptors do not.
+        return (self._around is None and self._known.get(handler)) or self._wrapped(handler)
 
     def _wrapped(self, handler: Any) -> Any:
         behavior = behavior_of(handler)
@@ -136,13 +139,12 @@ def _enter(call: Call, request: Any, context: Any, handler: Any, alone: bool) ->
     call.context = context
     token = CURRENT.set(call)
     within = call.begin() if alone else None
-    counted = None if within is None else call
-    if handler.request_streaming:
-        request = AioRequests(request, GRPC, counted)
-        if counted is not None:
+    if within is not None:
+        if handler.request_streaming:
+            request = AioRequests(request, GRPC, call)
             context = CountingContext(context, call)
-    elif counted is not None:
-        call.received = 1
+        else:
+            call.received = 1
     return token, None if within is None else otel.attach(within), request, context
 
 

@@ -127,6 +127,12 @@ class Call(Ledger):
         if self._finished:
             return
         self._finished = True
+        if escaped is None and self.page is None and self.own is None:
+            code = self.code()
+            self.status = 200 if code is None else http_status(code)
+            self.close()
+            self.context = None
+            return
         code = self._outcome_of(escaped)
         self.status = http_status(code)
         # Stock tells OK where an exception decides.

@@ -44,11 +44,14 @@ class Probe(grpc.ServerInterceptor):
             show(exc, self._around, "intercept_service")
             drop_frame(exc)
             raise
-        return None if handler is None else self._known.get(handler) or self._wrapped(handler)
+        if handler is None:
+            return None
+        # The servicer's handlers come again with each RPC, those of interceptors do not.
+        return (self._around is None and self._known.get(handler)) or self._wrapped(handler)
 
     def _wrapped(self, handler: Any) -> Any:
         behavior = behavior_of(handler)
-        if getattr(behavior, "__code__", None) is PROBED and not self._of_span:
+        if was_probed(behavior) and not self._of_span:
             return handler  # The layer has handed on what it got: nothing of it will run.
         layer = self._around or servicer(behavior)
         wrap = spanned if self._of_span else probed
@@ -70,6 +73,17 @@ def probed(
     behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
 ) -> Behavior:
     """Return `behavior`, which shows what fails in it or in the requests that it reads."""
+    if not (takes_stream or gives_stream):
+
+        def unary(request: Any, context: Any) -> Any:
+            try:
+                return behavior(request, context)
+            except BaseException as exc:
+                show(exc, layer, "call")
+                drop_frame(exc)
+                raise
+
+        return unary
 
     def call(request: Any, context: Any, *more: Any) -> Any:
         if takes_stream and type(request) is not Requests:
@@ -85,7 +99,14 @@ def probed(
     return call
 
 
-PROBED = probed(print, GRPC, GRPC, False, False).__code__
+_UNARY = probed(print, GRPC, GRPC, False, False).__code__
+_STREAMS = probed(print, GRPC, GRPC, True, True).__code__
+
+
+def was_probed(behavior: Behavior) -> bool:
+    """Tell whether `behavior` is one of these already."""
+    code = getattr(behavior, "__code__", None)
+    return code is _UNARY or code is _STREAMS
 
 
 def spanned(
@@ -178,10 +199,11 @@ def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone:
         token = CURRENT.set(call)
         within = call.begin() if alone else None
         entered = None if within is None else otel.attach(within)
-        if takes_stream:
-            request = Requests(request, GRPC, None if within is None else call)
-        elif within is not None:
-            call.received = 1
+        if within is not None:
+            if takes_stream:
+                request = Requests(request, GRPC, call)
+            else:
+                call.received = 1
         try:
             response = behavior(request, context, *more)
         except BaseException as exc:
@@ -192,7 +214,8 @@ def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone:
         finally:
             if entered is not None:
                 spans.detach(entered)
-            CURRENT.reset(token)
+            if not gives_stream:
+                CURRENT.reset(token)
         if gives_stream and not more:
             return LastResponses(response, layer, call, within)
         call.sent = 1

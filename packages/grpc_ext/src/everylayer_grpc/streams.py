@@ -129,10 +129,10 @@ class LastResponses(Responses):
 
     def __next__(self) -> Any:
         call = self._call
-        token = CURRENT.set(call)
-        entered = None if self._within is None else otel.attach(self._within)
+        if CURRENT.get() is not call:
+            CURRENT.set(call)  # Another thread; else it is there for as long as the RPC's context.
         try:
-            message = next(self._inner)
+            message = next(self._inner) if self._within is None else self._step(self._within)
         except StopIteration:
             call.finish()
             raise
@@ -141,12 +141,18 @@ class LastResponses(Responses):
             drop_frame(exc)
             call.finish(exc)
             raise
-        finally:
-            if entered is not None:
-                spans.detach(entered)
-            CURRENT.reset(token)
         call.sent += 1
         return message
+
+    def _step(self, within: Context) -> Any:
+        entered = otel.attach(within)
+        try:
+            return next(self._inner)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
+        finally:
+            spans.detach(entered)
 
     def __del__(self) -> None:
         # gRPC drops it where the client has gone; what is inside goes first, and may still fail.

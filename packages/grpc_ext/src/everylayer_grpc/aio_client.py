@@ -95,8 +95,6 @@ async def _begun(coming: Any, call: ClientCall) -> Any:
 
 @contained
 def _done(outcome: Any, call: ClientCall) -> None:
-    if call.finished:
-        return  # gRPC tells of each status that it replaces by another.
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -127,12 +125,15 @@ async def _settle_soon(outcome: Any, call: ClientCall) -> None:
                 break
             await asyncio.sleep(0.002)
     finally:
-        span.forget_description(call.target, _PROVISIONAL)
         _settle(outcome, call)
 
 
 @contained
 def _settle(outcome: Any, call: ClientCall) -> None:
+    if call.finished:
+        return  # gRPC may tell of each status, the one that another replaces too.
+    if call.waiting:
+        span.forget_description(call.target, _PROVISIONAL)
     code = _now(outcome.code())
     if code is grpc.StatusCode.OK:
         if call.own:

@@ -45,13 +45,21 @@ def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
     if type(handler) is not _NAMED:
         make = _FACTORIES[bool(handler.request_streaming), bool(handler.response_streaming)]
         return make(behavior, handler.request_deserializer, handler.response_serializer)
-    takes_stream, gives_stream, deserializer, serializer, *_ = handler
-    held: tuple[Any, ...]
-    if takes_stream:
-        held = (None, None, None, behavior) if gives_stream else (None, None, behavior, None)
-    else:
-        held = (None, behavior, None, None) if gives_stream else (behavior, None, None, None)
-    return tuple.__new__(_NAMED, (takes_stream, gives_stream, deserializer, serializer, *held))
+    # One literal: unpacking and joining would cost as much again.
+    streams = 2 * bool(handler[0]) + bool(handler[1])
+    return tuple.__new__(
+        _NAMED,
+        (
+            handler[0],
+            handler[1],
+            handler[2],
+            handler[3],
+            behavior if streams == 0 else None,
+            behavior if streams == 1 else None,
+            behavior if streams == 2 else None,
+            behavior if streams == 3 else None,
+        ),
+    )
 
 
 class Known:

@@ -18,7 +18,7 @@ import nox
 nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
-PACKAGES = ["core", "django_ext", "flask_ext", "starlette_ext"]
+PACKAGES = ["core", "django_ext", "flask_ext", "grpc_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = [
@@ -90,7 +90,7 @@ nox.options.error_on_missing_interpreters = not PRESENT
 
 
 def requirements(*groups: str) -> list[str]:
-    """Return our four distributions, to be built, and what the named groups list."""
+    """Return our distributions, to be built, and what the named groups list."""
     pyproject = nox.project.load_toml("pyproject.toml")
     ours = [f"./packages/{name}" for name in PACKAGES]
     return [*ours, *nox.project.dependency_groups(pyproject, *groups)]
@@ -141,7 +141,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def types(session: nox.Session) -> None:
-    """Check the four packages with mypy in strict mode."""
+    """Check the packages with mypy in strict mode."""
     install(session, "types")
     session.run("mypy")
 

@@ -12,7 +12,13 @@ import sys
 from pathlib import Path
 
 HEADER = "# The newest versions, for every session but `lowest`. Written by `nox -s constraints`.\n"
-OURS = ("everylayer", "everylayer-django", "everylayer-flask", "everylayer-starlette")
+OURS = (
+    "everylayer",
+    "everylayer-django",
+    "everylayer-flask",
+    "everylayer-grpc",
+    "everylayer-starlette",
+)
 
 
 def resolve(version: str, requirements: list[str]) -> dict[str, str]:

@@ -24,14 +24,16 @@ FOLDERS = {
     "everylayer": ROOT / "packages" / "core",
     "everylayer_django": ROOT / "packages" / "django_ext",
     "everylayer_flask": ROOT / "packages" / "flask_ext",
+    "everylayer_grpc": ROOT / "packages" / "grpc_ext",
     "everylayer_starlette": ROOT / "packages" / "starlette_ext",
 }
 MAX_LINES = 400
-WEB = {"asgiref", "django", "fastapi", "flask", "starlette", "werkzeug"}
+WEB = {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
 # Who may import which web framework; core is absent because it may import none.
 OWN_WEB = {
     "everylayer_django": {"asgiref", "django"},
     "everylayer_flask": {"flask", "werkzeug"},
+    "everylayer_grpc": {"grpc"},
     "everylayer_starlette": {"fastapi", "starlette"},
 }
 # Values and rules, each testable without a span.
@@ -55,6 +57,7 @@ BROUGHT_BY = {
     "anyio": {"starlette"},
     "asgiref": {"django", "opentelemetry-instrumentation-asgi"},
     "blinker": {"flask"},
+    "grpc": {"grpcio"},
     "opentelemetry": {"opentelemetry-api"},
     "opentelemetry.instrumentation": {"opentelemetry-instrumentation"},
     "opentelemetry.instrumentation.asgi": {"opentelemetry-instrumentation-asgi"},

@@ -23,11 +23,13 @@ FOLDERS = {
     "everylayer": "core",
     "everylayer_django": "django_ext",
     "everylayer_flask": "flask_ext",
+    "everylayer_grpc": "grpc_ext",
     "everylayer_starlette": "starlette_ext",
 }
 FRAMEWORKS = {
     "everylayer_django": ("django>=4.2", {"asgi", "wsgi"}, "EveryLayerDjangoInstrumentor"),
     "everylayer_flask": ("flask>=2.3", {"wsgi"}, "EveryLayerFlaskInstrumentor"),
+    "everylayer_grpc": ("grpcio>=1.60", set(), "EveryLayerGrpcInstrumentor"),
     "everylayer_starlette": ("starlette>=0.37", {"asgi"}, "EveryLayerStarletteInstrumentor"),
 }
 # What is for an extra alone is loaded where that is installed, and named where it is not.
@@ -60,7 +62,7 @@ print(*missing)
 OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich", "sentry_sdk", "wrapt"}
 NO_FRAMEWORK = """
 loaded = {name.partition(".")[0] for name in sys.modules}
-assert not loaded & {"asgiref", "django", "fastapi", "flask", "starlette", "werkzeug"}, loaded
+assert not loaded & {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}, loaded
 """
 # As the script that pip makes of the entry point; it says what is missing, and no more.
 COMMAND = """
@@ -213,10 +215,12 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
 ) -> None:
     module = f"{package}.instrumentor"
     framework = package.removeprefix("everylayer_")
+    audit = {framework: f"{package}.audit:{framework.title()}Adapter"}
     assert entry_points(wheels[package]) == {
         "opentelemetry_instrumentor": {package: f"{module}:{FRAMEWORKS[package][2]}"},
         "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
-        "everylayer_audit": {framework: f"{package}.audit:{framework.title()}Adapter"},
+        # Interceptors are no layers that the audit knows.
+        **({} if package == "everylayer_grpc" else {"everylayer_audit": audit}),
     }
 
 

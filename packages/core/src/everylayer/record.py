@@ -82,6 +82,7 @@ def build(
     time_ns: int,
     exact: Mapping[str, str] = _NONE,
     tenant: str = "",
+    said: str | None = None,
 ) -> ErrorRecord:
     """Make the record of `exc`, whose traceback is `tb`.
 
@@ -90,6 +91,7 @@ def build(
     Args:
         exact: values that the app has named as sensitive, and their kinds.
         tenant: whose request it broke.
+        said: the message, where it is not that of `exc`.
     """
     # Loaded since there are settings.
     from .redaction import guard
@@ -114,7 +116,11 @@ def build(
         shown = variables.of(tb, redacting, settings.max_stack_bytes) or ""
     return ErrorRecord(
         type=text.type_name(exc),
-        message=_message(exc, settings.max_message_bytes, redacting),
+        message=_bounded(
+            text.message_of(exc) if said is None else said,
+            settings.max_message_bytes,
+            redacting,
+        ),
         stacktrace=stacktrace.render(
             exc, tb, max_bytes=settings.max_stack_bytes, redacting=redacting
         ),
@@ -125,7 +131,7 @@ def build(
             Cause(
                 link.relation,
                 text.type_name(link.exc),
-                _message(link.exc, settings.max_message_bytes, redacting),
+                _bounded(text.message_of(link.exc), settings.max_message_bytes, redacting),
             )
             for link in links
         ),
@@ -138,8 +144,7 @@ def build(
     )
 
 
-def _message(exc: BaseException, limit: int, redacting: Redacting | None) -> str:
-    message = text.message_of(exc)
+def _bounded(message: str, limit: int, redacting: Redacting | None) -> str:
     if redacting is None:
         return text.cut(message, limit)
     message, left_out = redacting.bounded(message, limit)

@@ -36,6 +36,7 @@ class Sighting:
         handled: what the caller of `everylayer.record` said.
         explicit: the app asked for the record, so policy cannot leave it out.
         attributes: what the app passed to `Span.record_exception`.
+        said: its message, where the exception itself says nothing and a seam knows better.
         escaped: it left the app after the response had started.
         identity: what it was written as, None before that.
         failed: it was written as an ERROR.
@@ -57,6 +58,7 @@ class Sighting:
     handled: bool | None = None
     explicit = False
     attributes: Mapping[str, Any] | None = None
+    said: str | None = None
     escaped = False
     identity: Identity | None = None
     failed = False

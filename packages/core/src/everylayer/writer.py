@@ -217,6 +217,7 @@ def _entry(
         time_ns=sighting.time_ns,
         exact=values.known(span, sighting.named),
         tenant=sighting.tenant or tenant.of_span(span),
+        said=sighting.said,
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,

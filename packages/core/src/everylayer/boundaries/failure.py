@@ -13,12 +13,11 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 from .. import settings, spans
 from ..failsafe import contained
 from ..forks import ForkLock
-from ..layers import Layer
+from ..layers import WORK, Layer
 from ..ledger import ledger_for
 from ..redaction import values
 from .restored import restore
 from .tree import Carried
-from .work import KIND
 
 PHASE = "process"
 _late = ForkLock()
@@ -166,7 +165,7 @@ def _show(
     known = ledger.sighting_of(exc)
     if known is None:
         with values.lent(span, sensitive or {}):
-            ledger.see(exc, layer=Layer(label, KIND), phase=PHASE)
+            ledger.see(exc, layer=Layer(label, WORK), phase=PHASE)
         known = ledger.sighting_of(exc)
         if known is not None and not asked:
             known.late = True

@@ -12,9 +12,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from .. import chain, settings
 from ..boundaries.stubs import tblib_or_explain
-from ..boundaries.work import KIND
 from ..failsafe import contained
-from ..layers import Layer
+from ..layers import WORK, Layer
 from ..ledger import ledger_for
 from ..observer import observe
 from . import results
@@ -109,7 +108,7 @@ def _record(task: Any, task_id: Any, exc: Any, *, handled: bool) -> None:
     if not isinstance(exc, BaseException):
         return
     request: Any = task.request
-    layer = Layer(str(task.name), KIND)
+    layer = Layer(str(task.name), WORK)
     current = trace.get_current_span()
     if request.is_eager:
         # Within the sender's own request, which says what it means; a retry is on its way yet.

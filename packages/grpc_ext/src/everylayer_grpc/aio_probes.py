@@ -1,0 +1,155 @@
+"""What stands around one behavior of an asyncio server, of the same kind as it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import trace
+
+from everylayer.chain import drop_frame
+from everylayer.layers import Layer
+
+from . import server
+from .aio_streams import AioRequests, CountingContext
+from .call import CURRENT, Call, show
+from .handlers import Behavior, Kind, kind_of
+from .naming import GRPC
+
+
+def probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Behavior:
+    """Return `behavior`, which shows what fails in it or in the requests that it reads."""
+    takes_stream = bool(handler.request_streaming)
+    kind = kind_of(behavior)
+    if kind is Kind.PLAIN:
+        return server.probed(
+            behavior, inside, layer, takes_stream, bool(handler.response_streaming)
+        )
+    wrap = _called if kind is Kind.COROUTINE else _generated
+    return wrap(behavior, inside, layer, takes_stream)
+
+
+def _called(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool) -> Behavior:
+    async def call(request: Any, context: Any) -> Any:
+        if takes_stream and type(request) is not AioRequests:
+            request = AioRequests(request, inside)
+        try:
+            return await behavior(request, context)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            drop_frame(exc)
+            raise
+
+    return call
+
+
+def _generated(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool) -> Behavior:
+    async def call(request: Any, context: Any) -> Any:
+        if takes_stream and type(request) is not AioRequests:
+            request = AioRequests(request, inside)
+        responses = behavior(request, context)
+        try:
+            async for response in responses:
+                yield response
+        except BaseException as exc:
+            show(exc, layer, "response")
+            drop_frame(exc)
+            await responses.aclose()
+            raise
+
+    return call
+
+
+_OURS = (
+    _called(print, GRPC, GRPC, False).__code__,
+    _generated(print, GRPC, GRPC, False).__code__,
+)
+
+
+def was_probed(behavior: Behavior) -> bool:
+    """Tell whether `behavior` is one of these already."""
+    code = getattr(behavior, "__code__", None)
+    return code is _OURS[0] or code is _OURS[1] or server.was_probed(behavior)
+
+
+def span_probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Behavior:
+    """Return `behavior`, which runs right inside the layer that begins the server span.
+
+    That layer takes a method that writes by its context for a generator: so it gets one.
+    """
+    takes_stream = bool(handler.request_streaming)
+    gives_stream = bool(handler.response_streaming)
+    kind = kind_of(behavior)
+    if kind is Kind.PLAIN:
+        return server.spanned(behavior, inside, layer, takes_stream, gives_stream)
+    if not gives_stream:
+        return _called_in_span(behavior, inside, layer, takes_stream)
+    return _generated_in_span(behavior, inside, layer, takes_stream, kind)
+
+
+def _enter(known: Call, request: Any, context: Any, inside: Layer, takes_stream: bool) -> Any:
+    known.enter_span(trace.get_current_span())
+    if takes_stream:
+        return AioRequests(request, inside, known), CountingContext(context, known)
+    known.received = 1
+    return request, context
+
+
+def _called_in_span(
+    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool
+) -> Behavior:
+    async def call(request: Any, context: Any) -> Any:
+        known = CURRENT.get()
+        if known is None:
+            return await behavior(request, context)
+        request, context = _enter(known, request, context, inside, takes_stream)
+        try:
+            response = await behavior(request, context)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            known.leave_span(exc)
+            drop_frame(exc)
+            raise
+        known.sent = 1
+        if takes_stream:
+            known.leave_span()
+        return response
+
+    return call
+
+
+def _generated_in_span(
+    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, kind: Kind
+) -> Behavior:
+    generate = _as_generator(behavior) if kind is Kind.COROUTINE else behavior
+
+    async def call(request: Any, context: Any) -> Any:
+        known = CURRENT.get()
+        if known is not None:
+            request, context = _enter(known, request, context, inside, takes_stream)
+            if kind is Kind.COROUTINE and type(context) is not CountingContext:
+                context = CountingContext(context, known)
+        responses = generate(request, context)
+        try:
+            async for response in responses:
+                yield response  # The outermost seam counts what goes out.
+        except BaseException as exc:
+            show(exc, layer, "response")
+            if known is not None:
+                known.leave_span(exc)
+            drop_frame(exc)
+            await responses.aclose()
+            raise
+        if known is not None:
+            known.leave_span()
+
+    return call
+
+
+def _as_generator(behavior: Behavior) -> Behavior:
+    async def generate(request: Any, context: Any) -> Any:
+        await behavior(request, context)
+        none: tuple[Any, ...] = ()
+        for response in none:
+            yield response
+
+    return generate

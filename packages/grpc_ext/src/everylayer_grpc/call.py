@@ -1,0 +1,245 @@
+"""One RPC of a server: its ledger, what it answered, and its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from time import time_ns
+from types import TracebackType
+from typing import Any
+
+from grpc import StatusCode
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span, Status
+from opentelemetry.trace import StatusCode as SpanStatus
+
+from everylayer import chain, spans
+from everylayer.failsafe import contained
+from everylayer.layers import Layer
+from everylayer.ledger import Ledger
+from everylayer.observer import observe
+from everylayer.settings import Settings
+
+from . import span
+from .codes import code_of, http_status, is_server_error
+from .raised import after_departure, is_abort, is_departure
+
+Metadata = Sequence[tuple[str, "str | bytes"]]
+
+
+class Call(Ledger):
+    """The ledger of an RPC.
+
+    Args:
+        settings: the rules in force.
+        method: the full name, `/package.Service/Method`.
+        metadata: what the client sent.
+
+    Attributes:
+        context: gRPC's own context, once there is one.
+        own: the server span, if it was made here.
+        received: messages of the client so far.
+        sent: messages to the client so far.
+        excluded: stock's instrumentation has been told to leave this RPC alone.
+    """
+
+    context: Any = None
+    own: Span | None = None
+    received = 0
+    sent = 0
+    excluded = False
+    _finished = False
+
+    def __init__(self, settings: Settings, method: str, metadata: Metadata) -> None:
+        # As `Ledger` does it: its call would cost as much as all of this.
+        self.settings = settings
+        self.layers = None
+        self.start_ns = time_ns()
+        self.method = method
+        self.metadata = metadata
+
+    @contained
+    def see(
+        self,
+        exc: BaseException,
+        tb: TracebackType | None = None,
+        *,
+        layer: Layer | None = None,
+        phase: str = "",
+        client_status: int | None = None,
+        handled: bool | None = None,
+        explicit: bool = False,
+        attributes: Mapping[str, Any] | None = None,
+        at_ns: int | None = None,
+    ) -> None:
+        """Take a sighting; an abort says what it answers, and answers for what it follows."""
+        said = None
+        if not explicit and not self.knows(exc):
+            if is_abort(exc):
+                if any(map(self.knows, chain.ancestors(exc))):
+                    return
+                said, client_status = self._abort()
+            elif is_departure(exc, self.context):
+                # Nothing to record, but stock would: its own record comes to here then.
+                self._find_span()
+                self._guard()
+                return
+        super().see(
+            exc,
+            tb,
+            layer=layer,
+            phase=phase,
+            client_status=client_status,
+            handled=handled,
+            explicit=explicit,
+            attributes=attributes,
+            at_ns=at_ns,
+        )
+        sighting = self.sighting_of(exc) if said else None
+        if sighting is not None:
+            sighting.said = said
+
+    def _abort(self) -> tuple[str, int | None]:
+        code = self.code() or StatusCode.UNKNOWN
+        asked = self.settings.client_errors == "none" and not is_server_error(code)
+        return f"{code.name}: {self.details()}", http_status(code) if asked else None
+
+    def code(self) -> StatusCode | None:
+        """Return the code that the app has set, None if it has set none."""
+        # Sync handlers of an asyncio server have a context that does not tell.
+        ask = getattr(self.context, "code", None)
+        return None if ask is None else code_of(ask())
+
+    def details(self) -> str:
+        """Return what the app has added to its code."""
+        ask = getattr(self.context, "details", None)
+        found = None if ask is None else ask()
+        return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found or "")
+
+    @contained
+    def finish(self, escaped: BaseException | None = None) -> None:
+        """Settle the RPC: nothing of it runs any more. Only the first call counts.
+
+        Args:
+            escaped: the exception that gRPC, or nobody, answers.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        if escaped is None and self.page is None and self.own is None:
+            code = self.code()
+            self.status = 200 if code is None else http_status(code)
+            self.close()
+            self.context = None
+            return
+        code = self._outcome_of(escaped)
+        self.status = http_status(code)
+        # Stock tells OK where an exception decides.
+        if self.own is not None or (self.errors and spans.recording(self.span)):
+            target = self.own or self.span
+            assert target is not None
+            span.tell_code(target, code)
+            if is_server_error(code):
+                span.forget_description(target, f"{code}:{self.details()}")
+        self.close(None, lambda _: self._span_afterwards(code))
+        if self.own is not None:
+            self.flush()
+            self.tell_messages(self.own)
+            fail_by_code(self.own, code, self.details())
+            self.own.end()
+        self.context = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the RPC has been settled."""
+        return self._finished
+
+    def begin(self) -> Context | None:
+        """Begin the server span, if nobody else has; return the context to run in."""
+        if trace.get_current_span() is not INVALID_SPAN or not self.settings.server_span:
+            return None
+        return self._begin()
+
+    @contained
+    def _begin(self) -> Context | None:
+        made = span.start(self.method, self.metadata, self.context)
+        if made is None:
+            return None
+        self.own = made
+        self.bind(made, inside=True)
+        return trace.set_span_in_context(made, span.parent(self.metadata))
+
+    def enter_span(self, current: Span) -> None:
+        """Take the span that a layer has just begun: it stands for the RPC."""
+        if current is INVALID_SPAN:
+            self.excluded = True
+        else:
+            self.bind(current, inside=True)
+
+    def left_alone(self) -> bool:
+        """Tell whether the client has gone, although nothing was raised for that."""
+        # Under asyncio it always is; its context does not tell.
+        ask = getattr(self.context, "is_active", None)
+        return ask is not None and not ask()
+
+    @contained
+    def leave_span(self, exc: BaseException | None = None) -> None:
+        """Tell that span, which is about to end, what its own layer does not know."""
+        target = self.span
+        if target is None or not spans.recording(target):
+            return
+        self.tell_messages(target)
+        if self.left_alone() if exc is None else is_departure(exc, self.context):
+            code = self._departed()
+            span.tell_code(target, code)
+            fail_by_code(target, code, "")
+
+    @contained
+    def unimplemented(self) -> None:
+        """Settle an RPC that has no handler."""
+        if self.errors:
+            self.status = http_status(StatusCode.UNIMPLEMENTED)
+            self.close(None, lambda _: self._span_afterwards(StatusCode.UNIMPLEMENTED))
+
+    def tell_messages(self, target: Span) -> None:
+        """Put the number of messages on `target`."""
+        target.set_attributes({span.RECEIVED: self.received, span.SENT: self.sent})
+
+    def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
+        code = self.code()
+        if escaped is None:
+            return self._departed() if self.left_alone() else code or StatusCode.OK
+        if is_departure(escaped, self.context):
+            return self._departed()
+        return StatusCode.UNKNOWN if code in (None, StatusCode.OK) else code
+
+    def _departed(self) -> StatusCode:
+        return after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
+
+    def _span_afterwards(self, code: StatusCode) -> Span | None:
+        if self.excluded:
+            return None
+        made = span.start(self.method, self.metadata, self.context, self.start_ns)
+        if made is not None:
+            span.tell_code(made, code)
+        return made
+
+
+CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)
+
+
+def show(exc: BaseException, layer: Layer | None, phase: str) -> None:
+    """Show `exc` to the RPC that is being served here."""
+    observe(exc, layer, phase, ledger=CURRENT.get())
+
+
+@contained
+def fail_by_code(target: Span, code: StatusCode, details: str) -> None:
+    """Mark `target` as failed if its server answered with a code of its own failure."""
+    if not is_server_error(code):
+        return
+    status = getattr(target, "status", None)
+    if status is None or status.status_code is not SpanStatus.ERROR:
+        target.set_status(Status(SpanStatus.ERROR, f"{code.name}: {details}".rstrip(": ")))
+        target.set_attribute("error.type", code.name)

@@ -1,0 +1,178 @@
+"""The seams of a synchronous client: an interceptor, and a watch inside that of stock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from opentelemetry import context as otel
+from opentelemetry import trace
+
+from everylayer import spans
+from everylayer.chain import drop_frame
+from everylayer.failsafe import contained
+from everylayer.settings import Settings
+
+from .client_call import CLIENT, ClientCall, End, begin, carrying
+
+
+class Details(grpc.ClientCallDetails):
+    """What gRPC knows of a call before it begins, with other metadata."""
+
+    def __init__(self, given: Any, metadata: Any) -> None:
+        self.method = given.method
+        self.timeout = given.timeout
+        self.metadata = metadata
+        self.credentials = given.credentials
+        self.wait_for_ready = getattr(given, "wait_for_ready", None)
+        self.compression = getattr(given, "compression", None)
+
+
+class ClientSeam(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Begins the client span where stock does not, and puts the RPC's end on it."""
+
+    def __init__(self, settings: Settings, stock_begins: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._stock_begins = stock_begins
+
+    def _intercept(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        details = client_call_details
+        call = None if self._stock_begins() else begin(self._settings, details.method)
+        if call is None:
+            return continuation(details, request)
+        within = trace.set_span_in_context(call.target)
+        token = otel.attach(within)
+        marked = CLIENT.set(call)
+        try:
+            sent = Details(details, carrying(details.metadata, within))
+            outcome = continuation(sent, request)
+        except BaseException as exc:
+            call.failed(exc, end_of(exc))
+            drop_frame(exc)
+            call.finish()
+            raise
+        finally:
+            CLIENT.reset(marked)
+            spans.detach(token)
+        return watched(outcome, call)
+
+    intercept_unary_unary = _intercept
+    intercept_unary_stream = _intercept
+    intercept_stream_unary: Any = _intercept
+    intercept_stream_stream: Any = _intercept
+
+
+def watched(outcome: Any, call: ClientCall) -> Any:
+    """Return `outcome`; when it ends, `call` is told."""
+    if isinstance(outcome, grpc.Future):
+        outcome.add_done_callback(lambda done: _settle(done, call))
+        return outcome
+    if hasattr(outcome, "__next__"):
+        return Watched(outcome, call)
+    # A plain response, or one with its call: there is nothing more to come.
+    _tell_ok(call)
+    return outcome
+
+
+class Watched:
+    """A stream of responses that cannot tell of its end by itself."""
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, inner: Any, call: ClientCall) -> None:
+        self._inner = inner
+        self._call = call
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._inner)
+        except StopIteration:
+            _tell_ok(self._call)
+            raise
+        except BaseException as exc:
+            self._call.failed(exc, end_of(exc))
+            drop_frame(exc)
+            self._call.finish()
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        self._call.finish()
+
+
+@contained
+def _tell_ok(call: ClientCall) -> None:
+    if call.own:
+        call.target.set_attributes({"rpc.status_code": "OK", "rpc.grpc.status_code": 0})
+    call.finish()
+
+
+@contained
+def _settle(done: Any, call: ClientCall) -> None:
+    code = done.code()
+    if code in (None, grpc.StatusCode.OK):
+        _tell_ok(call)
+        return
+    end = end_of(done)
+    # What an interceptor inside has raised is held by what stands for the call.
+    exc = done if end is not None and end.cancelled_here else done.exception()
+    call.failed(exc, end)
+    call.finish()
+
+
+@contained
+def end_of(outcome: Any) -> End | None:
+    """Return how an RPC ended, from its error or its call; None of another exception."""
+    if not isinstance(outcome, grpc.Call):
+        return None
+    code = outcome.code() or grpc.StatusCode.UNKNOWN
+    cancelled = code is grpc.StatusCode.CANCELLED and getattr(outcome, "cancelled", bool)()
+    return End(code, outcome.details() or "", outcome.trailing_metadata() or (), cancelled)
+
+
+def inside_stock(original: Callable[..., Any], settings: Callable[[], Settings]) -> Any:
+    """Return stock's method for an RPC, with a watch inside the span that it begins."""
+
+    def intercept(self: Any, request: Any, metadata: Any, client_info: Any, invoker: Any) -> Any:
+        method = client_info.full_method
+        outer = CLIENT.get()
+        if outer is not None and outer.method == method:
+            return invoker(request, metadata)  # One span an RPC, and that one is there.
+
+        def watching(request: Any, metadata: Any) -> Any:
+            target = trace.get_current_span()
+            rules = settings()
+            if not rules.enabled or not spans.recording(target):
+                return invoker(request, metadata)
+            try:
+                outcome = invoker(request, metadata)
+            except BaseException as exc:
+                ClientCall(rules, method, target, own=False).failed(exc, end_of(exc))
+                drop_frame(exc)
+                raise
+            if isinstance(outcome, grpc.Future) or hasattr(outcome, "__next__"):
+                return _watched_in_stock(outcome, ClientCall(rules, method, target, own=False))
+            return outcome
+
+        return original(self, request, metadata, client_info, watching)
+
+    return intercept
+
+
+def _watched_in_stock(outcome: Any, call: ClientCall) -> Any:
+    # Stock hands a stream's responses on by a generator: it takes an iterator as well.
+    if isinstance(outcome, grpc.Future):
+        outcome.add_done_callback(lambda done: _settle(done, call))
+        return outcome
+    return Watched(outcome, call)

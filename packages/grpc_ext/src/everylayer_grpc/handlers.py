@@ -1,0 +1,114 @@
+"""Method handlers: which function one holds, and one like it that holds another."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+Behavior = Callable[..., Any]
+
+_FACTORIES: dict[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+# What all of them make, a named tuple: its own constructor costs a sixth of theirs.
+_FIELDS = (
+    *("request_streaming", "response_streaming"),
+    *("request_deserializer", "response_serializer"),
+    *("unary_unary", "unary_stream", "stream_unary", "stream_stream"),
+)
+_made: Any = type(grpc.unary_unary_rpc_method_handler(print))
+_NAMED: Any = _made if getattr(_made, "_fields", ()) == _FIELDS else None
+
+
+def behavior_of(handler: Any) -> Behavior:
+    """Return the one function that `handler` holds."""
+    if handler.request_streaming:
+        found = handler.stream_stream if handler.response_streaming else handler.stream_unary
+    else:
+        found = handler.unary_stream if handler.response_streaming else handler.unary_unary
+    return found  # type: ignore[no-any-return]
+
+
+def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
+    """Return a handler like `handler` that runs `behavior` in the place of `own`."""
+    # gRPC asks the function itself for the pool to run in, and whether it answers by callback.
+    about = getattr(own, "__dict__", None)
+    if about:
+        vars(behavior).update(about)
+    if type(handler) is not _NAMED:
+        make = _FACTORIES[bool(handler.request_streaming), bool(handler.response_streaming)]
+        return make(behavior, handler.request_deserializer, handler.response_serializer)
+    # One literal: unpacking and joining would cost as much again.
+    streams = 2 * bool(handler[0]) + bool(handler[1])
+    return tuple.__new__(
+        _NAMED,
+        (
+            handler[0],
+            handler[1],
+            handler[2],
+            handler[3],
+            behavior if streams == 0 else None,
+            behavior if streams == 1 else None,
+            behavior if streams == 2 else None,
+            behavior if streams == 3 else None,
+        ),
+    )
+
+
+class Known:
+    """What was made of handlers that come again with each RPC, by the handler itself.
+
+    It keeps a handler alive, whose address is then no other's; bounded, for apps that make new
+    ones for each RPC.
+    """
+
+    __slots__ = ("_made",)
+
+    _SIZE = 512
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Any, Any]] = {}
+
+    def get(self, handler: Any) -> Any:
+        """Return what was kept for this very handler, None if nothing was."""
+        found = self._made.get(id(handler))
+        return None if found is None else found[1]
+
+    def keep(self, handler: Any, made: Any) -> Any:
+        """Keep `made`, and return it."""
+        if len(self._made) < self._SIZE:
+            self._made[id(handler)] = (handler, made)
+        return made
+
+
+_ASYNCHRONOUS = inspect.CO_ASYNC_GENERATOR | inspect.CO_COROUTINE
+_MARK = "_is_coroutine_mark"  # What `inspect.markcoroutinefunction` leaves on a plain function.
+
+
+class Kind(enum.Enum):
+    """What a behavior is to gRPC, and to whoever wraps it."""
+
+    PLAIN = "plain"
+    COROUTINE = "coroutine"
+    GENERATOR = "generator"
+
+
+def kind_of(behavior: Behavior) -> Kind:
+    """Return the kind of a behavior of an asyncio server, as gRPC tells them apart."""
+    code = getattr(behavior, "__code__", None)
+    if code is not None and not code.co_flags & _ASYNCHRONOUS and not hasattr(behavior, _MARK):
+        return Kind.PLAIN
+    if code is not None and code.co_flags & _ASYNCHRONOUS:
+        return Kind.GENERATOR if code.co_flags & inspect.CO_ASYNC_GENERATOR else Kind.COROUTINE
+    if inspect.isasyncgenfunction(behavior):
+        return Kind.GENERATOR
+    if inspect.iscoroutinefunction(behavior) or inspect.isawaitable(behavior):
+        return Kind.COROUTINE
+    return Kind.PLAIN

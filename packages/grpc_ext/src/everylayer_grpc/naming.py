@@ -1,0 +1,38 @@
+"""Who the layers of an RPC are."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from everylayer.layers import Layer, name_of
+
+# What brings the requests to the outermost interceptor.
+GRPC = Layer("grpc", "server")
+
+_STOCK = "opentelemetry.instrumentation.grpc"
+
+
+@functools.lru_cache(maxsize=512)
+def _servicer(name: str) -> Layer:
+    return Layer(name, "view")
+
+
+def servicer(behavior: Any) -> Layer:
+    """Return the layer that a method of a servicer is."""
+    return _servicer(name_of(behavior))
+
+
+def interceptor(target: Any, index: int) -> Layer:
+    """Return the layer that an interceptor is.
+
+    Args:
+        target: the interceptor.
+        index: its position, 0 outermost.
+    """
+    return Layer(name_of(target), "middleware", index)
+
+
+def is_stock(target: Any) -> bool:
+    """Tell whether `target` is what begins the server span for OpenTelemetry's own package."""
+    return any(cls.__module__.startswith(_STOCK) for cls in type(target).__mro__)

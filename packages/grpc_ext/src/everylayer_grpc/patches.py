@@ -1,0 +1,171 @@
+"""What is changed in gRPC, and how it is put back.
+
+| target | why | undone by |
+|---|---|---|
+| `grpc._server._Server.__init__` | a seam between each two interceptors | the function it was |
+| `grpc.aio._server.Server.__init__` | the same for asyncio | the function it was |
+| `grpc.aio._channel.Channel.__init__` | our interceptors inside those of stock | the same |
+| `OpenTelemetryClientInterceptor.intercept_unary` of stock | how an RPC ends | the same |
+| `OpenTelemetryClientInterceptor.intercept_stream` of stock | how an RPC ends | the same |
+
+The servers take the interceptors in the order in which they will run, whoever has added some by
+then: stock's instrumentation puts its own first, in a `grpc.server` of its own. Tried with grpcio
+1.60 to 1.85. What is not as it was is left alone, with a line in the log: then the interceptor is
+a seam at its own place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc import _server as sync_server
+from grpc.aio import _channel as aio_channel
+from grpc.aio import _server as aio_server
+
+from everylayer import fit
+from everylayer import settings as rules
+from everylayer.failsafe import contained
+from everylayer.layers import Layer
+from everylayer.settings import Settings
+
+from . import stock_client
+from .aio_client import KINDS
+from .aio_server import AioProbe, AioServerSeam
+from .client import inside_stock
+from .naming import interceptor, is_stock
+from .server import Probe, ServerSeam
+
+_SYNC = (
+    "self thread_pool generic_handlers interceptors options maximum_concurrent_rpcs compression xds"
+)
+_AIO = "self thread_pool generic_handlers interceptors options maximum_concurrent_rpcs compression"
+_CHANNEL = "self target options credentials compression interceptors"
+_STOCK = {
+    "intercept_unary": "self request metadata client_info invoker",
+    "intercept_stream": "self request_or_iterator metadata client_info invoker",
+}
+_AT = 3  # Position of `interceptors` in a server's, `self` counted.
+
+_originals: dict[tuple[Any, str], Callable[..., Any]] = {}
+_claim: Settings | None = None
+
+
+def claim(settings: Settings | None) -> None:
+    """Cover each server and channel made from now on; None: those that ask for it."""
+    global _claim
+    _claim = settings
+
+
+def install() -> None:
+    """Put the seams of servers in place, once."""
+    missing = "what interceptors around everylayer's raise or convert"
+    for cls, known, arrange in (
+        (sync_server._Server, _SYNC, _arranged),
+        (aio_server.Server, _AIO, _arranged_aio),
+    ):
+        if _fits(cls, "__init__", known, "grpcio", missing):
+            _replace(cls, "__init__", _arranging(cls.__init__, arrange, _AT))
+
+
+def install_client() -> None:
+    """Put the seams of clients in place, once."""
+    channel = aio_channel.Channel
+    if _fits(channel, "__init__", _CHANNEL, "grpcio", "errors on stock's client spans"):
+        _replace(channel, "__init__", _arranging(channel.__init__, _arranged_channel, _AT + 2))
+    stock = stock_client.interceptor_class()
+    for name, known in _STOCK.items() if stock is not None else ():
+        distribution = "opentelemetry-instrumentation-grpc"
+        if _fits(stock, name, known, distribution, "errors on client spans"):
+            _replace(stock, name, inside_stock(getattr(stock, name), _settings))
+
+
+def remove() -> None:
+    """Put everything back; servers and channels that are there keep their seams."""
+    for (cls, name), original in _originals.items():
+        setattr(cls, name, original)
+    _originals.clear()
+
+
+def _settings() -> Settings:
+    return _claim or rules.current()
+
+
+def _fits(cls: Any, name: str, known: str, distribution: str, missing: str) -> bool:
+    if (cls, name) in _originals:
+        return False
+    if fit.takes(getattr(cls, name, None), known):
+        return True
+    target = f"{cls.__module__}.{cls.__qualname__}.{name}"
+    fit.warn_left_alone(target, distribution, missing, "everylayer-grpc")
+    return False
+
+
+def _replace(cls: Any, name: str, seam: Callable[..., Any]) -> None:
+    original = getattr(cls, name)
+    _originals[cls, name] = original
+    setattr(cls, name, functools.update_wrapper(seam, original))
+
+
+def _arranging(
+    original: Callable[..., None], arrange: Callable[[Sequence[Any]], Sequence[Any]], at: int
+) -> Callable[..., None]:
+    def __init__(*args: Any, **named: Any) -> None:
+        if len(args) > at:
+            args = (*args[:at], _or_as_given(arrange, args[at]), *args[at + 1 :])
+        elif "interceptors" in named:
+            named["interceptors"] = _or_as_given(arrange, named["interceptors"])
+        original(*args, **named)
+
+    return __init__
+
+
+def _or_as_given(arrange: Callable[[Sequence[Any]], Sequence[Any]], given: Any) -> Any:
+    try:
+        chain = tuple(given or ())
+    except TypeError:
+        return given  # gRPC will refuse it, in its own words.
+    arranged = contained(arrange)(chain)
+    return given if arranged is None else arranged
+
+
+def _arranged_channel(given: Sequence[Any]) -> Sequence[Any]:
+    """Return `given` with ours innermost, where the call itself comes back to them."""
+    ours: list[Any] = [layer for layer in given if isinstance(layer, KINDS)]
+    if not ours and _claim is not None:
+        ours = [kind(_claim, begins=False) for kind in KINDS]
+    return [*(layer for layer in given if not isinstance(layer, KINDS)), *ours] or given
+
+
+def _arranged(given: Sequence[Any]) -> Sequence[Any]:
+    return _between(given, grpc.ServerInterceptor, ServerSeam, Probe)
+
+
+def _arranged_aio(given: Sequence[Any]) -> Sequence[Any]:
+    return _between(given, grpc.aio.ServerInterceptor, AioServerSeam, AioProbe)
+
+
+def _between(given: Sequence[Any], kind: type, seam: type, probe: Callable[..., Any]) -> list[Any]:
+    """Return `given` with our seam first, and a probe inside each of the others."""
+    ours: list[Any] = [layer for layer in given if isinstance(layer, seam)]
+    others = [layer for layer in given if not isinstance(layer, seam)]
+    settings = ours[-1].settings if ours else _claim
+    # gRPC refuses what is no interceptor, with a list of those: it must be theirs alone.
+    if settings is None or not all(isinstance(layer, kind) for layer in others):
+        return list(given)
+    outermost = seam(settings)
+    outermost.sole = True
+    outermost.alone = not any(map(is_stock, others))
+    chain: list[Any] = [outermost]
+    layers: list[Layer] = []
+    index = 0
+    for layer in others:
+        layers.append(interceptor(layer, index))
+        index += not is_stock(layer)
+    for layer, own, following in zip(others, layers, [*layers, None][1:], strict=True):
+        chain += [layer, probe(own, following, is_stock(layer))]
+    outermost.first = layers[0] if layers else None
+    return chain

@@ -1,0 +1,85 @@
+"""The server span of an RPC that nobody else begins one for, and what is said on any.
+
+Source: semantic conventions docs/rpc/grpc.md, and the names that stock still writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from grpc import StatusCode
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import Span, SpanKind, Status
+from opentelemetry.trace import StatusCode as SpanStatus
+
+from everylayer.asgi_span import provider_configured
+from everylayer.failsafe import contained
+from everylayer.text import clean, clean_values
+
+RECEIVED = "rpc.message.received"
+SENT = "rpc.message.sent"
+
+
+def start(
+    method: str, metadata: Sequence[tuple[str, Any]], context: Any, start_ns: int | None = None
+) -> Span | None:
+    """Start the server span of an RPC in the trace that its metadata names.
+
+    Args:
+        method: the full name, `/package.Service/Method`.
+        metadata: what the client sent.
+        context: gRPC's, if the RPC came so far.
+        start_ns: when it began, nanoseconds since the epoch.
+
+    Returns:
+        None without a provider, and where instrumentation is suppressed.
+    """
+    if not provider_configured() or not is_instrumentation_enabled():
+        return None
+    return trace.get_tracer("everylayer").start_span(
+        clean(method) or "gRPC",
+        context=parent(metadata),
+        kind=SpanKind.SERVER,
+        start_time=start_ns,
+        attributes={**about(method), **(_peer(context) or {})},
+    )
+
+
+def about(method: str) -> dict[str, Any]:
+    """Return what the full name of a method tells."""
+    service, _, name = method.lstrip("/").rpartition("/")
+    return clean_values({"rpc.system": "grpc", "rpc.service": service, "rpc.method": name})
+
+
+def tell_code(span: Span, code: StatusCode) -> None:
+    """Put `code` on `span`: its name, and the number under its older name."""
+    span.set_attributes({"rpc.status_code": code.name, "rpc.grpc.status_code": code.value[0]})
+
+
+def forget_description(span: Span, description: str) -> None:
+    """Take away what stock says of any failure with a code: an error is about to say more."""
+    status = getattr(span, "status", None)
+    if status is not None and status.description == description:
+        type(span).set_status(span, Status(SpanStatus.ERROR))
+
+
+@contained
+def parent(metadata: Sequence[tuple[str, Any]]) -> Context:
+    """Return the context that the metadata carry."""
+    return propagate.extract({key: value for key, value in metadata if isinstance(value, str)})
+
+
+@contained
+def _peer(context: Any) -> dict[str, Any]:
+    peer = "" if context is None else unquote(context.peer())
+    family, _, rest = peer.partition(":")
+    if family == "unix":
+        return {"network.transport": "unix"}
+    address, _, port = rest.partition(",")[0].rpartition(":")
+    if not port.isdecimal():
+        return {}
+    return {"network.peer.address": address.strip("[]"), "network.peer.port": int(port)}

@@ -62,7 +62,8 @@ print(*missing)
 OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich", "sentry_sdk", "wrapt"}
 NO_FRAMEWORK = """
 loaded = {name.partition(".")[0] for name in sys.modules}
-assert not loaded & {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}, loaded
+found = loaded & {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
+assert not found, found
 """
 # As the script that pip makes of the entry point; it says what is missing, and no more.
 COMMAND = """

@@ -30,11 +30,20 @@ ONCE = [
     "tests/audit/test_demo.py",
     "tests/boundaries/tenant/test_ten_million_ids.py",
     "tests/core/redaction/test_hostile_time.py",
+    "tests/matrix",
     "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
-AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/sentry", "tests/soak", "tests/audit"]
+AT_BOTH_ENDS = [
+    "tests/audit",
+    "tests/chains",
+    "tests/core/redaction",
+    "tests/fuzz",
+    "tests/sentry",
+    "tests/soak",
+    "tests/telemetry",
+]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -105,7 +114,7 @@ def install(session: nox.Session, group: str, constraints: str = LATEST) -> None
 def tests(session: nox.Session) -> None:
     """Run the suite: whole and with coverage on the newest interpreter, the seams on the others.
 
-    The newest runs every case of the tables, the oldest every second, those between every fifth,
+    The newest runs every case of the tables, the oldest every fourth, those between every tenth,
     chosen by name.
     """
     install(session, "test")
@@ -118,7 +127,7 @@ def tests(session: nox.Session) -> None:
             between = session.python != PRESENT[0]
             left_out = [*ONCE, *AT_BOTH_ENDS] if between else ONCE
             args += [f"--ignore={folder}" for folder in left_out]
-            sample = 5 if between else 2
+            sample = 10 if between else 4
             session.log(f"Python {session.python} runs 1 in {sample} cases of each table")
             args.append(f"--sample={sample}")
     session.run("python", "-m", "pytest", *args)

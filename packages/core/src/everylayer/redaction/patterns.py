@@ -119,11 +119,15 @@ def _in_uuid(text: str, start: int, end: int) -> bool:
     return near is not None and near.start() < end and start < near.end()
 
 
+_IBAN_SIGN = re.compile("[A-Za-z]{2}[0-9]{2}")
 _IBAN = re.compile(WORD + "[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 
 
 def ibans(text: str) -> Iterator[Span]:
     """Yield IBANs of a known country's length whose check digits fit."""
+    # Quick to ask: few texts have any.
+    if _IBAN_SIGN.search(text) is None:
+        return
     at = 0
     while (found := _IBAN.search(text, at)) is not None:
         at = found.start() + 2
@@ -210,12 +214,18 @@ _KEYS = re.compile(
     )""",
     re.VERBOSE,
 )
+# What each of them has, whatever stands before it.
+_KEY_SIGN = re.compile(
+    r"A(?:[KSBC]IA|CCA|ROA|IDA|GPA|IPA|NPA|NVA|Iza)|ya29\.|GOCSPX-|g(?:h[pousr]_|ithub_pat_|l[a-z])"
+    r"|x(?:ox[a-z]-|app-)|[srp]k_(?:live|test)_|whsec_|sk-[A-Za-z0-9]|npm_|pypi-|rubygems_|SG\.|key-[0-9a-f]"
+    r"|SK[0-9a-f]|hf_|dop_v1_|dapi[0-9a-f]|hv[sb]\.|shp[acps]|sq0|lin_api_|[0-9]Q~"
+)
 _HOOK = re.compile(r"hooks\.slack\.com/(?:services|workflows)/(?P<value>[\w/+-]{8,})")
 
 
 def cloud_keys(text: str) -> Iterator[Span]:
     """Yield keys by the prefixes that their issuers publish."""
-    for found in _KEYS.finditer(text):
+    for found in _KEYS.finditer(text) if _KEY_SIGN.search(text) is not None else ():
         yield found.span()
     for found in _HOOK.finditer(text):
         yield found.span("value")

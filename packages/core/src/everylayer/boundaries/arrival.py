@@ -47,7 +47,7 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
     count = attempt_in(header(request, ATTEMPT))
     tells = rules.error_context != "off"
     page.came = Arrival(
-        said if _ID.fullmatch(said) else "",
+        said if said and _ID.fullmatch(said) else "",
         count,
         tells and trust.trusts(rules.trusted_peers, request),
     )
@@ -55,7 +55,7 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
 
 def attempt_in(text: str) -> int:
     """Return the number of an attempt, 0 for what is none."""
-    return int(text) if _COUNT.fullmatch(text) else 0
+    return int(text) if text and _COUNT.fullmatch(text) else 0
 
 
 def header(request: Mapping[str, Any], name: str) -> str:
@@ -65,5 +65,8 @@ def header(request: Mapping[str, Any], name: str) -> str:
         value = request.get("HTTP_" + name.upper().replace("-", "_"))
         return value if isinstance(value, str) else ""
     wanted = name.encode()
-    found = (bytes(v) for k, v in headers if bytes(k).lower() == wanted)
-    return next(found, b"").decode("latin-1")
+    size = len(wanted)
+    for key, value in headers:
+        if len(key) == size and bytes(key).lower() == wanted:
+            return bytes(value).decode("latin-1")
+    return ""

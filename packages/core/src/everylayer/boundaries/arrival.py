@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -58,13 +59,19 @@ def attempt_in(text: str) -> int:
     return int(text) if text and _COUNT.fullmatch(text) else 0
 
 
+@functools.cache
+def _spellings(name: str) -> tuple[bytes, str]:
+    """Return how ASGI and WSGI spell the name of a header; there are but a few names."""
+    return name.encode(), "HTTP_" + name.upper().replace("-", "_")
+
+
 def header(request: Mapping[str, Any], name: str) -> str:
     """Return the first header of this name, in lower case; empty where there is none."""
     headers = request.get("headers")
     if not isinstance(headers, (list, tuple)):
-        value = request.get("HTTP_" + name.upper().replace("-", "_"))
+        value = request.get(_spellings(name)[1])
         return value if isinstance(value, str) else ""
-    wanted = name.encode()
+    wanted = _spellings(name)[0]
     size = len(wanted)
     for key, value in headers:
         if len(key) == size and bytes(key).lower() == wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 
@@ -88,8 +89,7 @@ def finder(more: Iterable[str] = (), *, literals_only: bool = False) -> Finder:
         more: further names.
         literals_only: in source code only a quoted string is a value; `token=token` is none.
     """
-    further = tuple(more)
-    heads = _of_words(further) if all(map(_WORDY.fullmatch, further)) else _of_anything(further)
+    heads = _heads(tuple(more))
 
     def find(text: str) -> Iterable[Span]:
         at = 0
@@ -101,6 +101,11 @@ def finder(more: Iterable[str] = (), *, literals_only: bool = False) -> Finder:
                 at = max(at, span[1])
 
     return find  # type: ignore[return-value]
+
+
+@functools.lru_cache(maxsize=8)
+def _heads(more: tuple[str, ...]) -> Heads:
+    return _of_words(more) if all(map(_WORDY.fullmatch, more)) else _of_anything(more)
 
 
 def _names(more: Iterable[str]) -> str:
@@ -131,10 +136,13 @@ def _of_words(more: tuple[str, ...]) -> Heads:
     words = re.compile(rf"(?<![\w-]){_WORD}{_TAIL}").search
     # The value before it may have ended within a word.
     rest = re.compile(_WORD + _TAIL).match
-    any_case = re.compile(_names(more) + r"\Z", re.IGNORECASE).search
     # Names are told apart by their first letters, but not where these may be of either case.
     small = re.compile(_names(map(str.lower, more)) + r"\Z").search
     ascii_names = all(map(str.isascii, more))
+
+    @functools.cache
+    def any_case() -> re.Pattern[str]:
+        return re.compile(_names(more) + r"\Z", re.IGNORECASE)
 
     def find(text: str, at: int) -> tuple[int, bool] | None:
         first = at or -1
@@ -144,7 +152,7 @@ def _of_words(more: tuple[str, ...]) -> Heads:
             if ascii_names and word.isascii() and found.start() != first:
                 name = small(word.lower())
             else:
-                name = any_case(text, found.start(), found.end("word"))
+                name = any_case().search(text, found.start(), found.end("word"))
             at = found.end()
             if name is not None and (name["line"] or not found["pair"]):
                 return at, bool(name["line"])

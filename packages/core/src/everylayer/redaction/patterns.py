@@ -6,6 +6,7 @@ nothing after them can fail, or begin only where no earlier one may have begun.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 
@@ -196,7 +197,7 @@ def credentials(text: str) -> Iterator[Span]:
             yield found.span("value")
 
 
-_KEYS = re.compile(
+_KEYS = (
     _RUN
     + r"""(?:
         (?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|AIPA|ANPA|ANVA)[A-Z2-7]{16}(?![A-Z0-9])   # AWS
@@ -211,9 +212,16 @@ _KEYS = re.compile(
       | hf_[A-Za-z]{30,} | dop_v1_[0-9a-f]{60,} | dapi[0-9a-f]{32} | hv[sb]\.[\w-]{20,}
       | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32} | sq0[a-z]{3}-[\w-]{22,} | lin_api_[A-Za-z0-9]{30,}
       | [\w~.-]{3}[0-9]Q~[\w~.-]{31,}                                         # Azure AD
-    )""",
-    re.VERBOSE,
+    )"""
 )
+
+
+@functools.cache
+def _keys() -> re.Pattern[str]:
+    # Half of what all these patterns together would take at an app's start.
+    return re.compile(_KEYS, re.VERBOSE)
+
+
 # What each of them has, whatever stands before it.
 _KEY_SIGN = re.compile(
     r"A(?:[KSBC]IA|CCA|ROA|IDA|GPA|IPA|NPA|NVA|Iza)|ya29\.|GOCSPX-|g(?:h[pousr]_|ithub_pat_|l[a-z])"
@@ -225,7 +233,7 @@ _HOOK = re.compile(r"hooks\.slack\.com/(?:services|workflows)/(?P<value>[\w/+-]{
 
 def cloud_keys(text: str) -> Iterator[Span]:
     """Yield keys by the prefixes that their issuers publish."""
-    for found in _KEYS.finditer(text) if _KEY_SIGN.search(text) is not None else ():
+    for found in _keys().finditer(text) if _KEY_SIGN.search(text) is not None else ():
         yield found.span()
     for found in _HOOK.finditer(text):
         yield found.span("value")
@@ -292,10 +300,11 @@ def opaque(text: str) -> Iterator[Span]:
 
 
 def _checked(pattern: str, check: Callable[[str], bool] | None = None) -> Finder:
-    compiled = re.compile(WORD + pattern + "(?![A-Za-z0-9])")
+    # Compiled once they are asked for: few apps do.
+    compiled = functools.cache(lambda: re.compile(WORD + pattern + "(?![A-Za-z0-9])"))
 
     def find(text: str) -> Iterator[Span]:
-        for found in compiled.finditer(text):
+        for found in compiled().finditer(text):
             if check is None or check(found[0]):
                 yield found.span()
 

@@ -260,7 +260,8 @@ def _see_hidden(
     known = _status_of(exc, client_status)
     if status >= 400 or known is not None or _crossed_a_layer(exc):
         observe(exc, layer, "call", ledger=ledger, client_status=known)
-        arrival.note(ledger, _scope_around())
+        if ledger.page is not None and ledger.page.came is None:
+            arrival.note(ledger, _scope_around())
 
 
 def _scope_around() -> Scope | None:

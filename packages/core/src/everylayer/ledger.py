@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from time import time_ns
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -20,6 +20,9 @@ from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
 from .sinks.sentry import switch
+
+if TYPE_CHECKING:
+    from .sinks.sentry.link import Link
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 
@@ -275,18 +278,21 @@ class Ledger:
             sighting.after_start and not sighting.written for sighting in self.page.seen
         )
 
-    @contained
     def awaits_sentry(self) -> bool:
         """Tell whether an error leaves the app that Sentry's own wrapper may still capture.
 
         That wrapper stands around the layer that ends the span, and the span is to name its event.
         """
-        if switch.link is None or not self._open or self.settings.sentry == "off":
+        link = switch.link
+        if link is None or not self._open or self.settings.sentry == "off":
             return False
-        leaving = chain.in_flight()
-        return leaving is not None and self.knows(leaving) and switch.link.expects(leaving, self)
+        return bool(self._is_expected(link))
 
     @contained
+    def _is_expected(self, link: Link) -> bool:
+        leaving = chain.in_flight()
+        return leaving is not None and self.knows(leaving) and link.expects(leaving, self)
+
     def _tell_sentry(self, sighting: Sighting) -> None:
         link = switch.look(self.settings)
         if link is not None:

@@ -7,10 +7,15 @@ to nothing of the request and may be pickled where everylayer is not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # Read through the base class: a subclass may define hostile properties of this name.
 _state: Any = BaseException.__dict__["__dict__"].__get__
+
+
+# A key of each: what is not one of them is the app's.
+PREFIX = "_everylayer_"
 
 
 def of(exc: BaseException, key: str) -> Any:
@@ -21,6 +26,15 @@ def of(exc: BaseException, key: str) -> Any:
 def put(exc: BaseException, key: str, note: tuple[Any, ...]) -> None:
     """Keep `note` on `exc`, in place of an earlier one."""
     _state(exc)[key] = note
+
+
+def apart_from_ours(state: Mapping[str, Any]) -> list[Any]:
+    """Return the values in an exception's `__dict__` that are no notes."""
+    return [
+        value
+        for key, value in list(state.items())
+        if not (type(key) is str and key.startswith(PREFIX))
+    ]
 
 
 def drop(exc: BaseException, key: str) -> None:

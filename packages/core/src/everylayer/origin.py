@@ -72,7 +72,8 @@ def seen(exc: BaseException, span: Span | None, layer: Layer | None, time_ns: in
 
 def written(exc: BaseException, home: Span, span: Span, record: ErrorRecord) -> None:
     """Note that the record of `exc` is on `home`: `span`, the request's, or a late child of it."""
-    own, request = home.get_span_context(), span.get_span_context()
+    own = home.get_span_context()
+    request = own if home is span else span.get_span_context()
     kept = (own.trace_id, own.span_id, record.layer.name, record.time_ns, request.span_id, True)
     notes.put(exc, _KEY, kept)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import chain, stacktrace, text
+from . import chain, redaction, stacktrace, text
 from .layers import Layer
 from .settings import Settings
 
@@ -83,6 +83,7 @@ def build(
     exact: Mapping[str, str] = _NONE,
     tenant: str = "",
     said: str | None = None,
+    came: Arrival | None = None,
 ) -> ErrorRecord:
     """Make the record of `exc`, whose traceback is `tb`.
 
@@ -92,10 +93,10 @@ def build(
         exact: values that the app has named as sensitive, and their kinds.
         tenant: whose request it broke.
         said: the message, where it is not that of `exc`.
+        came: what the request says of itself.
     """
     # Loaded since there are settings.
-    from .redaction import guard
-
+    guard = redaction.guard
     frame = stacktrace.raising_frame(tb)
     redactor = guard.redactor_of(settings.redaction)
     links = tuple(chain.links(exc, limit=16))
@@ -140,6 +141,7 @@ def build(
         handled=handled,
         time_ns=time_ns,
         variables=shown,
+        came=came,
         tenant=tenant,
     )
 

@@ -203,7 +203,7 @@ class SpanGuard:
 
     @contained
     def _must_wait(self) -> bool:
-        return self.ledger.undecided() or bool(self.ledger.awaits_sentry())
+        return self.ledger.undecided() or self.ledger.awaits_sentry()
 
     def _record_exception(
         self,

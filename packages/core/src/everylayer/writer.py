@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, origin, settings, spans
+from . import chain, origin, redaction, settings, spans
 from .boundaries import received, tenant
 from .failsafe import contained
 from .layers import WORK, Layer
@@ -105,12 +105,13 @@ def write(
         since_ns: when the request began, nanoseconds since the epoch.
     """
     to_spans, to_logs = settings.signals()
-    has_span = spans.recording(span) or spans.ended(span)
+    recording = spans.recording(span)
+    has_span = recording or spans.ended(span)
     link = switch.look(rules)
     to_sentry = link is not None and rules.sentry == "capture"
     if not has_span and not to_logs and not to_sentry:
         return
-    if span is not None and not page.events and spans.recording(span):
+    if span is not None and not page.events and recording:
         said = getattr(span, "status", None)
         if (said is not None and said.description) or getattr(span, "events", ()):
             # Rare: somebody wrote before anything of ours stood.
@@ -121,7 +122,13 @@ def write(
         if (entry := _entry(sighting, span, page, rules, response_status)) is not None
     ]
     kept = _within_budget(entries, page, rules.max_events)
-    homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
+    homes = [
+        # Nearly always the span itself.
+        span
+        if span is None or not has_span or (recording and not entry.sighting.late)
+        else (_home(span, entry, rules) or span)
+        for entry in kept
+    ]
     if link is not None:
         kept = _with_events(kept, homes, rules, since_ns, span) or kept
     for entry, home in zip(kept, homes, strict=True):
@@ -218,6 +225,7 @@ def _entry(
         exact=values.known(span, sighting.named),
         tenant=sighting.tenant or tenant.of_span(span),
         said=sighting.said,
+        came=page.came,
     )
     identity = (built.type, built.message, built.file, built.line)
     # The same converter failing at each layer on the way out is one failure; a second attempt,
@@ -229,12 +237,8 @@ def _entry(
     page.known.add(identity)
     behind = received.behind(sighting.exc, sighting.tb)
     if behind is not None:
-        # Loaded since there are settings.
-        from .redaction import guard
-
-        behind = behind.redacted(guard.redactor_of(rules.redaction))
-    if behind is not None or page.came is not None:
-        built = built._replace(upstream=behind, came=page.came)
+        behind = behind.redacted(redaction.guard.redactor_of(rules.redaction))
+        built = built._replace(upstream=behind)
     return _Entry(sighting, built)
 
 

@@ -22,6 +22,7 @@ _ANSWERS = {
     "fastapi.exceptions.RequestValidationError": 422,
     "fastapi.exceptions.WebSocketRequestValidationError": 403,
 }
+_ANSWERING = frozenset(name.rpartition(".")[2] for name in _ANSWERS)
 
 _MACHINERY = frozenset(
     {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "everylayer_starlette"}
@@ -57,9 +58,9 @@ def client_status(exc: BaseException) -> int | None:
         status = getattr(exc, "status_code", None)
         return status if isinstance(status, int) and 300 <= status < 500 else None
     for cls in type(exc).__mro__:
-        status = _ANSWERS.get(class_name(cls))
-        if status is not None:
-            return status
+        # The full name is dear, and nearly never needed.
+        if cls.__name__ in _ANSWERING and class_name(cls) in _ANSWERS:
+            return _ANSWERS[class_name(cls)]
     return None
 
 

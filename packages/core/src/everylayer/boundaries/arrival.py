@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
     count = attempt_in(header(request, ATTEMPT))
     tells = rules.error_context != "off"
     page.came = Arrival(
-        said if _ID.fullmatch(said) else "",
+        said if said and _ID.fullmatch(said) else "",
         count,
         tells and trust.trusts(rules.trusted_peers, request),
     )
@@ -55,15 +56,24 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
 
 def attempt_in(text: str) -> int:
     """Return the number of an attempt, 0 for what is none."""
-    return int(text) if _COUNT.fullmatch(text) else 0
+    return int(text) if text and _COUNT.fullmatch(text) else 0
+
+
+@functools.cache
+def _spellings(name: str) -> tuple[bytes, str]:
+    """Return how ASGI and WSGI spell the name of a header; there are but a few names."""
+    return name.encode(), "HTTP_" + name.upper().replace("-", "_")
 
 
 def header(request: Mapping[str, Any], name: str) -> str:
     """Return the first header of this name, in lower case; empty where there is none."""
     headers = request.get("headers")
     if not isinstance(headers, (list, tuple)):
-        value = request.get("HTTP_" + name.upper().replace("-", "_"))
+        value = request.get(_spellings(name)[1])
         return value if isinstance(value, str) else ""
-    wanted = name.encode()
-    found = (bytes(v) for k, v in headers if bytes(k).lower() == wanted)
-    return next(found, b"").decode("latin-1")
+    wanted = _spellings(name)[0]
+    size = len(wanted)
+    for key, value in headers:
+        if len(key) == size and bytes(key).lower() == wanted:
+            return bytes(value).decode("latin-1")
+    return ""

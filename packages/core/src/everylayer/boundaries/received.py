@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import chain
 from ..failsafe import contained
-from .error_context import MAX_TEXT, ErrorContext, cleaned, parse
 
 if TYPE_CHECKING:
     from ..redaction.redactor import Redactor
+    from .error_context import ErrorContext
 
 _MAX_LIVE = 1024
 _MAX_ERRORS = 16
@@ -38,6 +38,8 @@ class Received(NamedTuple):
         """Return the same without secrets."""
         if redactor is None:
             return self
+        from .error_context import MAX_TEXT, cleaned
+
         return Received(
             cleaned(self.context, lambda said: redactor.bounded(said, MAX_TEXT)[0], True),
             self.attempts,
@@ -51,6 +53,8 @@ _live: dict[int, tuple[weakref.ref[Any], Received]] = {}
 @contained
 def remember(response: object, value: str | bytes | None, attempts: int = 0) -> None:
     """Keep what the header's `value` says for as long as `response` lives."""
+    from .error_context import parse
+
     context = parse(value) if value else None
     if context is None or len(_live) >= _MAX_LIVE:
         return
@@ -65,7 +69,6 @@ def _said_by(target: object) -> Received | None:
     return entry[1] if entry is not None and entry[0]() is target else None
 
 
-@contained
 def behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
     """Return what a response said that `exc` was raised for.
 
@@ -73,8 +76,11 @@ def behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
     its `response`, as those of httpx and requests do; else one that a function was at work on
     while it was raised.
     """
-    if not _live:
-        return None
+    return _behind(exc, tb) if _live else None
+
+
+@contained
+def _behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
     errors = [exc, *chain.ancestors(exc, _MAX_ERRORS), *chain.members(exc)[:_MAX_ERRORS]]
     for error in errors:
         found = _said_by(_state(error).get("response"))

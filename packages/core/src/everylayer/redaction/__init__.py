@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import guard as guard
     from .annotated import Sensitive
     from .exporting import RedactingLogRecordExporter, RedactingSpanExporter
     from .keys import KeyProvider, Keys, from_environment, from_file
@@ -51,6 +52,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "guard":
+        # For what each error passes: an attribute of this package once it is loaded.
+        return import_module(".guard", __name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_LAZY[name], __name__), name)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from .. import chain
+from .. import chain, notes
 from ..memo import Memo
 from .values import texts
 
@@ -88,11 +88,11 @@ def collect(
     # instances are found here, and from then on in local variables too.
     for each in (exc, *linked):
         args = _args(each)
-        state = _state(each)
+        state = notes.apart_from_ours(_state(each))
         if state or not _ATOMS.issuperset(map(type, args)):
             visit = visit or _Visit()
             visit.look_all(args, _DEPTH)
-            visit.look_all(list(state.values()) if state else (), _DEPTH)
+            visit.look_all(state, _DEPTH)
     if _in_use or always:
         visit = visit or _Visit()
         _of_frames(visit, tb)

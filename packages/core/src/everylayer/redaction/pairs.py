@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .patterns import Finder, Span
+
+# A text and where to look from, to where a value may begin and whether it is a header's.
+Heads = Callable[[str, int], "tuple[int, bool] | None"]
 
 NAMES = (
     r"pass(?:word|wd|phrase|code)s?",
@@ -46,6 +50,16 @@ _HEADERS = (
     r"(?:proxy[_-])?authorization|(?:set[_-])?cookie|x[_-](?:api|auth|access)[_-](?:key|token)"
 )
 
+# What stands between a name and its value.
+_TAIL = (
+    r"(?:(?:\\{0,4}[\"'`])?\]?[ \t]{0,4}(?::=|=>|={1,2}|:)[ \t]{0,4}"
+    r"|(?P<pair>[\"']),[ \t]{0,4}(?=[bB]?[\"']))"
+)
+# The whole word, and a look at what follows before going into it.
+_WORD = r"(?P<word>[\w-]+)(?=[\\\"'`\] \t:=])"
+# Names that may only match what `_WORD` does.
+_WORDY = re.compile(r"(?:\w|\[_-\]\?|\(\?:|[|)])*")
+
 _SUFFIX = r"(?:[_-]?(?:[0-9]{1,3}|base64|b64|data|hash|hex|value))?"
 _QUOTED = {
     quote: re.compile(rf"[^{quote}\\]*(?:\\[\s\S][^{quote}\\]*)*") for quote in ("'", '"', "`")
@@ -75,26 +89,77 @@ def finder(more: Iterable[str] = (), *, literals_only: bool = False) -> Finder:
         more: further names.
         literals_only: in source code only a quoted string is a value; `token=token` is none.
     """
-    names = "|".join([*NAMES, *more])
-    head = re.compile(
-        rf"(?:(?P<line>{_HEADERS})|(?:{names})|(?<![A-Za-z])(?:{'|'.join(WORDS)})){_SUFFIX}"
-        r"(?:(?P<quoted>\\{0,4}[\"'`])?\]?[ \t]{0,4}(?::=|=>|={1,2}|:)[ \t]{0,4}"
-        r"|(?P<pair>[\"']),[ \t]{0,4}(?=b?[\"']))",
-        re.IGNORECASE,
-    )
+    heads = _heads(tuple(more))
 
     def find(text: str) -> Iterable[Span]:
         at = 0
-        while (found := head.search(text, at)) is not None:
-            at = found.end()
-            if found["pair"] and not found["line"]:
-                continue
-            span = _value(text, at, bool(found["line"]), literals_only)
+        while (head := heads(text, at)) is not None:
+            at, whole_line = head
+            span = _value(text, at, whole_line, literals_only)
             if span is not None:
                 yield span
                 at = max(at, span[1])
 
     return find  # type: ignore[return-value]
+
+
+@functools.lru_cache(maxsize=8)
+def _heads(more: tuple[str, ...]) -> Heads:
+    return _of_words(more) if all(map(_WORDY.fullmatch, more)) else _of_anything(more)
+
+
+def _names(more: Iterable[str]) -> str:
+    short = "|".join(WORDS)
+    names = "|".join([*NAMES, *more])
+    return rf"(?:(?P<line>{_HEADERS})|(?:{names})|(?<![A-Za-z])(?:{short})){_SUFFIX}"
+
+
+def _of_anything(more: tuple[str, ...]) -> Heads:
+    """Return what looks for names at each character."""
+    search = re.compile(_names(more) + _TAIL, re.IGNORECASE).search
+
+    def find(text: str, at: int) -> tuple[int, bool] | None:
+        while (found := search(text, at)) is not None:
+            at = found.end()
+            if found["line"] or not found["pair"]:
+                return at, bool(found["line"])
+        return None
+
+    return find
+
+
+def _of_words(more: tuple[str, ...]) -> Heads:
+    """Return the same for names of letters, digits, `_` and `-`.
+
+    Few words have what comes before a value behind them, and only those can end in a name.
+    """
+    words = re.compile(rf"(?<![\w-]){_WORD}{_TAIL}").search
+    # The value before it may have ended within a word.
+    rest = re.compile(_WORD + _TAIL).match
+    # Names are told apart by their first letters, but not where these may be of either case.
+    small = re.compile(_names(map(str.lower, more)) + r"\Z").search
+    ascii_names = all(map(str.isascii, more))
+
+    @functools.cache
+    def any_case() -> re.Pattern[str]:
+        return re.compile(_names(more) + r"\Z", re.IGNORECASE)
+
+    def find(text: str, at: int) -> tuple[int, bool] | None:
+        first = at or -1
+        found = rest(text, at) if at else None
+        while found is not None or (found := words(text, at)) is not None:
+            word = found["word"]
+            if ascii_names and word.isascii() and found.start() != first:
+                name = small(word.lower())
+            else:
+                name = any_case().search(text, found.start(), found.end("word"))
+            at = found.end()
+            if name is not None and (name["line"] or not found["pair"]):
+                return at, bool(name["line"])
+            found = None
+        return None
+
+    return find
 
 
 def _value(text: str, at: int, whole_line: bool, literals_only: bool) -> Span | None:

@@ -6,6 +6,7 @@ nothing after them can fail, or begin only where no earlier one may have begun.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 
@@ -119,11 +120,15 @@ def _in_uuid(text: str, start: int, end: int) -> bool:
     return near is not None and near.start() < end and start < near.end()
 
 
+_IBAN_SIGN = re.compile("[A-Za-z]{2}[0-9]{2}")
 _IBAN = re.compile(WORD + "[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 
 
 def ibans(text: str) -> Iterator[Span]:
     """Yield IBANs of a known country's length whose check digits fit."""
+    # Quick to ask: few texts have any.
+    if _IBAN_SIGN.search(text) is None:
+        return
     at = 0
     while (found := _IBAN.search(text, at)) is not None:
         at = found.start() + 2
@@ -192,7 +197,7 @@ def credentials(text: str) -> Iterator[Span]:
             yield found.span("value")
 
 
-_KEYS = re.compile(
+_KEYS = (
     _RUN
     + r"""(?:
         (?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|AIPA|ANPA|ANVA)[A-Z2-7]{16}(?![A-Z0-9])   # AWS
@@ -207,15 +212,28 @@ _KEYS = re.compile(
       | hf_[A-Za-z]{30,} | dop_v1_[0-9a-f]{60,} | dapi[0-9a-f]{32} | hv[sb]\.[\w-]{20,}
       | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32} | sq0[a-z]{3}-[\w-]{22,} | lin_api_[A-Za-z0-9]{30,}
       | [\w~.-]{3}[0-9]Q~[\w~.-]{31,}                                         # Azure AD
-    )""",
-    re.VERBOSE,
+    )"""
+)
+
+
+@functools.cache
+def _keys() -> re.Pattern[str]:
+    # Half of what all these patterns together would take at an app's start.
+    return re.compile(_KEYS, re.VERBOSE)
+
+
+# What each of them has, whatever stands before it.
+_KEY_SIGN = re.compile(
+    r"A(?:[KSBC]IA|CCA|ROA|IDA|GPA|IPA|NPA|NVA|Iza)|ya29\.|GOCSPX-|g(?:h[pousr]_|ithub_pat_|l[a-z])"
+    r"|x(?:ox[a-z]-|app-)|[srp]k_(?:live|test)_|whsec_|sk-[A-Za-z0-9]|npm_|pypi-|rubygems_|SG\.|key-[0-9a-f]"
+    r"|SK[0-9a-f]|hf_|dop_v1_|dapi[0-9a-f]|hv[sb]\.|shp[acps]|sq0|lin_api_|[0-9]Q~"
 )
 _HOOK = re.compile(r"hooks\.slack\.com/(?:services|workflows)/(?P<value>[\w/+-]{8,})")
 
 
 def cloud_keys(text: str) -> Iterator[Span]:
     """Yield keys by the prefixes that their issuers publish."""
-    for found in _KEYS.finditer(text):
+    for found in _keys().finditer(text) if _KEY_SIGN.search(text) is not None else ():
         yield found.span()
     for found in _HOOK.finditer(text):
         yield found.span("value")
@@ -282,10 +300,11 @@ def opaque(text: str) -> Iterator[Span]:
 
 
 def _checked(pattern: str, check: Callable[[str], bool] | None = None) -> Finder:
-    compiled = re.compile(WORD + pattern + "(?![A-Za-z0-9])")
+    # Compiled once they are asked for: few apps do.
+    compiled = functools.cache(lambda: re.compile(WORD + pattern + "(?![A-Za-z0-9])"))
 
     def find(text: str) -> Iterator[Span]:
-        for found in compiled.finditer(text):
+        for found in compiled().finditer(text):
             if check is None or check(found[0]):
                 yield found.span()
 

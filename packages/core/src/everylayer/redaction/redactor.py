@@ -56,8 +56,8 @@ class Redactor:
     """
 
     __slots__ = (
-        "_actions", "_allowed", "_always", "_named", "_names", "_rules", "frames", "sources",
-        "strict",
+        "_actions", "_allowed", "_always", "_named", "_names", "_rules", "_rules_of_short",
+        "frames", "sources", "strict",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,7 @@ class Redactor:
         self.sources: Generations[str, tuple[str, ...]] = Generations(_NAMES)
         self._names: Generations[tuple[str, bool], bool] = Generations(_NAMES)
         self._rules = tuple(enumerate(rules, 1))
+        self._rules_of_short = tuple(one for one in self._rules if one[1].name not in LONG_RULES)
         self._named = next((rule.find for rule in rules if rule.name == NAMED), None)
         self._actions = dict(actions)
         self._allowed = allowed
@@ -209,10 +210,11 @@ class Redactor:
             and not any(map(text.__contains__, WORDS))
         ):
             return found
-        for order, rule in self._rules:
-            if not long and rule.name in LONG_RULES:
-                continue
-            if rule.needs and not any(sign in text for sign in rule.needs):
+        for order, rule in self._rules if long else self._rules_of_short:
+            for sign in rule.needs:
+                if sign in text:
+                    break
+            else:
                 continue
             find = rule.code if code and rule.code is not None else rule.find
             for start, end in find(text):

@@ -17,7 +17,7 @@ class Rule(NamedTuple):
         name: what settings call it.
         kind: what stands in its place: `[kind]`.
         find: yields where it is, in order.
-        needs: a text without any of these holds none; empty for no such sign.
+        needs: a text without any of these holds none.
         code: what to use on lines of source instead of `find`.
         yields: a match that touches one of the rule of this name is left to that one.
     """
@@ -25,7 +25,7 @@ class Rule(NamedTuple):
     name: str
     kind: str
     find: Finder
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ("",)
     code: Finder | None = None
     yields: str = ""
 

@@ -81,6 +81,7 @@ class Link:
         if self.rules is None or said or rules.sentry == "capture":
             self.rules = rules
 
+    @contained
     def sighted(self, ledger: Ledger, sighting: Sighting) -> None:
         """Take note of an exception that a request has seen for the first time."""
         self._ledgers.put(id(sighting.exc), weakref.ref(ledger))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import gc
 import re
 import sys
 import threading
@@ -20,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 import everylayer
+from contract.collect import collect
 from contract.telemetry import LATE_SUFFIX, Telemetry, error_events, trace_ids
 
 HERE = Path(__file__).parent
@@ -116,7 +116,7 @@ def run_loop(request: Request, main: Callable[[], Any], **handler: Any) -> list[
         loop.set_exception_handler(lambda loop, about: heard.append(type(about["exception"])))
         with request():
             await main()
-            gc.collect()
+            collect()
             await asyncio.sleep(0.01)
 
     asyncio.run(serve())
@@ -155,7 +155,7 @@ def test_threadpoolexecutor_submit(request_: Request) -> None:
             assert isinstance(future.exception(), Lost)
             del future
             futures.wait([pool.submit(request_.lose)])
-            gc.collect()
+            collect()
     assert request_.saw == ["nothing"] * 3
     assert request_.late() == ["lose"]
 

@@ -16,6 +16,7 @@ from ..forks import ForkLock
 from ..layers import WORK, Layer
 from ..ledger import ledger_for
 from ..redaction import values
+from .aftermath import hand_over
 from .restored import restore
 from .tree import Carried
 
@@ -117,7 +118,7 @@ class Failure:
 
     def __del__(self) -> None:
         if self._process == os.getpid() and not self._sighted and self.origin is not None:
-            _give_up(self)
+            _dropped(self)
 
 
 def _arrived(carried: Carried, origin: Origin | None, label: str) -> Failure:
@@ -127,8 +128,8 @@ def _arrived(carried: Carried, origin: Origin | None, label: str) -> Failure:
 
 
 @contained
-def _give_up(failure: Failure) -> None:
-    failure.unasked(None)
+def _dropped(failure: Failure) -> None:
+    hand_over(failure.unasked, failure._current())
 
 
 @contained

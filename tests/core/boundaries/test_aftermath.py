@@ -18,7 +18,8 @@ from opentelemetry.trace import SpanKind
 
 import everylayer
 from everylayer.boundaries import aftermath, detached
-from everylayer.boundaries.failure import Failure, _arrived, origin_of
+from everylayer.boundaries.crossing import Origin, here
+from everylayer.boundaries.failure import Failure, _arrived
 from everylayer.boundaries.tree import carry
 
 
@@ -91,8 +92,9 @@ def unawaited_task(keep: Any) -> None:
 
 
 def unseen_failure(keep: Any) -> None:
-    carried = carry(Lost("x"))
-    keep(_arrived(carried, origin_of(trace.get_current_span()), "lose"))
+    packed = here()
+    assert packed is not None
+    keep(_arrived(carry(Lost("x")), Origin.unpacked(packed), "lose"))
 
 
 @pytest.mark.parametrize("work", [unasked_future, unawaited_task, unseen_failure])
@@ -198,7 +200,7 @@ def test_where_no_thread_can_begin_the_next_one_tells(monkeypatch: pytest.Monkey
 
 
 def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> None:
-    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER) as span:
-        failure = Failure(carry(Lost("x")), origin_of(span), "lose")
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        failure = Failure(carry(Lost("x")), Origin.unpacked(here() or b""), "lose")
         del failure
     assert not aftermath._waiting

@@ -11,14 +11,16 @@ import time
 from multiprocessing import connection
 from typing import Any
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
-from .away import context_of, label_of
-from .failure import Origin, origin_of, sight
+from . import crossing
+from .away import label_of
+from .failure import sight
 from .restored import restore
 from .stubs import tblib_or_explain
+from .tenant import tenant
 from .tree import Carried, carry
 
 _FINE = "fine"
@@ -49,7 +51,7 @@ class Process(multiprocessing.Process):
         # Gone once it has started.
         label = label_of(vars(self).get("_target") or type(self))
         reader, writer = multiprocessing.Pipe(duplex=False)
-        self.run = functools.partial(_run, self, writer, origin_of(span))  # type: ignore[method-assign]
+        self.run = functools.partial(_run, self, writer, crossing.here())  # type: ignore[method-assign]
         try:
             super().start()
         except BaseException:
@@ -59,7 +61,7 @@ class Process(multiprocessing.Process):
             writer.close()
             del self.run
         self._watcher = threading.Thread(
-            target=_watch, args=(self, reader, span, label), name=f"{self.name} watch", daemon=True
+            target=_watch, args=(self, reader, span, label, tenant() or ""), name=f"{self.name} watch", daemon=True
         )
         self._watcher.start()
 
@@ -80,8 +82,8 @@ class Process(multiprocessing.Process):
         super().kill()
 
 
-def _run(process: Process, writer: Any, origin: Origin | None) -> None:
-    token = context.attach(context_of(origin))
+def _run(process: Process, writer: Any, origin: bytes | None) -> None:
+    tokens = crossing.enter(origin)
     word: Carried | str = _FINE
     try:
         # The instance's own is this function.
@@ -94,7 +96,7 @@ def _run(process: Process, writer: Any, origin: Origin | None) -> None:
         word = carry(exc, skip=1)
         raise
     finally:
-        context.detach(token)
+        crossing.leave_again(tokens)
         _send(writer, word)
 
 
@@ -105,7 +107,7 @@ def _send(writer: Any, word: Carried | str) -> None:
 
 
 @contained
-def _watch(process: Process, reader: Any, span: Span, label: str) -> None:
+def _watch(process: Process, reader: Any, span: Span, label: str, tenant: str) -> None:
     try:
         word = _word_of(process, reader)
     finally:
@@ -113,11 +115,13 @@ def _watch(process: Process, reader: Any, span: Span, label: str) -> None:
     if word == _FINE or not span.get_span_context().is_valid:
         return
     if isinstance(word, Carried):
-        sight(restore(word), span, label, asked=False, sensitive=word.sensitive)
+        error, sensitive = restore(word), word.sensitive
+        sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant)
     elif not process._stopped:
         ended = _ended_by(process)
         if ended is not None:
-            sight(ProcessDied(f"{process.name} {ended}"), span, label, asked=False)
+            died = ProcessDied(f"{process.name} {ended}")
+            sight(died, span, label, asked=False, tenant=tenant)
 
 
 def _word_of(process: Process, reader: Any) -> Carried | str | None:

@@ -61,7 +61,10 @@ class Process(multiprocessing.Process):
             writer.close()
             del self.run
         self._watcher = threading.Thread(
-            target=_watch, args=(self, reader, span, label, tenant() or ""), name=f"{self.name} watch", daemon=True
+            target=_watch,
+            args=(self, reader, span, label, tenant() or ""),
+            name=f"{self.name} watch",
+            daemon=True,
         )
         self._watcher.start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -115,10 +116,12 @@ def test_what_is_collected_within_an_exporter_does_not_wait_for_its_lock(
         gc.enable()
     assert aftermath.settle()
     assert exporter.names[0] == "GET /"
-    assert [name.rpartition(".")[2] for name in exporter.names[1:]] in (
-        ["lose (late)"],
-        ["lose_soon (late)"],
-    )
+    told = [name.rpartition(".")[2] for name in exporter.names[1:]]
+    if work is unawaited_task and sys.version_info < (3, 12):
+        # One that is part of a cycle has lost its span by then.
+        assert told == []
+    else:
+        assert told in (["lose (late)"], ["lose_soon (late)"])
 
 
 def test_another_requests_tenant_is_not_taken_for_that_of_what_is_collected(

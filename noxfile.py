@@ -35,6 +35,8 @@ ONCE = [
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/sentry", "tests/soak", "tests/audit"]
+# What has a session of its own.
+BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork",)]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -111,7 +113,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     args = session.posargs
     if not args:
-        args = list(PARALLEL)
+        args = [*PARALLEL, *BY_THEMSELVES]
         if session.python == NEWEST:
             args += ["--cov", "--cov-report=term"]
         else:
@@ -128,7 +130,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the suite against the oldest dependencies that the packages allow."""
     install(session, "test", LOWEST)
-    session.run("python", "-m", "pytest", *(session.posargs or PARALLEL))
+    session.run("python", "-m", "pytest", *(session.posargs or [*PARALLEL, *BY_THEMSELVES]))
 
 
 @nox.session(python=NEWEST)
@@ -227,6 +229,13 @@ def envoy(session: nox.Session) -> None:
     """Ask three services through a real Envoy that tries again, on the loopback."""
     install(session, "envoy")
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/envoy"]))
+
+
+@nox.session(python=NEWEST)
+def celery(session: nox.Session) -> None:
+    """Have tasks done, fail and die in a Celery worker with forked processes."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/prefork"]))
 
 
 @nox.session(python=NEWEST)

@@ -120,16 +120,20 @@ def _retried(sender: Any = None, request: Any = None, reason: Any = None, **_: A
 
 
 def _failed_inside(
-    sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any
+    sender: Any = None, task_id: Any = None, exception: Any = None, request: Any = None, **_: Any
 ) -> None:
-    _record(sender, task_id, exception, handled=False)
+    # Around the task, whose own request is put away by now.
+    _record(sender, task_id, exception, handled=False, said=request)
 
 
 @contained
-def _record(task: Any, task_id: Any, exc: Any, *, handled: bool) -> None:
+def _record(task: Any, task_id: Any, exc: Any, *, handled: bool, said: Any = None) -> None:
     if not isinstance(exc, BaseException):
         return
     request: Any = task.request
+    if request.id != task_id:
+        # The worker of the task is gone, and this is the process that looks after it.
+        request = _lost(task_id, said)
     layer = Layer(str(task.name), WORK)
     current = trace.get_current_span()
     if request.is_eager:
@@ -155,9 +159,6 @@ def _on_span(
 def _on_late_span(
     exc: BaseException, layer: Layer, request: Any, task_id: Any, handled: bool
 ) -> None:
-    if request.id != task_id:
-        # The task's worker is gone: this is the process that looks after it.
-        request = _lost(task_id)
     sent = _sent_by(request)
     if not trace.get_current_span(sent).get_span_context().is_valid:
         return
@@ -190,9 +191,10 @@ def _tenant_of(request: Any) -> str:
 
 
 class _Lost:
-    """What the message said of a task whose worker is gone."""
+    """What the message said of a task whose own request is gone."""
 
     id: Any = None
+    is_eager = False
     retries = 0
     traceparent: Any = None
     tracestate: Any = None
@@ -200,10 +202,11 @@ class _Lost:
     everylayer_tenant: Any = None
 
 
-def _lost(task_id: Any) -> _Lost:
-    from celery.worker import state
+def _lost(task_id: Any, known: Any) -> _Lost:
+    if not isinstance(known, dict):
+        from celery.worker import state
 
-    known = getattr(state.requests.get(task_id), "_request_dict", None)
+        known = getattr(state.requests.get(task_id), "_request_dict", None)
     made = _Lost()
     if isinstance(known, dict):
         for key in ("id", "retries", *_CARRIED, _TENANT):

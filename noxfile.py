@@ -170,9 +170,14 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def bench(session: nox.Session) -> None:
-    """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it."""
+    """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it.
+
+    `-- helpers` measures those for threads, tasks, processes and tenants against the plain ones.
+    """
     install(session, "bench")
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    helpers = session.posargs[:1] == ["helpers"]
+    module, args = ("benchmarks.helpers", 1) if helpers else ("benchmarks", 0)
+    session.run("python", "-m", module, *session.posargs[args:])
 
 
 @nox.session(python=NEWEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from .tenant import tenant
 from .tree import Carried, carry
 
 _FINE = "fine"
+_NOTHING = b""
 _PATIENCE = 0.2
 
 
@@ -105,7 +107,8 @@ def _run(process: Process, writer: Any, origin: bytes | None) -> None:
 
 @contained
 def _send(writer: Any, word: Carried | str) -> None:
-    writer.send(word)
+    # Pickling anything is dear in a fork, which has to copy each page that it touches.
+    writer.send_bytes(_NOTHING if word == _FINE else pickle.dumps(word))
     writer.close()
 
 
@@ -133,7 +136,8 @@ def _word_of(process: Process, reader: Any) -> Carried | str | None:
     connection.wait([reader, process.sentinel])
     try:
         if reader.poll(0):
-            word: Carried | str = reader.recv()
+            data = reader.recv_bytes()
+            word: Carried | str = pickle.loads(data) if data else _FINE
             return word
     except (EOFError, OSError):
         pass

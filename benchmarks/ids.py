@@ -1,6 +1,6 @@
 """What tenants cost: ids against the SDK's generator, and a request with its tenant set.
 
-    python benchmarks/ids.py [--rounds N]
+    python -m benchmarks.ids [--rounds N]
 
 Both sides run in turn, round by round; CPU time is counted. The ratio is that of one round.
 """

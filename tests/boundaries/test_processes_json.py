@@ -17,6 +17,9 @@ import away_work
 import everylayer
 from contract.telemetry import Telemetry, error_events, session
 from everylayer import failsafe
+from everylayer.boundaries.arrival import Arrival
+from everylayer.boundaries.error_context import ErrorContext, Hop
+from everylayer.boundaries.received import Received
 from everylayer.layers import Layer
 from everylayer.record import Cause, ErrorRecord
 from everylayer.record_json import MAX_BYTES, RecordError
@@ -35,6 +38,22 @@ def telemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 numbers = st.integers(0, 2**63 - 1)
+counts = st.integers(0, 9999)
+idents = st.from_regex(r"[A-Za-z0-9._:/+=~-]{0,128}", fullmatch=True)
+hops = st.lists(
+    st.builds(
+        Hop,
+        type=st.text("shop.Sold", min_size=1),
+        layer=texts,
+        service=texts,
+        trace_id=st.sampled_from(["", "4bf92f3577b34da6a3ce929d0e0e4736"]),
+        span_id=st.sampled_from(["", "00f067aa0ba902b7"]),
+        attempt=counts,
+        message=texts,
+    ),
+    min_size=1,
+    max_size=8,
+).map(tuple)
 records = st.builds(
     ErrorRecord,
     type=texts,
@@ -51,6 +70,10 @@ records = st.builds(
     handled=st.booleans(),
     time_ns=numbers,
     sentry_event_id=texts,
+    variables=texts,
+    upstream=st.none() | st.builds(Received, st.builds(ErrorContext, hops, counts), counts),
+    came=st.none() | st.builds(Arrival, idents, counts, st.booleans()),
+    tenant=st.from_regex(r"([A-Za-z0-9][A-Za-z0-9._:@-]{0,127})?", fullmatch=True),
 )
 
 
@@ -70,15 +93,23 @@ def test_what_is_written_fits_the_schema_and_nothing_of_it_is_undescribed(
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
     sent, _ = sent_by(telemetry)
-    written = json.loads(sent)
+    record = everylayer.error_from_json(sent).record._replace(
+        came=Arrival("a-1", 2, True),
+        upstream=Received(ErrorContext((Hop("stock.Locked"),)), 3),
+        tenant="acme",
+    )
+    written = json.loads(everylayer.error_to_json(record))
+    written["origin"] = json.loads(sent)["origin"]
     validator.validate(written)
     assert set(written) == set(schema["properties"])
-    for name in ("layer", "origin"):
+    for name in ("layer", "origin", "came", "upstream"):
         assert set(written[name]) == set(schema["properties"][name]["properties"])
+    hop = schema["properties"]["upstream"]["properties"]["hops"]["items"]["properties"]
+    assert set(written["upstream"]["hops"][0]) == set(hop)
     assert set(written["causes"][0]) == set(schema["properties"]["causes"]["items"]["properties"])
     for name, value in FIELDS.items():
         if name != "origin":
-            assert not validator.is_valid({**written, name: value}), name
+            assert not validator.is_valid({**written, name.partition(".")[0]: value}), name
 
 
 def sent_by(telemetry: Telemetry) -> tuple[str, Any]:
@@ -142,6 +173,17 @@ FIELDS = {
     "time_unix_nano": "²",
     "phase": {},
     "origin": {"trace_id": "0" * 32, "span_id": "0" * 16},
+    "tenant": "not a tenant",
+    "variables": 1,
+    "came": {"attempt": -1},
+    "came.request_id": {"request_id": "a b"},
+    "came.trusted": {"trusted": "yes"},
+    "upstream": {"hops": []},
+    "upstream.hops": {"hops": [{"type": "E"}] * 9},
+    "upstream.hops.type": {"hops": [{"type": 3}]},
+    "upstream.hops.trace_id": {"hops": [{"type": "E", "trace_id": "x"}]},
+    "upstream.hops.attempt": {"hops": [{"type": "E", "attempt": 10_000}]},
+    "upstream.more": {"hops": [{"type": "E"}], "more": True},
 }
 
 
@@ -154,7 +196,7 @@ def test_what_is_no_record_is_refused(data: str) -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_field_of_another_kind_is_named(name: str) -> None:
     with pytest.raises(RecordError, match=f"`{name}"):
-        everylayer.error_from_json(changed(**{name: FIELDS[name]}))
+        everylayer.error_from_json(changed(**{name.partition(".")[0]: FIELDS[name]}))
 
 
 def test_what_is_read_is_bounded() -> None:
@@ -176,7 +218,9 @@ def test_what_is_read_is_bounded() -> None:
         st.none() | st.booleans() | st.integers() | texts,
         lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
     ),
-    st.sampled_from(["type", "layer", "causes", "origin", "line", "version"]),
+    st.sampled_from(
+        ["type", "layer", "causes", "origin", "line", "version", "came", "upstream", "tenant"]
+    ),
 )
 def test_nothing_but_a_record_error_is_raised(value: Any, name: str) -> None:
     with contextlib.suppress(RecordError):
@@ -211,3 +255,23 @@ def test_what_another_service_forgot_to_redact_stays_out(telemetry: Telemetry) -
         everylayer.record_remote(everylayer.error_from_json(data))
     (found,) = error_events(telemetry.spans)
     assert (found.event.attributes or {})["exception.message"] == "card [card]"
+
+
+def test_the_tenant_and_what_a_service_said_go_along_and_are_redacted(
+    telemetry: Telemetry,
+) -> None:
+    with everylayer.use_tenant("acme"):
+        found = json.loads(everylayer.error_to_json(ValueError("x")))
+    assert found["tenant"] == "acme"
+    hop = {"type": "stock.Locked", "service": "stock", "message": "card 4111 1111 1111 1111"}
+    hop["trace_id"], hop["span_id"] = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    found.update(upstream={"hops": [hop], "attempts": 2}, variables="pan = 4111 1111 1111 1111")
+    received = everylayer.error_from_json(json.dumps(found))
+    with telemetry.provider.get_tracer("consumer").start_as_current_span("consume"):
+        everylayer.record_remote(received)
+    (event,) = error_events(telemetry.spans)
+    values = event.event.attributes or {}
+    assert values["app.tenant.id"] == "acme"
+    assert values["everylayer.upstream.service"] == "stock"
+    assert values["everylayer.upstream.attempts"] == 2
+    assert "4111" not in repr(values)

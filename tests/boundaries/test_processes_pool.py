@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import gc
 import multiprocessing
 import sys
 import time
@@ -19,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import away_work
 import everylayer
+from contract.collect import collect
 from contract.telemetry import Telemetry, error_events, late_spans, server_span, session
 from everylayer import failsafe
 from everylayer.ledger import Ledger
@@ -142,7 +142,7 @@ def test_an_error_after_the_response_is_on_a_late_span_once(
     with pytest.raises(KeyError):
         future.result(30)
     del future
-    gc.collect()
+    collect()
     span, _ = only(telemetry.wait(late_spans))
     assert span.context is not None
     assert span.context.trace_id == parent.get_span_context().trace_id
@@ -317,7 +317,7 @@ def test_a_pool_of_multiprocessing_carries_what_is_asked_to(telemetry: Telemetry
         forgotten = next(found)
         assert everylayer.uncarried(next(found)) == 2
         del forgotten, found
-        gc.collect()
+        collect()
     names = [found.span.name for found in error_events(telemetry.wait(late_spans))]
     assert sorted(names) == ["GET /", "fail (late)"]
     (late,) = late_spans(telemetry.spans)

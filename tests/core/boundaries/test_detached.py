@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 import everylayer
+from contract.collect import collect
 from contract.telemetry import Telemetry, error_events, late_spans
 from everylayer.boundaries import detached
 from everylayer.boundaries.patch import Patch
@@ -122,7 +122,7 @@ def test_a_helper_and_a_hook_record_once(
         run_thread(everylayer.propagate(lose))
     with everylayer.ThreadPoolExecutor(1) as pool, in_request():
         futures.wait([pool.submit(lose)])
-        gc.collect()
+        collect()
     assert heard == [Lost]
     # Nobody will ask: each is an error of its own, though its request worked.
     assert len(late_spans(telemetry.spans)) == len(error_events(telemetry.spans)) == 2
@@ -183,7 +183,7 @@ def test_a_future_that_is_asked_is_the_callers(
         assert type(future) is futures.Future
         assert not [name for name in vars(future) if "everylayer" in name]
         del future
-        gc.collect()
+        collect()
     assert error_events(telemetry.spans) == []
 
 
@@ -204,7 +204,7 @@ def test_a_future_that_was_not_ready_when_it_was_asked_is_still_watched(
         go.set()
         futures.wait([future])
         del future
-        gc.collect()
+        collect()
     assert [span.name.rpartition(".")[2] for span in late_spans(telemetry.spans)] == ["work (late)"]
 
 
@@ -215,7 +215,7 @@ def test_a_cancelled_future_is_no_error(telemetry: Telemetry, in_request: Any) -
         pool.submit(go.wait, 10)
         assert pool.submit(lose).cancel()
         go.set()
-    gc.collect()
+    collect()
     assert error_events(telemetry.spans) == []
 
 
@@ -232,7 +232,7 @@ def test_a_loops_own_handler_and_the_default_one_stay(
             assert loop.get_exception_handler() is not None
         with in_request():
             await asyncio.wait([asyncio.create_task(lose_soon())])
-        gc.collect()
+        collect()
 
     asyncio.run(main(own=True))
     asyncio.run(main(own=False))

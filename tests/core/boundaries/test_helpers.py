@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import gc
 import inspect
 import sys
 import threading
@@ -20,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 import everylayer
+from contract.collect import collect
 from contract.telemetry import Telemetry, error_events, late_spans, tree
 
 value: contextvars.ContextVar[int] = contextvars.ContextVar("value", default=0)
@@ -236,7 +236,7 @@ def test_a_task_that_never_starts_warns_where_asyncios_does() -> None:
             warnings.simplefilter("always")
             asyncio.run(cancelled(create))
             never_run(create)
-            gc.collect()
+            collect()
         return [str(one.message) for one in caught]
 
     assert heard(everylayer.create_task) == heard(asyncio.create_task)

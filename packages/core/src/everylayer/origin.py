@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from opentelemetry.trace import Span, format_span_id, format_trace_id
+from opentelemetry.trace import Span, SpanContext, format_span_id, format_trace_id
 
 from . import chain, notes
+from .boundaries import received
 from .failsafe import contained
 from .layers import Layer, from_traceback
 from .record import ErrorRecord
@@ -22,7 +23,7 @@ class ErrorOrigin(NamedTuple):
         trace_id: 32 lower-case hexadecimal digits.
         span_id: 16 of them: the span that bears the error, or will when its request is over.
         layer: name of the layer that it began in.
-        time_ns: when it was seen first, nanoseconds since the epoch.
+        time_ns: when it was seen first, nanoseconds since the epoch; 0 where that was elsewhere.
     """
 
     trace_id: str
@@ -48,6 +49,7 @@ def trace_of(exc: BaseException) -> ErrorOrigin | None:
 
     A wrapper that has not been seen itself (`raise B from A`) answers with what its cause, its
     context or its members say; an exception that was raised in several requests, with the last.
+    One that was raised for another service's response, and not recorded here, with what that said.
     """
     for one in _with_chain(exc):
         note = _note_of(one)
@@ -56,7 +58,15 @@ def trace_of(exc: BaseException) -> ErrorOrigin | None:
             return ErrorOrigin(
                 format_trace_id(note.trace_id), format_span_id(note.span_id), layer, note.time_ns
             )
-    return None
+    return _upstream(exc)
+
+
+def _upstream(exc: BaseException) -> ErrorOrigin | None:
+    said = received.behind(exc, chain.traceback_of(exc))
+    if said is None or not (said.context.origin.trace_id and said.context.origin.span_id):
+        return None
+    began = said.context.origin
+    return ErrorOrigin(began.trace_id, began.span_id, began.layer, 0)
 
 
 @contained
@@ -76,6 +86,11 @@ def written(exc: BaseException, home: Span, span: Span, record: ErrorRecord) -> 
     request = own if home is span else span.get_span_context()
     kept = (own.trace_id, own.span_id, record.layer.name, record.time_ns, request.span_id, True)
     notes.put(exc, _KEY, kept)
+
+
+def was_on(exc: BaseException, there: SpanContext) -> None:
+    """Note that `exc`, which came from elsewhere, was on another process's span."""
+    notes.put(exc, _KEY, (there.trace_id, there.span_id, "", 0, there.span_id, True))
 
 
 def is_written(exc: BaseException, span: Span) -> bool:

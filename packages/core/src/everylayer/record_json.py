@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from . import chain, settings, text
+from . import chain, record_parts, settings, text
+from .boundaries import received, tenant
 from .layers import Layer, from_traceback
 from .record import Cause, ErrorRecord, build
-from .redaction import values
+from .redaction import guard, values
 
 SCHEMA = "everylayer.error-record"
 MAJOR, MINOR = 1, 0
@@ -45,20 +46,27 @@ def error_to_json(error: BaseException | ErrorRecord, layer: str | None = None) 
     """
     span = trace.get_current_span()
     if not isinstance(error, ErrorRecord):
-        tb = chain.traceback_of(error)
+        exc, tb, rules = error, chain.traceback_of(error), settings.current()
         error = build(
-            error,
+            exc,
             tb,
-            settings.current(),
+            rules,
             layer=Layer(text.one_line(layer, 200), "app") if layer else from_traceback(tb),
             phase="message",
             handled=False,
             time_ns=time_ns(),
             exact=values.known(span),
+            tenant=tenant.tenant() or tenant.of_span(span),
         )
+        behind = received.behind(exc, tb)
+        if behind is not None:
+            redactor = guard.redactor_of(rules.redaction)
+            error = error._replace(upstream=behind.redacted(redactor))
     found: dict[str, Any] = {"schema": SCHEMA, "version": f"{MAJOR}.{MINOR}"}
     found.update(error._asdict())
     found["causes"] = [cause._asdict() for cause in error.causes]
+    found["upstream"] = record_parts.upstream_to(error.upstream)
+    found["came"] = record_parts.came_to(error.came)
     where = error.layer
     found["layer"] = {"name": where.name, "kind": where.kind, "index": where.index}
     # A number of this size is not safe in every reader of JSON.
@@ -134,7 +142,18 @@ def _record(found: dict[str, Any]) -> ErrorRecord:
         handled=handled,
         time_ns=int(time),
         sentry_event_id=_text(found, "sentry_event_id", _MAX_NAME, ""),
+        variables=_text(found, "variables", _MAX_TEXT, ""),
+        upstream=record_parts.upstream_from(found.get("upstream"), _wrong),
+        came=record_parts.came_from(found.get("came"), _wrong),
+        tenant=_tenant(found),
     )
+
+
+def _tenant(found: dict[str, Any]) -> str:
+    name = found.get("tenant", "")
+    if name != "" and not tenant.checked(name):
+        raise _wrong("tenant", "the name of a tenant")
+    return str(name)
 
 
 def _cause(found: Any) -> Cause:

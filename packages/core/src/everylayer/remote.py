@@ -73,6 +73,8 @@ def _checked(record: ErrorRecord, rules: Settings) -> ErrorRecord:
     return record._replace(
         message=bounded(record.message, rules.max_message_bytes),
         stacktrace=bounded(record.stacktrace, rules.max_stack_bytes),
+        variables=bounded(record.variables, rules.max_stack_bytes),
+        upstream=record.upstream.redacted(redactor) if record.upstream is not None else None,
         causes=tuple(
             cause._replace(message=bounded(cause.message, rules.max_message_bytes))
             for cause in record.causes

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from opentelemetry import context, trace
-
 from ..layers import name_of
-from .failure import Failure, Origin, origin_of
+from . import crossing
+from .crossing import Origin
+from .failure import Failure
 from .stubs import tblib_or_explain
 from .tree import carry
 
@@ -22,37 +22,32 @@ class Away:
 
     Args:
         func: what is called, as picklable as it must be anyway.
-        origin: None runs it without a parent span.
+        origin: as `crossing.here` packed it; None runs it without a parent span.
     """
 
     __slots__ = ("func", "origin")
 
-    def __init__(self, func: Callable[..., Any], origin: Any) -> None:
+    def __init__(self, func: Callable[..., Any], origin: bytes | None) -> None:
         self.func = func
         self.origin = origin
 
     def __reduce__(self) -> Any:
-        return Away, (self.func, plain(self.origin))
+        return Away, (self.func, self.origin)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return call(self.func, self.origin, *args, **kwargs)
 
 
-def call(func: Callable[..., Any], origin: Any, /, *args: Any, **kwargs: Any) -> Any:
+def call(func: Callable[..., Any], origin: bytes | None, /, *args: Any, **kwargs: Any) -> Any:
     """Return what `func` does for the span of `origin`, or its `Failure`."""
-    token = context.attach(context_of(origin))
+    tokens = crossing.enter(origin)
     try:
         return func(*args, **kwargs)
     except BaseException as exc:
-        found = None if origin is None else Origin(*origin)
+        found = None if origin is None else Origin.unpacked(origin)
         return Failure(carry(exc, skip=1), found, label_of(func))
     finally:
-        context.detach(token)
-
-
-def plain(origin: Origin | None) -> tuple[Any, ...] | None:
-    """Return `origin` without its class, which would be looked up by name with each call."""
-    return None if origin is None else tuple(origin)
+        crossing.leave_again(tokens)
 
 
 def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
@@ -69,7 +64,7 @@ def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
         ModuleNotFoundError: tblib is missing.
     """
     tblib_or_explain()
-    return Away(func, here())
+    return Away(func, crossing.here())
 
 
 def uncarried(value: T | Failure) -> T:
@@ -82,22 +77,6 @@ def uncarried(value: T | Failure) -> T:
             # No cycle through this frame.
             del error, value
     return value
-
-
-# A request that hands over one piece of work often hands over more.
-@functools.lru_cache(maxsize=64)
-def context_of(origin: tuple[Any, ...] | None) -> context.Context:
-    """Return a context with the origin's span alone.
-
-    Not the worker's own: a fork has that of whichever request began it.
-    """
-    empty = context.Context()
-    return empty if origin is None else trace.set_span_in_context(Origin(*origin).span(), empty)
-
-
-def here() -> Origin | None:
-    """Return what crosses of the current span."""
-    return origin_of(trace.get_current_span())
 
 
 def label_of(func: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..chain import drop_frame
 from . import steps
-from .work import P, R, called, failed, span_in
+from .work import P, R, called, failed_in
 
 _PHASE = "propagated"
 # Nearly all are plain functions, and asking `inspect` three times is dear.
@@ -32,7 +32,7 @@ def propagate(fn: Callable[P, R]) -> Callable[P, R]:
     context = copy_context()
 
     def show(exc: BaseException) -> None:
-        failed(exc, span_in(context), called(fn), _PHASE)
+        failed_in(context, exc, called(fn), _PHASE)
 
     wrapped: Any
     special = type(fn) is not FunctionType or fn.__code__.co_flags & _SPECIAL

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import Span
 
 from .. import settings, spans
 from ..failsafe import contained
@@ -16,41 +16,14 @@ from ..forks import ForkLock
 from ..layers import WORK, Layer
 from ..ledger import ledger_for
 from ..redaction import values
+from .aftermath import hand_over
+from .crossing import Origin
 from .restored import restore
+from .tenant import CURRENT, leave
 from .tree import Carried
 
 PHASE = "process"
 _late = ForkLock()
-
-
-class Origin(NamedTuple):
-    """The span for which work is done elsewhere, and nothing else of its context."""
-
-    trace_id: int
-    span_id: int
-    flags: int
-    state: str
-
-    def span(self) -> Span:
-        """Return a span that stands for it; it has ended, as far as this process knows."""
-        state = TraceState.from_header([self.state]) if self.state else None
-        return _Gone(SpanContext(self.trace_id, self.span_id, True, TraceFlags(self.flags), state))
-
-
-class _Gone(NonRecordingSpan):
-    # What was never begun here takes no events: they go to a child of it.
-    end_time = 0
-
-
-def origin_of(span: Span) -> Origin | None:
-    """Return what crosses of `span`, None where there is nothing to say."""
-    found = span.get_span_context()
-    if not found.is_valid:
-        return None
-    state = found.trace_state
-    return Origin(
-        found.trace_id, found.span_id, int(found.trace_flags), state.to_header() if state else ""
-    )
 
 
 class Failure:
@@ -104,12 +77,19 @@ class Failure:
         home = span if span is not None else self._current()
         if home is None or (self._sighted and not spans.recording(home)):
             return
-        sight(self._made(), home, self.label, asked=self._asked, sensitive=self.carried.sensitive)
+        sight(
+            self._made(),
+            home,
+            self.label,
+            asked=self._asked,
+            sensitive=self.carried.sensitive,
+            tenant=self.origin.tenant if self.origin is not None else "",
+        )
         self._sighted = True
 
     def _current(self) -> Span | None:
         current = trace.get_current_span()
-        if self.origin is None:
+        if self.origin is None or not self.origin.trace_id:
             return current
         here = current.get_span_context()
         same = (here.trace_id, here.span_id) == self.origin[:2]
@@ -117,7 +97,7 @@ class Failure:
 
     def __del__(self) -> None:
         if self._process == os.getpid() and not self._sighted and self.origin is not None:
-            _give_up(self)
+            _dropped(self)
 
 
 def _arrived(carried: Carried, origin: Origin | None, label: str) -> Failure:
@@ -127,8 +107,8 @@ def _arrived(carried: Carried, origin: Origin | None, label: str) -> Failure:
 
 
 @contained
-def _give_up(failure: Failure) -> None:
-    failure.unasked(None)
+def _dropped(failure: Failure) -> None:
+    hand_over(failure.unasked, failure._current())
 
 
 @contained
@@ -139,6 +119,7 @@ def sight(
     *,
     asked: bool,
     sensitive: Mapping[str, str] | None = None,
+    tenant: str = "",
 ) -> None:
     """Show `exc`, which work for `span` has raised elsewhere, to that span's ledger.
 
@@ -148,7 +129,20 @@ def sight(
         label: what ran there.
         asked: somebody waits for it, so that the response says what it meant.
         sensitive: what must not be shown of it.
+        tenant: whose request it is.
     """
+    # This may be the thread of a pool, which works for all of them.
+    token = CURRENT.set(tenant) if tenant else None
+    try:
+        _sight(exc, span, label, asked, sensitive)
+    finally:
+        if token is not None:
+            leave(token)
+
+
+def _sight(
+    exc: BaseException, span: Span, label: str, asked: bool, sensitive: Mapping[str, str] | None
+) -> None:
     if spans.ended(span):
         # Written at once, by a ledger of this call alone: whoever waits for the result as well
         # must find it done.

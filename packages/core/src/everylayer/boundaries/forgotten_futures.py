@@ -12,6 +12,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from ..chain import drop_frame
 from ..failsafe import contained
 from . import work
+from .aftermath import hand_over
 from .patch import Switch
 
 _SPAN = "_everylayer_span"
@@ -85,5 +86,5 @@ def _asked(future: Any) -> None:
 def _dropped(future: Any) -> None:
     exc = vars(future).get("_exception")
     span: Span = vars(future).get(_SPAN, INVALID_SPAN)
-    if exc is not None:
-        work.forgotten(exc, span, _PHASE)
+    if exc is not None and span is not INVALID_SPAN:
+        hand_over(work.forgotten, exc, span, _PHASE)

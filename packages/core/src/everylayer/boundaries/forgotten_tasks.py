@@ -12,7 +12,10 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from ..failsafe import contained
 from . import work
+from .aftermath import hand_over
 from .patch import Switch
+
+_PHASE = "task"
 
 # Before Python 3.12 alone: those tasks take no attributes.
 _spans: weakref.WeakKeyDictionary[Any, Span] = weakref.WeakKeyDictionary()
@@ -51,8 +54,14 @@ def _keep_span(task: Any, context: contextvars.Context | None) -> None:
 @contained
 def _heard(about: Any) -> None:
     exc = about.get("exception")
-    if isinstance(exc, BaseException):
-        work.forgotten(exc, _span_of(about), "task")
+    if not isinstance(exc, BaseException):
+        return
+    span = _span_of(about)
+    if about.get("task") is None and about.get("future") is None:
+        work.forgotten(exc, span, _PHASE)
+    elif span is not INVALID_SPAN:
+        # Most are heard of in their finalizers.
+        hand_over(work.forgotten, exc, span, _PHASE)
 
 
 def _span_of(about: dict[str, Any]) -> Span:

@@ -52,5 +52,5 @@ class ThreadPoolExecutor(futures.ThreadPoolExecutor):
             initializer(*args)
         except BaseException as exc:
             # It runs where Python runs it, in the thread's own context.
-            work.failed(exc, work.span_in(starter), work.called(initializer), "initializer")
+            work.failed_in(starter, exc, work.called(initializer), "initializer")
             raise

@@ -12,10 +12,12 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
-from .away import call, label_of, plain
-from .failure import Failure, origin_of, sight
+from .away import call, label_of
+from .crossing import here
+from .failure import Failure, sight
 from .restored import restore
 from .stubs import tblib_or_explain
+from .tenant import tenant
 from .tree import carry
 
 P = ParamSpec("P")
@@ -56,24 +58,23 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
-        span = trace.get_current_span()
-        origin = origin_of(span)
-        future = super().submit(call, fn, plain(origin), *args, **kwargs)
+        submit: Any = concurrent.futures.ProcessPoolExecutor.submit
+        future: Any = submit(self, call, fn, here(), *args, **kwargs)
         # Whatever has happened to it since, nobody has asked it yet.
         future.__class__ = _Future
-        future._everylayer = (span, fn, self._told)  # type: ignore[attr-defined]
+        future._everylayer = (trace.get_current_span(), fn, self._told, tenant())
         future.add_done_callback(_settled)
-        return future
+        return future  # type: ignore[no-any-return]
 
 
 class _Future(concurrent.futures.Future[Any]):
     """A future whose result may be a `Failure`: then that is its exception."""
 
-    _everylayer: tuple[Span, Any, Any]
+    _everylayer: tuple[Span, Any, Any, str | None]
 
     def result(self, timeout: float | None = None) -> Any:
         try:
-            found = super().result(timeout)
+            found = concurrent.futures.Future.result(self, timeout)
         except BaseException:
             # Also what only says that there is none yet, or never will be.
             if not self.done() or self.cancelled():
@@ -94,7 +95,7 @@ class _Future(concurrent.futures.Future[Any]):
         error = super().exception(timeout)
         if error is not None:
             _told_of(error, self)
-            _ask(error, self)
+            _show(error, self, asked=True)
             return error
         found = super().result()
         if type(found) is Failure:
@@ -102,21 +103,15 @@ class _Future(concurrent.futures.Future[Any]):
         return None
 
 
-def _settled(future: concurrent.futures.Future[Any]) -> None:
+def _settled(future: Any) -> None:
     """Record an error that nobody may ever ask for."""
-    try:
-        error = concurrent.futures.Future.exception(future)
-    except concurrent.futures.CancelledError:
-        return
-    if error is None:
-        found = concurrent.futures.Future.result(future)
-        if type(found) is Failure:
-            _unasked(found, future._everylayer[0])  # type: ignore[attr-defined]
-        return
-    _told_of(error, future)
-    span, func, _ = future._everylayer  # type: ignore[attr-defined]
-    if span.get_span_context().is_valid:
-        sight(error, span, label_of(func), asked=False)
+    # Whoever waits for the result waits for this, too: its own fields, without its lock.
+    found, error = future._result, future._exception
+    if type(found) is Failure:
+        _unasked(found, future._everylayer[0])
+    elif error is not None:
+        _told_of(error, future)
+        _show(error, future, asked=False)
 
 
 @contained
@@ -126,10 +121,10 @@ def _unasked(failure: Failure, span: Span) -> None:
 
 
 @contained
-def _ask(error: BaseException, future: Any) -> None:
-    span, func, _ = future._everylayer
+def _show(error: BaseException, future: Any, asked: bool) -> None:
+    span, func, _, whose = future._everylayer
     if span.get_span_context().is_valid:
-        sight(error, span, label_of(func), asked=True)
+        sight(error, span, label_of(func), asked=asked, tenant=whose or "")
 
 
 @contained

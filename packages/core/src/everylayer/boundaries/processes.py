@@ -5,23 +5,27 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 from multiprocessing import connection
 from typing import Any
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
-from .away import context_of, label_of
-from .failure import Origin, origin_of, sight
+from . import crossing
+from .away import label_of
+from .failure import sight
 from .restored import restore
 from .stubs import tblib_or_explain
+from .tenant import tenant
 from .tree import Carried, carry
 
 _FINE = "fine"
+_NOTHING = b""
 _PATIENCE = 0.2
 
 
@@ -49,7 +53,7 @@ class Process(multiprocessing.Process):
         # Gone once it has started.
         label = label_of(vars(self).get("_target") or type(self))
         reader, writer = multiprocessing.Pipe(duplex=False)
-        self.run = functools.partial(_run, self, writer, origin_of(span))  # type: ignore[method-assign]
+        self.run = functools.partial(_run, self, writer, crossing.here())  # type: ignore[method-assign]
         try:
             super().start()
         except BaseException:
@@ -59,7 +63,10 @@ class Process(multiprocessing.Process):
             writer.close()
             del self.run
         self._watcher = threading.Thread(
-            target=_watch, args=(self, reader, span, label), name=f"{self.name} watch", daemon=True
+            target=_watch,
+            args=(self, reader, span, label, tenant() or ""),
+            name=f"{self.name} watch",
+            daemon=True,
         )
         self._watcher.start()
 
@@ -80,8 +87,8 @@ class Process(multiprocessing.Process):
         super().kill()
 
 
-def _run(process: Process, writer: Any, origin: Origin | None) -> None:
-    token = context.attach(context_of(origin))
+def _run(process: Process, writer: Any, origin: bytes | None) -> None:
+    tokens = crossing.enter(origin)
     word: Carried | str = _FINE
     try:
         # The instance's own is this function.
@@ -94,18 +101,19 @@ def _run(process: Process, writer: Any, origin: Origin | None) -> None:
         word = carry(exc, skip=1)
         raise
     finally:
-        context.detach(token)
+        crossing.leave_again(tokens)
         _send(writer, word)
 
 
 @contained
 def _send(writer: Any, word: Carried | str) -> None:
-    writer.send(word)
+    # Pickling anything is dear in a fork, which has to copy each page that it touches.
+    writer.send_bytes(_NOTHING if word == _FINE else pickle.dumps(word))
     writer.close()
 
 
 @contained
-def _watch(process: Process, reader: Any, span: Span, label: str) -> None:
+def _watch(process: Process, reader: Any, span: Span, label: str, tenant: str) -> None:
     try:
         word = _word_of(process, reader)
     finally:
@@ -113,11 +121,13 @@ def _watch(process: Process, reader: Any, span: Span, label: str) -> None:
     if word == _FINE or not span.get_span_context().is_valid:
         return
     if isinstance(word, Carried):
-        sight(restore(word), span, label, asked=False, sensitive=word.sensitive)
+        error, sensitive = restore(word), word.sensitive
+        sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant)
     elif not process._stopped:
         ended = _ended_by(process)
         if ended is not None:
-            sight(ProcessDied(f"{process.name} {ended}"), span, label, asked=False)
+            died = ProcessDied(f"{process.name} {ended}")
+            sight(died, span, label, asked=False, tenant=tenant)
 
 
 def _word_of(process: Process, reader: Any) -> Carried | str | None:
@@ -126,7 +136,8 @@ def _word_of(process: Process, reader: Any) -> Carried | str | None:
     connection.wait([reader, process.sentinel])
     try:
         if reader.poll(0):
-            word: Carried | str = reader.recv()
+            data = reader.recv_bytes()
+            word: Carried | str = pickle.loads(data) if data else _FINE
             return word
     except (EOFError, OSError):
         pass

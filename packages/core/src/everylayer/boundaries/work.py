@@ -41,6 +41,19 @@ def failed(exc: BaseException, span: Span, layer: Layer | None, phase: str) -> N
 
 
 @contained
+def failed_in(
+    context: contextvars.Context, exc: BaseException, layer: Layer | None, phase: str
+) -> None:
+    """Show `exc` to the request whose context `context` is: its span, its tenant, its secrets."""
+
+    def show() -> None:
+        failed(exc, trace.get_current_span(), layer, phase)
+
+    # A copy: this one may be in use by now.
+    context.copy().run(show)
+
+
+@contained
 def forgotten(exc: BaseException, span: Span, phase: str) -> None:
     """Show an exception that nobody will ever ask for: no response says what it means.
 
@@ -67,7 +80,7 @@ def run(
     try:
         return context.run(fn, *args, **kwargs)
     except BaseException as exc:
-        failed(exc, span_in(context), called(fn), phase)
+        failed_in(context, exc, called(fn), phase)
         chain.drop_frame(exc)
         raise
 

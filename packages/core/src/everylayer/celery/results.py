@@ -16,7 +16,7 @@ from celery.utils.serialization import UnpickleableExceptionWrapper
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
-from .. import chain
+from .. import chain, origin
 from ..boundaries import anatomy
 from ..boundaries.plain import relink, to_plain
 from ..boundaries.tree import carry
@@ -94,19 +94,26 @@ def _exception_to_python(self: Any, exc: Any) -> Any:
 
 @contained
 def _restore(exc: BaseException, found: dict[str, Any]) -> None:
-    _link(found.get("origin"))
+    there = _ids_in(found.get("origin"))
+    if there is not None:
+        _link(there)
+        # Until it is raised in a request of this process.
+        origin.was_on(exc, there)
     relink(exc, found.get("tree"))
 
 
-@contained
-def _link(found: Any) -> None:
-    """Link the current span, whose app asks for the result, to that of the task's error."""
-    span = trace.get_current_span()
-    if not (span.is_recording() and isinstance(found, list) and len(found) == 2):
-        return
+def _ids_in(found: Any) -> SpanContext | None:
+    if not (isinstance(found, list) and len(found) == 2):
+        return None
     if not all(isinstance(part, str) and _HEX.fullmatch(part) for part in found):
-        return
+        return None
     trace_id, span_id = (int(part, 16) for part in found)
     there = SpanContext(trace_id, span_id, is_remote=True)
-    if there.is_valid and there.span_id != span.get_span_context().span_id:
+    return there if there.is_valid else None
+
+
+def _link(there: SpanContext) -> None:
+    """Link the current span, whose app asks for the result, to that of the task's error."""
+    span = trace.get_current_span()
+    if span.is_recording() and there.span_id != span.get_span_context().span_id:
         span.add_link(there)

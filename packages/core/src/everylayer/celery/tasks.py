@@ -6,11 +6,13 @@ from time import time_ns
 from typing import Any
 
 from celery import signals
-from opentelemetry import context, trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .. import chain, settings
+from ..boundaries import tenant
+from ..boundaries.baggage import Allowed, allowed, read, written
 from ..boundaries.stubs import tblib_or_explain
 from ..failsafe import contained
 from ..layers import WORK, Layer
@@ -20,7 +22,9 @@ from . import results
 
 ATTEMPT = "everylayer.task.attempt"
 TASK_ID = "messaging.message.id"
-_CARRIED = ("traceparent", "tracestate")
+_CARRIED = ("traceparent", "tracestate", "baggage")
+# Celery makes attributes of a task's request of its headers.
+_TENANT = "everylayer_tenant"
 _ON_REQUEST = "_everylayer"
 _PHASE = "task"
 
@@ -52,10 +56,23 @@ def _published(headers: Any = None, **_: Any) -> None:
 
 @contained
 def _inject(headers: Any) -> None:
+    if not isinstance(headers, dict):
+        return
     # Whoever has put theirs there knows of a span between this one and the task's.
-    if isinstance(headers, dict) and "traceparent" not in headers:
-        # The span's ids alone: no baggage, nothing else that lies in the context.
+    if "traceparent" not in headers:
+        # Nothing else that lies in the context.
         _propagator.inject(headers)
+        entries = baggage.get_all()
+        kept = written(entries, _allowed()) if entries else ""
+        if kept:
+            headers.setdefault("baggage", kept)
+    name = tenant.tenant()
+    if name:
+        headers.setdefault(_TENANT, name)
+
+
+def _allowed() -> Allowed:
+    return allowed(settings.current().baggage_keys)
 
 
 def _started(task: Any = None, **_: Any) -> None:
@@ -70,7 +87,10 @@ def _attach(task: Any) -> None:
     if not request.is_eager and not _stock_is_there():
         # Nothing else of this worker's own context: that is of the task before.
         token = context.attach(_sent_by(request))
-    vars(request)[_ON_REQUEST] = (began, token)
+    whose = None
+    if not request.is_eager:
+        whose = tenant.CURRENT.set(_tenant_of(request) or None)
+    vars(request)[_ON_REQUEST] = (began, token, whose)
 
 
 def _ended(task: Any = None, **_: Any) -> None:
@@ -79,9 +99,11 @@ def _ended(task: Any = None, **_: Any) -> None:
 
 @contained
 def _detach(task: Any) -> None:
-    _, token = vars(task.request).pop(_ON_REQUEST, (0, None))
+    _, token, whose = vars(task.request).pop(_ON_REQUEST, (0, None, None))
     if token is not None:
         context.detach(token)
+    if whose is not None:
+        tenant.leave(whose)
 
 
 def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> None:
@@ -98,16 +120,20 @@ def _retried(sender: Any = None, request: Any = None, reason: Any = None, **_: A
 
 
 def _failed_inside(
-    sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any
+    sender: Any = None, task_id: Any = None, exception: Any = None, request: Any = None, **_: Any
 ) -> None:
-    _record(sender, task_id, exception, handled=False)
+    # Around the task, whose own request is put away by now.
+    _record(sender, task_id, exception, handled=False, said=request)
 
 
 @contained
-def _record(task: Any, task_id: Any, exc: Any, *, handled: bool) -> None:
+def _record(task: Any, task_id: Any, exc: Any, *, handled: bool, said: Any = None) -> None:
     if not isinstance(exc, BaseException):
         return
     request: Any = task.request
+    if request.id != task_id:
+        # The worker of the task is gone, and this is the process that looks after it.
+        request = _lost(task_id, said)
     layer = Layer(str(task.name), WORK)
     current = trace.get_current_span()
     if request.is_eager:
@@ -133,18 +159,16 @@ def _on_span(
 def _on_late_span(
     exc: BaseException, layer: Layer, request: Any, task_id: Any, handled: bool
 ) -> None:
-    if request.id != task_id:
-        # The task's worker is gone: this is the process that looks after it.
-        request = _lost(task_id)
     sent = _sent_by(request)
     if not trace.get_current_span(sent).get_span_context().is_valid:
         return
-    began, _ = vars(request).get(_ON_REQUEST, (None, None))
-    span = trace.get_tracer("everylayer").start_span(
-        f"{layer.name} (late)", context=sent, kind=SpanKind.CONSUMER, start_time=began
-    )
-    _on_span(span, exc, layer, request, task_id, handled)
-    span.end()
+    began = vars(request).get(_ON_REQUEST, (None,))[0]
+    with tenant.use_tenant(_tenant_of(request) or None):
+        span = trace.get_tracer("everylayer").start_span(
+            f"{layer.name} (late)", context=sent, kind=SpanKind.CONSUMER, start_time=began
+        )
+        _on_span(span, exc, layer, request, task_id, handled)
+        span.end()
 
 
 def _attempt(request: Any) -> int:
@@ -152,28 +176,40 @@ def _attempt(request: Any) -> int:
 
 
 def _sent_by(request: Any) -> context.Context:
-    """Return a context with the span alone that the task was sent from."""
+    """Return a context with the span that the task was sent from, and its allowed baggage."""
     values = {key: getattr(request, key, None) for key in _CARRIED}
     carrier = {key: value for key, value in values.items() if isinstance(value, str)}
-    return _propagator.extract(carrier, context.Context())
+    made = _propagator.extract(carrier, context.Context())
+    if "baggage" in carrier:
+        for key, value in read([carrier["baggage"]], _allowed()).items():
+            made = baggage.set_baggage(key, value, made)
+    return made
+
+
+def _tenant_of(request: Any) -> str:
+    return tenant.checked(getattr(request, _TENANT, None))
 
 
 class _Lost:
-    """What the message said of a task whose worker is gone."""
+    """What the message said of a task whose own request is gone."""
 
     id: Any = None
+    is_eager = False
     retries = 0
     traceparent: Any = None
     tracestate: Any = None
+    baggage: Any = None
+    everylayer_tenant: Any = None
 
 
-def _lost(task_id: Any) -> _Lost:
-    from celery.worker import state
+def _lost(task_id: Any, known: Any) -> _Lost:
+    if not isinstance(known, dict):
+        from celery.worker import state
 
-    known = getattr(state.requests.get(task_id), "_request_dict", None)
+        known = getattr(state.requests.get(task_id), "_request_dict", None)
     made = _Lost()
     if isinstance(known, dict):
-        for key in ("id", "retries", *_CARRIED):
+        for key in ("id", "retries", *_CARRIED, _TENANT):
             setattr(made, key, known.get(key))
     return made
 

@@ -1,0 +1,98 @@
+"""What a finalizer has found out, told outside of it.
+
+The collector runs finalizers wherever it pleases: within an exporter that holds its lock, or in the
+middle of another request. So they leave what they know here, and a short-lived thread records it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..failsafe import contained, count_failure
+
+# So many errors may wait, each with its frames; that there were more is in `own_failures()`.
+MAX_WAITING = 4096
+_PATIENCE = 5.0
+_NAP = 0.001
+
+# Appending and taking are atomic and take no lock that a finalizer could find held.
+_waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+# Held by the one thread that tells. It is only ever tried, never waited for.
+_turn = _thread.allocate_lock()
+_overflown = False
+
+
+def hand_over(act: Callable[..., object], *args: Any) -> None:
+    """Have `act(*args)` called soon, in a thread of its own; safe within a finalizer."""
+    global _overflown
+    if len(_waiting) < MAX_WAITING:
+        _waiting.append((act, args))
+    else:
+        _overflown = True
+    if _turn.acquire(False):
+        try:
+            # Not `threading.Thread`: it takes locks, and waits until it runs.
+            _thread.start_new_thread(_tell, ())
+        except RuntimeError:
+            # No thread can begin any more, or there are too many: the next one, or the end, tells.
+            _turn.release()
+
+
+def settle(seconds: float = _PATIENCE) -> bool:
+    """Return whether all that was handed over has been told, after at most `seconds`."""
+    deadline = time.monotonic() + seconds
+    while _waiting or _turn.locked():
+        if time.monotonic() > deadline:
+            return False
+        if _waiting and _turn.acquire(False):
+            _tell()
+        else:
+            time.sleep(_NAP)
+    return True
+
+
+def _tell() -> None:
+    """Call what waits; with the turn, which is given back."""
+    turn = _turn  # a fork in here has another one
+    while True:
+        try:
+            _tell_all()
+        finally:
+            turn.release()
+        # What came after the last look found the turn taken.
+        if not (_waiting and turn.acquire(False)):
+            return
+
+
+def _tell_all() -> None:
+    global _overflown
+    if _overflown:
+        _overflown = False
+        count_failure(__name__, with_stack=False)
+    while _waiting:
+        # Popped within the call, so that none is held while the next one is waited for.
+        _call(*_waiting.popleft())
+
+
+@contained
+def _call(act: Callable[..., object], args: tuple[Any, ...]) -> None:
+    act(*args)
+
+
+def _in_child() -> None:
+    global _turn
+    # What waits is the parent's to tell, and so is the thread that was about to.
+    _waiting.clear()
+    _turn = _thread.allocate_lock()
+
+
+# Before OpenTelemetry's provider, if that was made first, sends what it has.
+atexit.register(settle)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,124 @@
+"""What crosses to another process: the span, the tenant and allowed baggage; nothing else."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Token
+from typing import Any, NamedTuple
+
+from opentelemetry import baggage, context, trace
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
+
+from .. import settings
+from .baggage import allowed, read, written
+from .tenant import CURRENT, checked, leave
+
+_HEAD = 25
+
+
+class Origin(NamedTuple):
+    """Where work that is done elsewhere belongs.
+
+    Attributes:
+        trace_id: 0 where there is no span.
+        span_id: likewise.
+        flags: of the trace.
+        state: its tracestate as a header.
+        tenant: whose request it is, empty without one.
+        baggage: of the setting `baggage_keys`, as a header.
+    """
+
+    trace_id: int
+    span_id: int
+    flags: int = 0
+    state: str = ""
+    tenant: str = ""
+    baggage: str = ""
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Origin:
+        """Return what `here` packed."""
+        state, tenant, entries = json.loads(data[_HEAD:]) if len(data) > _HEAD else ("", "", "")
+        trace_id, span_id = int.from_bytes(data[:16], "big"), int.from_bytes(data[16:24], "big")
+        return cls(trace_id, span_id, data[24], state, checked(tenant), entries)
+
+    def span(self) -> Span:
+        """Return a span that stands for it; it has ended, as far as this process knows."""
+        state = TraceState.from_header([self.state]) if self.state else None
+        return _Gone(SpanContext(self.trace_id, self.span_id, True, TraceFlags(self.flags), state))
+
+
+class _Gone(NonRecordingSpan):
+    # What was never begun here takes no events: they go to a child of it.
+    end_time = 0
+
+
+def here() -> bytes | None:
+    """Return what crosses of the current context, None where there is nothing to say.
+
+    Bytes, since it is pickled with each call: 25 of them for a span and nothing more.
+    """
+    found = trace.get_current_span().get_span_context()
+    name = CURRENT.get()
+    carried = baggage.get_all()
+    state = found.trace_state
+    head = b"%b%b%c" % (
+        found.trace_id.to_bytes(16, "big"),
+        found.span_id.to_bytes(8, "big"),
+        found.trace_flags & 0xFF,
+    )
+    if not (name or carried or state):
+        return head if found.is_valid else None
+    # Asked for only here: to resolve them is dear.
+    entries = written(carried, allowed(settings.current().baggage_keys)) if carried else ""
+    if not (name or entries or found.is_valid):
+        return None
+    rest = (state.to_header() if state else "", name or "", entries)
+    return head + json.dumps(rest).encode() if any(rest) else head
+
+
+# A request that hands over one piece of work often hands over more.
+@functools.lru_cache(maxsize=64)
+def arrived(data: bytes | None) -> tuple[context.Context, str | None]:
+    """Return a context with what crossed alone, and the tenant.
+
+    Not the worker's own: a fork has that of whichever request began it.
+    """
+    made = context.Context()
+    if data is None:
+        return made, None
+    origin = Origin.unpacked(data)
+    if origin.trace_id:
+        made = trace.set_span_in_context(origin.span(), made)
+    # Allowed where it was packed: the two ends may have been told differently.
+    for key, value in read([origin.baggage], allowed(("*",))).items():
+        made = baggage.set_baggage(key, value, made)
+    return made, origin.tenant or None
+
+
+@contextmanager
+def within(data: bytes | None) -> Iterator[None]:
+    """Work for what crossed within the block, and for nothing of what was current before."""
+    tokens = enter(data)
+    try:
+        yield
+    finally:
+        leave_again(tokens)
+
+
+Tokens = tuple[Any, Token[str | None]]
+
+
+def enter(data: bytes | None) -> Tokens:
+    """Begin to work for what crossed, until `leave_again`; cheaper than the block."""
+    made, tenant = arrived(data)
+    return context.attach(made), CURRENT.set(tenant)
+
+
+def leave_again(tokens: Tokens) -> None:
+    """Make the context what it was before `enter`."""
+    context.detach(tokens[0])
+    leave(tokens[1])

@@ -1,0 +1,209 @@
+"""Finalizers that have an error to tell: wherever they run, nothing waits for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind
+
+import everylayer
+from everylayer.boundaries import aftermath, detached
+from everylayer.boundaries.crossing import Origin, here
+from everylayer.boundaries.failure import Failure, _arrived
+from everylayer.boundaries.tree import carry
+
+
+class Lost(Exception):
+    pass
+
+
+class Locked(SpanExporter):
+    """As exporters of many back ends: one export at a time, by a lock that is not reentrant."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.names: list[str] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        # Without a time limit a test that fails would hang.
+        if not self.lock.acquire(timeout=5):
+            self.names.append("deadlock")
+            return SpanExportResult.FAILURE
+        try:
+            gc.collect()
+            self.names += [span.name for span in spans]
+        finally:
+            self.lock.release()
+        return SpanExportResult.SUCCESS
+
+
+@pytest.fixture
+def exporter() -> Locked:
+    return Locked()
+
+
+@pytest.fixture
+def tracer(exporter: Locked, monkeypatch: pytest.MonkeyPatch) -> trace.Tracer:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    # Late spans are of the global provider.
+    monkeypatch.setattr(trace, "get_tracer", lambda name, *more, **given: provider.get_tracer(name))
+    return provider.get_tracer("app")
+
+
+@pytest.fixture(autouse=True)
+def _off() -> Iterator[None]:
+    yield
+    detached.stop()
+
+
+def lose() -> None:
+    raise Lost("x")
+
+
+def unasked_future(keep: Any) -> None:
+    with futures.ThreadPoolExecutor(1) as pool:
+        keep(pool.submit(lose))
+
+
+def unawaited_task(keep: Any) -> None:
+    async def lose_soon() -> None:
+        lose()
+
+    async def main() -> None:
+        task = asyncio.create_task(lose_soon())
+        await asyncio.wait([task])
+        keep(task)
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, about: None)
+    loop.run_until_complete(main())
+    loop.close()
+
+
+def unseen_failure(keep: Any) -> None:
+    packed = here()
+    assert packed is not None
+    keep(_arrived(carry(Lost("x")), Origin.unpacked(packed), "lose"))
+
+
+@pytest.mark.parametrize("work", [unasked_future, unawaited_task, unseen_failure])
+def test_what_is_collected_within_an_exporter_does_not_wait_for_its_lock(
+    work: Callable[[Any], None], exporter: Locked, tracer: trace.Tracer
+) -> None:
+    everylayer.configure(detached="record")
+    gc.collect()
+    gc.disable()
+    try:
+        with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+            cycle: list[Any] = []
+            cycle.append(cycle)
+            work(cycle.append)
+            del cycle
+        # The export of that span has collected it, with the lock held.
+    finally:
+        gc.enable()
+    assert aftermath.settle()
+    assert exporter.names[0] == "GET /"
+    told = [name.rpartition(".")[2] for name in exporter.names[1:]]
+    if work is unawaited_task and sys.version_info < (3, 12):
+        # One that is part of a cycle has lost its span by then.
+        assert told == []
+    else:
+        assert told in (["lose (late)"], ["lose_soon (late)"])
+
+
+def test_another_requests_tenant_is_not_taken_for_that_of_what_is_collected(
+    exporter: Locked, tracer: trace.Tracer
+) -> None:
+    everylayer.configure(detached="record")
+    seen: list[ReadableSpan] = []
+    exporter.export = lambda spans: seen.extend(spans) or SpanExportResult.SUCCESS  # type: ignore[method-assign, func-returns-value]
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER) as span:
+        span.set_attribute("app.tenant.id", "acme")
+        future: list[Any] = []
+        unasked_future(future.append)
+    with everylayer.use_tenant("globex"):
+        future.clear()
+        gc.collect()
+        assert aftermath.settle()
+    (late,) = (span for span in seen if span.name.endswith("(late)"))
+    (event,) = late.events
+    assert (event.attributes or {})["app.tenant.id"] == "acme"
+
+
+def test_a_storm_is_bounded_and_what_is_too_much_is_counted(
+    failures: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aftermath, "MAX_WAITING", 10)
+    go = threading.Event()
+    told: list[Any] = []
+    aftermath.hand_over(go.wait, 10)
+    while aftermath._waiting:
+        pass
+    for number in range(50):
+        aftermath.hand_over(told.append, number)
+    go.set()
+    assert aftermath.settle()
+    aftermath.hand_over(told.append, "after")
+    assert aftermath.settle()
+    assert told == [*range(10), "after"]
+    assert failures == {"everylayer.boundaries.aftermath": 1}
+
+
+def test_an_act_that_fails_stops_nothing(failures: dict[str, int]) -> None:
+    told: list[int] = []
+    aftermath.hand_over(lose)
+    aftermath.hand_over(told.append, 1)
+    assert aftermath.settle()
+    assert told == [1]
+    assert list(failures.values()) == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_tells_what_is_its_own() -> None:
+    go = threading.Event()
+    told: list[str] = []
+    aftermath.hand_over(go.wait, 10)
+    aftermath.hand_over(told.append, "the parent's")
+    child = os.fork()
+    if not child:
+        aftermath.hand_over(told.append, "the child's")
+        os._exit(0 if aftermath.settle() and told == ["the child's"] else 1)
+    go.set()
+    assert os.waitpid(child, 0)[1] == 0
+    assert aftermath.settle()
+    assert told == ["the parent's"]
+
+
+def test_where_no_thread_can_begin_the_next_one_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    told: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("_thread.start_new_thread", refuse)
+        aftermath.hand_over(told.append, 1)
+        assert told == []
+    aftermath.hand_over(told.append, 2)
+    assert aftermath.settle()
+    assert told == [1, 2]
+
+
+def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> None:
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        failure = Failure(carry(Lost("x")), Origin.unpacked(here() or b""), "lose")
+        del failure
+    assert not aftermath._waiting

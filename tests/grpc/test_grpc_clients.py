@@ -17,7 +17,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 import everylayer_grpc
 import grpc_sync
 from contract.telemetry import Telemetry, error_events, server_spans, session, tree
-from everylayer_grpc import remote
 from grpc_cases import BY_PLACE, SHAPES, Outcome, Shape
 
 PLACES = ("ok", "abort", "not_found", "servicer", "cancel", "deadline")
@@ -168,17 +167,6 @@ def test_under_asyncio_stocks_span_says_so_too(
 ) -> None:
     run_aio(telemetry, address, shape, place)
     check(telemetry, place, own=False)
-
-
-def test_what_the_server_told_in_its_trailing_metadata_is_on_the_span(
-    telemetry: Telemetry, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        remote, "readers", [lambda given: {"remote.kept": str(dict(given)["kept"])}]
-    )
-    sync_call(address, SHAPES[0], "abort")
-    (span,) = client_spans(telemetry.wait(client_spans))
-    assert (span.attributes or {})["remote.kept"] == "abort"
 
 
 def test_what_fails_before_the_call_is_on_the_span(telemetry: Telemetry, address: str) -> None:

@@ -226,6 +226,15 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
         "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
         # Interceptors are no layers that the audit knows.
         **({} if package == "everylayer_grpc" else {"everylayer_audit": audit}),
+        **(
+            {
+                "opentelemetry_propagator": {
+                    "everylayer-grpc-bin": f"{package}.binary:BinaryPropagator"
+                }
+            }
+            if package == "everylayer_grpc"
+            else {}
+        ),
     }
 
 

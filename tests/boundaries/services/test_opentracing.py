@@ -29,7 +29,7 @@ keys = st.text(string.ascii_lowercase + string.digits + "_.-", min_size=1, max_s
     lambda key: not key.endswith("-bin")
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-ODD = ["", "xyz", "0" * 16, "1" * 33, "-1", "0x1f", "1 2", "1,2", "é", "１２"]
+ODD = ["", "xyz", "0" * 16, "1" * 33, "-1", "0x1f", "1 2", "1,2", "é", "\u0661"]
 
 
 def made(**more: Any) -> everylayer.OpenTracingPropagator:

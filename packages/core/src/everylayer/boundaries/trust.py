@@ -24,12 +24,12 @@ Hook = Callable[[Mapping[str, Any]], object]
 # Frames from the one that asks a propagator to the one that has the request.
 _NEAR = 16
 WANTED = (
-    "networks such as '10.0.0.0/8', functions of the app's such as 'shop.mesh:is_peer', or names in "
-    "certificates such as 'x509:CN=billing' and 'spiffe://shop.example/billing'"
+    "networks such as '10.0.0.0/8', functions of the app's such as 'shop.mesh:is_peer', or names "
+    "in certificates such as 'x509:CN=billing' and 'spiffe://shop.example/billing'"
 )
 # In a request: what a certificate says of its peer, once whoever ends TLS here has verified it.
 IDENTITIES = "everylayer.identities"
-_IDENTITY = re.compile(r"x509:(CN|DNS|URI)=.+|spiffe://[^/*]+/.+")
+_IDENTITY = re.compile(r"x509:(CN|DNS|URI|subject)=.+|spiffe://[^/*]+/.+")
 
 # Asked for the request behind a carrier that does not tell: None if it belongs to none.
 finders: list[Callable[[Any], Mapping[str, Any] | None]] = []

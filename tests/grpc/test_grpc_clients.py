@@ -192,3 +192,29 @@ def test_client_and_server_are_one_trace(telemetry: Telemetry) -> None:
     assert client.context is not None
     assert server.parent is not None
     assert server.parent.span_id == client.context.span_id
+
+
+@pytest.mark.parametrize("stock", [False, True], ids=["own", "stock"])
+def test_what_a_servicer_deals_with_is_on_the_clients_span_alone(
+    telemetry: Telemetry, address: str, stock: bool, request: pytest.FixtureRequest
+) -> None:
+    if stock:
+        request.getfixturevalue("instrumented")
+
+    class Calling(grpc.ServerInterceptor):
+        def intercept_service(self, continuation: Any, details: Any) -> Any:
+            def call(request: Any, context: Any) -> Any:
+                sync_call(address, SHAPES[0], "servicer")
+                return b"instead"
+
+            return grpc.unary_unary_rpc_method_handler(call)
+
+    front = [everylayer_grpc.server_interceptor(), Calling()]
+    with grpc_sync.serving(front) as before, grpc.insecure_channel(before) as channel:
+        assert channel.unary_unary("/corpus.S/unary_unary-ok")(b"", timeout=10) == b"instead"
+    spans = telemetry.wait(server_spans)
+    (server,) = server_spans(spans)
+    assert not server.events
+    assert server.status.status_code is StatusCode.UNSET
+    (found,) = error_events(spans)
+    assert found.span.kind is SpanKind.CLIENT

@@ -92,6 +92,9 @@ class ClientCall(Ledger):
             at_ns=at_ns,
         )
 
+    def _find_span(self) -> None:
+        """Stay with the client's span: within a server's RPC that one's is current at the end."""
+
     @contained
     def failed(self, exc: BaseException, end: End | None = None) -> None:
         """Take the exception that the RPC ends with, and what came with it."""

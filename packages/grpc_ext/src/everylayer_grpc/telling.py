@@ -22,7 +22,7 @@ from .request import scope_of
 from .trailing import with_context
 
 # Between the app's frame and ours: stock's context, whose methods hand on to ours.
-_WRAPPERS = ("opentelemetry.instrumentation.", "everylayer_grpc.")
+_WRAPPERS = ("opentelemetry.instrumentation.", "everylayer.", "everylayer_grpc.")
 
 
 class TellingContext:

@@ -204,13 +204,21 @@ def test_what_a_servicer_deals_with_is_on_the_clients_span_alone(
     class Calling(grpc.ServerInterceptor):
         def intercept_service(self, continuation: Any, details: Any) -> Any:
             def call(request: Any, context: Any) -> Any:
-                sync_call(address, SHAPES[0], "servicer")
+                # One that waits: its end is seen in this thread.
+                with pytest.raises(grpc.RpcError):
+                    inner(b"", timeout=10)
                 return b"instead"
 
             return grpc.unary_unary_rpc_method_handler(call)
 
     front = [everylayer_grpc.server_interceptor(), Calling()]
-    with grpc_sync.serving(front) as before, grpc.insecure_channel(before) as channel:
+    with (
+        grpc_sync.serving(front) as before,
+        grpc.insecure_channel(before) as channel,
+        grpc.insecure_channel(address) as raw,
+    ):
+        through = grpc.intercept_channel(raw, *everylayer_grpc.client_interceptors())
+        inner: Any = through.unary_unary("/corpus.S/unary_unary-servicer")
         assert channel.unary_unary("/corpus.S/unary_unary-ok")(b"", timeout=10) == b"instead"
     spans = telemetry.wait(server_spans)
     (server,) = server_spans(spans)

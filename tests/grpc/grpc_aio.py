@@ -184,11 +184,16 @@ async def failing(requests: Any) -> AsyncIterator[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def serving(interceptors: Sequence[Any]) -> AsyncIterator[str]:
+async def serving(
+    interceptors: Sequence[Any], credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[str]:
     """Give the address of a server on the loopback."""
     server = aio.server(interceptors=interceptors)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("corpus.S", handlers()),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

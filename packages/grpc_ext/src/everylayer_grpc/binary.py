@@ -127,4 +127,5 @@ def _with_span(values: list[Any] | None, context: Context) -> Context | None:
 
 
 def _joined(values: list[Any]) -> bytes:
-    return bytes(values) if all(isinstance(value, int) for value in values) else b""
+    fits = all(isinstance(value, int) and 0 <= value < 256 for value in values)
+    return bytes(values) if fits else b""

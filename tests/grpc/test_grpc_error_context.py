@@ -75,7 +75,9 @@ def test_a_failing_rpc_tells_where_its_error_began(
     assert found.length == 1
     wanted = ABORTED[kind] if wanted == "abort" else wanted
     assert found.origin.type.rpartition(".")[2] == wanted.rpartition(".")[2]
-    assert "servicer" in found.origin.layer
+    # Under asyncio an abort is told before it is raised: by the function that aborts, and Python
+    # 3.10 does not know what that one stands in.
+    assert "servicer" in found.origin.layer or (kind, found.origin.layer) == ("aio", "act")
     assert found.origin.message == ""
     context = server_span(telemetry.wait(bool)).context
     assert context is not None

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
+from opentelemetry import propagate
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -32,7 +33,10 @@ stocks = pytest.mark.parametrize("stock", [False, True], ids=["own", "stock"])
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
+    before = propagate.get_global_textmap()
     yield
+    # A tenant in baggage goes on by the global one.
+    propagate.set_global_textmap(before)
     logging.disable(logging.NOTSET)
 
 

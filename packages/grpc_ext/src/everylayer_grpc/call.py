@@ -148,7 +148,8 @@ class Call(Ledger):
         if self.own is not None:
             self.flush()
             self.tell_messages(self.own)
-            fail_by_code(self.own, code, span.shown(self.details(), self.settings))
+            if is_server_error(code):
+                fail_by_code(self.own, code, span.shown(self.details(), self.settings))
             self.own.end()
         self.context = None
 

@@ -221,11 +221,13 @@ class Gate:
 _gates: dict[str, Gate] = {}
 
 
-async def call(channel: aio.Channel, shape: Shape, place: Place) -> Outcome:
+async def call(
+    channel: aio.Channel, shape: Shape, place: Place, requests: AsyncIterator[bytes] | None = None
+) -> Outcome:
     """Send one RPC; return all that its client sees of it."""
     rpc: Any = getattr(channel, shape.name)(method_of(shape, place))
     gate = _gates[place.name] = Gate()
-    request: Any = gate.requests() if shape.takes_stream else REQUESTS[0]
+    request: Any = (requests or gate.requests()) if shape.takes_stream else REQUESTS[0]
     going = rpc(request, timeout=TIMEOUT if place.name == "deadline" else 10)
     messages = []
     if shape.gives_stream:

@@ -184,11 +184,16 @@ async def failing(requests: Any) -> AsyncIterator[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def serving(interceptors: Sequence[Any]) -> AsyncIterator[str]:
+async def serving(
+    interceptors: Sequence[Any], credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[str]:
     """Give the address of a server on the loopback."""
     server = aio.server(interceptors=interceptors)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("corpus.S", handlers()),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -216,11 +221,13 @@ class Gate:
 _gates: dict[str, Gate] = {}
 
 
-async def call(channel: aio.Channel, shape: Shape, place: Place) -> Outcome:
+async def call(
+    channel: aio.Channel, shape: Shape, place: Place, requests: AsyncIterator[bytes] | None = None
+) -> Outcome:
     """Send one RPC; return all that its client sees of it."""
     rpc: Any = getattr(channel, shape.name)(method_of(shape, place))
     gate = _gates[place.name] = Gate()
-    request: Any = gate.requests() if shape.takes_stream else REQUESTS[0]
+    request: Any = (requests or gate.requests()) if shape.takes_stream else REQUESTS[0]
     going = rpc(request, timeout=TIMEOUT if place.name == "deadline" else 10)
     messages = []
     if shape.gives_stream:

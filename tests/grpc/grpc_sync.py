@@ -203,12 +203,17 @@ def failing(requests: Any) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def serving(interceptors: Sequence[Any]) -> Iterator[str]:
+def serving(
+    interceptors: Sequence[Any], credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
     """Give the address of a server on the loopback."""
     pool = futures.ThreadPoolExecutor(4)
     server = grpc.server(pool, interceptors=interceptors)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("corpus.S", handlers()),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -17,7 +17,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 import everylayer_grpc
 import grpc_sync
 from contract.telemetry import Telemetry, error_events, server_spans, session, tree
-from everylayer_grpc import remote
 from grpc_cases import BY_PLACE, SHAPES, Outcome, Shape
 
 PLACES = ("ok", "abort", "not_found", "servicer", "cancel", "deadline")
@@ -170,17 +169,6 @@ def test_under_asyncio_stocks_span_says_so_too(
     check(telemetry, place, own=False)
 
 
-def test_what_the_server_told_in_its_trailing_metadata_is_on_the_span(
-    telemetry: Telemetry, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        remote, "readers", [lambda given: {"remote.kept": str(dict(given)["kept"])}]
-    )
-    sync_call(address, SHAPES[0], "abort")
-    (span,) = client_spans(telemetry.wait(client_spans))
-    assert (span.attributes or {})["remote.kept"] == "abort"
-
-
 def test_what_fails_before_the_call_is_on_the_span(telemetry: Telemetry, address: str) -> None:
     class Failing(grpc.UnaryUnaryClientInterceptor):
         def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
@@ -204,3 +192,37 @@ def test_client_and_server_are_one_trace(telemetry: Telemetry) -> None:
     assert client.context is not None
     assert server.parent is not None
     assert server.parent.span_id == client.context.span_id
+
+
+@pytest.mark.parametrize("stock", [False, True], ids=["own", "stock"])
+def test_what_a_servicer_deals_with_is_on_the_clients_span_alone(
+    telemetry: Telemetry, address: str, stock: bool, request: pytest.FixtureRequest
+) -> None:
+    if stock:
+        request.getfixturevalue("instrumented")
+
+    class Calling(grpc.ServerInterceptor):
+        def intercept_service(self, continuation: Any, details: Any) -> Any:
+            def call(request: Any, context: Any) -> Any:
+                # One that waits: its end is seen in this thread.
+                with pytest.raises(grpc.RpcError):
+                    inner(b"", timeout=10)
+                return b"instead"
+
+            return grpc.unary_unary_rpc_method_handler(call)
+
+    front = [everylayer_grpc.server_interceptor(), Calling()]
+    with (
+        grpc_sync.serving(front) as before,
+        grpc.insecure_channel(before) as channel,
+        grpc.insecure_channel(address) as raw,
+    ):
+        through = grpc.intercept_channel(raw, *everylayer_grpc.client_interceptors())
+        inner: Any = through.unary_unary("/corpus.S/unary_unary-servicer")
+        assert channel.unary_unary("/corpus.S/unary_unary-ok")(b"", timeout=10) == b"instead"
+    spans = telemetry.wait(server_spans)
+    (server,) = server_spans(spans)
+    assert not server.events
+    assert server.status.status_code is StatusCode.UNSET
+    (found,) = error_events(spans)
+    assert found.span.kind is SpanKind.CLIENT

@@ -206,6 +206,10 @@ def test_core_requires_no_framework_and_what_few_want_is_an_extra(
     assert entry_points(wheels["everylayer"]) == {
         "console_scripts": {"everylayer": "everylayer.__main__:main"},
         "opentelemetry_id_generator": {"everylayer": "everylayer.boundaries.ids:TenantIdGenerator"},
+        "opentelemetry_propagator": {
+            "everylayer": "everylayer.boundaries.propagator:Propagator",
+            "everylayer-ot": "everylayer.boundaries.opentracing:OpenTracingPropagator",
+        },
         "pytest11": {"everylayer": "everylayer_pytest"},
     }
 
@@ -222,6 +226,15 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
         "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
         # Interceptors are no layers that the audit knows.
         **({} if package == "everylayer_grpc" else {"everylayer_audit": audit}),
+        **(
+            {
+                "opentelemetry_propagator": {
+                    "everylayer-grpc-bin": f"{package}.binary:BinaryPropagator"
+                }
+            }
+            if package == "everylayer_grpc"
+            else {}
+        ),
     }
 
 

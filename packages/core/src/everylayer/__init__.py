@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .boundaries.carried import propagate
     from .boundaries.guards import guard
     from .boundaries.ids import TenantIdGenerator
+    from .boundaries.malformed import malformed_input
+    from .boundaries.opentracing import OpenTracingPropagator
     from .boundaries.pools import ThreadPoolExecutor
     from .boundaries.process_pool import ProcessPoolExecutor
     from .boundaries.processes import Process
@@ -39,6 +41,7 @@ _LAZY = {
     "BoundedValues": ".boundaries.bounded",
     "ErrorOrigin": ".origin",
     "ErrorRecord": ".record",
+    "OpenTracingPropagator": ".boundaries.opentracing",
     "Process": ".boundaries.processes",
     "ProcessPoolExecutor": ".boundaries.process_pool",
     "Propagator": ".boundaries.propagator",
@@ -56,6 +59,7 @@ _LAZY = {
     "error_from_json": ".record_json",
     "error_to_json": ".record_json",
     "guard": ".boundaries.guards",
+    "malformed_input": ".boundaries.malformed",
     "propagate": ".boundaries.carried",
     "record_remote": ".remote",
     "reveal": ".redaction",
@@ -73,6 +77,7 @@ __all__ = [
     "ErrorOrigin",
     "ErrorRecord",
     "Layer",
+    "OpenTracingPropagator",
     "Process",
     "ProcessPoolExecutor",
     "Propagator",
@@ -94,6 +99,7 @@ __all__ = [
     "error_from_json",
     "error_to_json",
     "guard",
+    "malformed_input",
     "own_failures",
     "propagate",
     "record",

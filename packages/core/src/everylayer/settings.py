@@ -99,7 +99,9 @@ class Settings:
         "off", "tell callers of a 5xx where it began: nobody, trusted peers, or everybody"
     )
     error_context_header: str = _setting("x-error-context", "the header that tells it")
-    trusted_peers: tuple[str, ...] = _setting((), "whose claims count: networks, functions")
+    trusted_peers: tuple[str, ...] = _setting(
+        (), "whose claims count: networks, certificates, functions"
+    )
     baggage_keys: tuple[str, ...] = _setting((), "baggage that may come in and go out")
     tenant: Tenant = _setting("off", "whose request it is: nobody asks, a header, or a function")
     tenant_header: str = _setting("x-tenant-id", "the header that names the tenant")

@@ -13,6 +13,7 @@ except ModuleNotFoundError as _error:
     ) from _error
 
 if TYPE_CHECKING:
+    from .binary import BinaryPropagator
     from .interceptors import (
         aio_client_interceptors,
         aio_server_interceptor,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BinaryPropagator",
     "__version__",
     "aio_client_interceptors",
     "aio_server_interceptor",
@@ -33,6 +35,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Naming an interceptor puts the seams in place; loading the instrumentor alone must not.
+    if name == "BinaryPropagator":
+        from .binary import BinaryPropagator
+
+        return BinaryPropagator
     if name in __all__:
         from . import interceptors
 

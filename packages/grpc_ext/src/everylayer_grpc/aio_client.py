@@ -18,6 +18,7 @@ from everylayer.settings import Settings
 
 from . import span
 from .client_call import ClientCall, End, begin, carrying, in_stock
+from .remote import listen
 
 _PROVISIONAL = "Internal error from Core"
 _PATIENCE = 50
@@ -27,6 +28,7 @@ _tasks: set[asyncio.Task[None]] = set()
 class _Seam:
     def __init__(self, settings: Settings, *, begins: bool = True) -> None:
         """Begin no span, unless `begins`: only put the end of the RPC on that of stock."""
+        listen(settings)
         self._settings = settings
         self._begins = begins
 

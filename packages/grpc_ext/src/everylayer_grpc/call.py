@@ -21,7 +21,7 @@ from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings
 
-from . import span
+from . import span, trailing
 from .codes import code_of, http_status, is_server_error
 from .raised import after_departure, is_abort, is_departure
 
@@ -135,6 +135,8 @@ class Call(Ledger):
             return
         code = self._outcome_of(escaped)
         self.status = http_status(code)
+        if self.page is not None:
+            trailing.settle(self, self.status)
         # Stock tells OK where an exception decides.
         if self.own is not None or (self.errors and spans.recording(self.span)):
             target = self.own or self.span
@@ -146,7 +148,8 @@ class Call(Ledger):
         if self.own is not None:
             self.flush()
             self.tell_messages(self.own)
-            fail_by_code(self.own, code, self.details())
+            if is_server_error(code):
+                fail_by_code(self.own, code, span.shown(self.details(), self.settings))
             self.own.end()
         self.context = None
 

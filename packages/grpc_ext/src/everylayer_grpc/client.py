@@ -15,6 +15,7 @@ from everylayer.failsafe import contained
 from everylayer.settings import Settings
 
 from .client_call import CLIENT, ClientCall, End, begin, carrying
+from .remote import listen
 
 
 class Details(grpc.ClientCallDetails):
@@ -38,6 +39,7 @@ class ClientSeam(
     """Begins the client span where stock does not, and puts the RPC's end on it."""
 
     def __init__(self, settings: Settings, stock_begins: Callable[[], bool]) -> None:
+        listen(settings)
         self._settings = settings
         self._stock_begins = stock_begins
 

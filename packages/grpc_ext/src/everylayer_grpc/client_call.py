@@ -11,6 +11,7 @@ import grpc
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import Span, SpanKind
 
 from everylayer import spans
@@ -23,7 +24,6 @@ from everylayer.settings import Settings
 from everylayer.text import clean, message_of
 
 from . import span
-from .remote import told_in
 
 
 class End(NamedTuple):
@@ -92,14 +92,14 @@ class ClientCall(Ledger):
             at_ns=at_ns,
         )
 
+    def _find_span(self) -> None:
+        """Stay with the client's span: within a server's RPC that one's is current at the end."""
+
     @contained
     def failed(self, exc: BaseException, end: End | None = None) -> None:
         """Take the exception that the RPC ends with, and what came with it."""
         if end is not None:
             span.tell_code(self.target, end.code)
-            told = told_in(end.trailing)
-            if told:
-                self.target.set_attributes(told)
             if end.cancelled_here:
                 return
         self.see(exc, handled=False)
@@ -153,7 +153,13 @@ def in_stock() -> bool:
 
 def carrying(metadata: Any, within: Context) -> list[tuple[str, Any]]:
     """Return `metadata` with the ids of the span in `within`, in place of any that were there."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier, context=within)
-    own = {key.lower(): value for key, value in carrier.items()}
+    own: dict[str, Any] = {}
+    propagate.inject(own, context=within, setter=MetadataSetter())
     return [*((k, v) for k, v in metadata or () if k not in own), *own.items()]
+
+
+class MetadataSetter(Setter[dict[str, Any]]):
+    """Writes gRPC's metadata, whose keys know no capitals, and whose values may be bytes."""
+
+    def set(self, carrier: dict[str, Any], key: str, value: str) -> None:
+        carrier[key.lower()] = value

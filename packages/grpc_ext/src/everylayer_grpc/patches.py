@@ -35,8 +35,11 @@ from everylayer.settings import Settings
 from . import stock_client
 from .aio_client import KINDS
 from .aio_server import AioProbe, AioServerSeam
+from .around import aio_around, around
 from .client import inside_stock
 from .naming import interceptor, is_stock
+from .peers import tell_core, tell_core_no_more
+from .remote import listen
 from .server import Probe, ServerSeam
 
 _SYNC = (
@@ -62,6 +65,7 @@ def claim(settings: Settings | None) -> None:
 
 def install() -> None:
     """Put the seams of servers in place, once."""
+    tell_core()
     missing = "what interceptors around everylayer's raise or convert"
     for cls, known, arrange in (
         (sync_server._Server, _SYNC, _arranged),
@@ -76,6 +80,7 @@ def install_client() -> None:
     channel = aio_channel.Channel
     if _fits(channel, "__init__", _CHANNEL, "grpcio", "errors on stock's client spans"):
         _replace(channel, "__init__", _arranging(channel.__init__, _arranged_channel, _AT + 2))
+    listen(_settings())
     stock = stock_client.interceptor_class()
     for name, known in _STOCK.items() if stock is not None else ():
         distribution = "opentelemetry-instrumentation-grpc"
@@ -88,6 +93,7 @@ def remove() -> None:
     for (cls, name), original in _originals.items():
         setattr(cls, name, original)
     _originals.clear()
+    tell_core_no_more()
 
 
 def _settings() -> Settings:
@@ -141,14 +147,20 @@ def _arranged_channel(given: Sequence[Any]) -> Sequence[Any]:
 
 
 def _arranged(given: Sequence[Any]) -> Sequence[Any]:
-    return _between(given, grpc.ServerInterceptor, ServerSeam, Probe)
+    return _between(given, grpc.ServerInterceptor, ServerSeam, Probe, around)
 
 
 def _arranged_aio(given: Sequence[Any]) -> Sequence[Any]:
-    return _between(given, grpc.aio.ServerInterceptor, AioServerSeam, AioProbe)
+    return _between(given, grpc.aio.ServerInterceptor, AioServerSeam, AioProbe, aio_around)
 
 
-def _between(given: Sequence[Any], kind: type, seam: type, probe: Callable[..., Any]) -> list[Any]:
+def _between(
+    given: Sequence[Any],
+    kind: type,
+    seam: type,
+    probe: Callable[..., Any],
+    outside: Callable[[Settings], list[Any]],
+) -> list[Any]:
     """Return `given` with our seam first, and a probe inside each of the others."""
     ours: list[Any] = [layer for layer in given if isinstance(layer, seam)]
     others = [layer for layer in given if not isinstance(layer, seam)]
@@ -159,7 +171,7 @@ def _between(given: Sequence[Any], kind: type, seam: type, probe: Callable[..., 
     outermost = seam(settings)
     outermost.sole = True
     outermost.alone = not any(map(is_stock, others))
-    chain: list[Any] = [outermost]
+    chain: list[Any] = [*outside(settings), outermost]
     layers: list[Layer] = []
     index = 0
     for layer in others:

@@ -18,7 +18,9 @@ from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer.asgi_span import provider_configured
 from everylayer.failsafe import contained
-from everylayer.text import clean, clean_values
+from everylayer.redaction.guard import redactor_of
+from everylayer.settings import Settings
+from everylayer.text import clean, clean_values, shorten
 
 RECEIVED = "rpc.message.received"
 SENT = "rpc.message.sent"
@@ -45,7 +47,7 @@ def start(
         context=parent(metadata),
         kind=SpanKind.SERVER,
         start_time=start_ns,
-        attributes={**about(method), **(_peer(context) or {})},
+        attributes={**about(method), **(peer_of(context) or {})},
     )
 
 
@@ -67,14 +69,22 @@ def forget_description(span: Span, description: str) -> None:
         type(span).set_status(span, Status(SpanStatus.ERROR))
 
 
+def shown(details: str, settings: Settings) -> str:
+    """Return what an app has told its client as it may stand on a span."""
+    limit = settings.max_description_chars
+    redactor = redactor_of(settings.redaction)
+    return shorten(details if redactor is None else redactor.bounded(details, limit)[0], limit)
+
+
 @contained
 def parent(metadata: Sequence[tuple[str, Any]]) -> Context:
     """Return the context that the metadata carry."""
-    return propagate.extract({key: value for key, value in metadata if isinstance(value, str)})
+    return propagate.extract(dict(metadata))
 
 
 @contained
-def _peer(context: Any) -> dict[str, Any]:
+def peer_of(context: Any) -> dict[str, Any]:
+    """Return the address at the other end of the connection, as attributes."""
     peer = "" if context is None else unquote(context.peer())
     family, _, rest = peer.partition(":")
     if family == "unix":

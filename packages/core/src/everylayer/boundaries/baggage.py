@@ -52,14 +52,14 @@ def read(headers: Iterable[str], wanted: Allowed) -> dict[str, str]:
         key, value = key.strip(" \t"), value.strip(" \t")
         if not equals or len(value) > _MAX_ENTRY or not _KEY.fullmatch(key):
             continue
-        key = _decoded(key)
+        key = decoded(key)
         if key not in wanted or not (value.isascii() and value.isprintable()):
             continue
         size += len(key) + len(value) + 2
         if size > MAX_BYTES or (len(found) >= MAX_ENTRIES and key not in found):
             size -= len(key) + len(value) + 2
             continue
-        found[key] = _decoded(value.replace("+", " "))
+        found[key] = decoded(value.replace("+", " "))
     return found
 
 
@@ -73,13 +73,18 @@ def _fitting(entries: Mapping[str, object], wanted: Allowed) -> Iterator[str]:
     for key, value in entries.items():
         if key not in wanted or not _KEY.fullmatch(key) or not isinstance(value, str):
             continue
-        encoded = quote(value, safe=_KEPT_AS_IS, errors="replace")
-        entry = f"{key.replace('%', '%25')}={encoded}"
+        entry = f"{key.replace('%', '%25')}={encoded(value)}"
         if len(entry) <= min(_MAX_ENTRY, room) and left:
             room -= len(entry) + 1
             left -= 1
             yield entry
 
 
-def _decoded(text: str) -> str:
+def encoded(text: str) -> str:
+    """Return `text` as it may stand in a header."""
+    return quote(text, safe=_KEPT_AS_IS, errors="replace")
+
+
+def decoded(text: str) -> str:
+    """Return what `encoded` was given."""
     return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text

@@ -57,7 +57,7 @@ class Propagator(TextMapPropagator):
         """Return `context` with what `carrier` brings of what is believed; never raises."""
         before = get_current() if context is None else context
         if trust.is_scope(carrier):
-            getter = _SCOPE
+            getter = SCOPE
         found = self._span_of(carrier, before, getter) or before
         rules = self._own or settings.current()
         if rules.baggage_keys and trust.trusts(rules.trusted_peers, carrier):
@@ -120,4 +120,4 @@ class _ScopeGetter(Getter[Any]):
         return [key.decode("latin-1") for key, _ in carrier["headers"]]
 
 
-_SCOPE: Getter[Any] = _ScopeGetter()
+SCOPE: Getter[Any] = _ScopeGetter()

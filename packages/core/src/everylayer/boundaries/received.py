@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,6 +46,9 @@ class Received(NamedTuple):
         )
 
 
+# Asked of each error for what its response said, where errors themselves hold that: None if not.
+finders: list[Callable[[BaseException], str | bytes | None]] = []
+
 # By the address of a response that lives: none is looked for once those that failed are gone.
 _live: dict[int, tuple[weakref.ref[Any], Received]] = {}
 
@@ -76,12 +79,18 @@ def behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
     its `response`, as those of httpx and requests do; else one that a function was at work on
     while it was raised.
     """
-    return _behind(exc, tb) if _live else None
+    return _behind(exc, tb) if _live or finders else None
 
 
 @contained
 def _behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
     errors = [exc, *chain.ancestors(exc, _MAX_ERRORS), *chain.members(exc)[:_MAX_ERRORS]]
+    for error in errors if finders else ():
+        carried = _carried_by(error)
+        if carried is not None:
+            return carried
+    if not _live:
+        return None
     for error in errors:
         found = _said_by(_state(error).get("response"))
         if found is not None:
@@ -91,6 +100,15 @@ def _behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
             found = _said_by(value)
             if found is not None:
                 return found
+    return None
+
+
+def _carried_by(error: BaseException) -> Received | None:
+    for find in finders:
+        value = find(error)
+        context = parse(value) if value else None
+        if context is not None:
+            return Received(context, context.hops[0].attempt)
     return None
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +19,30 @@ from ..failsafe import contained
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-# Given the ASGI scope or the WSGI environ.
+# Given the ASGI scope, the WSGI environ, or what stands for an RPC, which is like a scope.
 Hook = Callable[[Mapping[str, Any]], object]
 # Frames from the one that asks a propagator to the one that has the request.
 _NEAR = 16
-WANTED = "networks such as '10.0.0.0/8', or functions of the app's such as 'shop.mesh:is_peer'"
+WANTED = (
+    "networks such as '10.0.0.0/8', functions of the app's such as 'shop.mesh:is_peer', or names "
+    "in certificates such as 'x509:CN=billing' and 'spiffe://shop.example/billing'"
+)
+# In a request: what a certificate says of its peer, once whoever ends TLS here has verified it.
+IDENTITIES = "everylayer.identities"
+_IDENTITY = re.compile(r"x509:(CN|DNS|URI|subject)=.+|spiffe://[^/*]+/.+")
+
+# Asked for the request behind a carrier that does not tell: None if it belongs to none.
+finders: list[Callable[[Any], Mapping[str, Any] | None]] = []
 
 
 def is_peer(peer: str) -> bool:
     """Tell whether `peer` may stand in the setting `trusted_peers`."""
     module, _, name = peer.partition(":")
-    return _network(peer) is not None or (_dotted(module) and name.isidentifier())
+    return (
+        _is_identity(peer)
+        or _network(peer) is not None
+        or (_dotted(module) and name.isidentifier())
+    )
 
 
 def trusts(peers: tuple[str, ...], request: object) -> bool:
@@ -36,12 +50,15 @@ def trusts(peers: tuple[str, ...], request: object) -> bool:
 
     Args:
         peers: the setting `trusted_peers`.
-        request: the ASGI scope or the WSGI environ; anything else has no peer that can be told.
+        request: the ASGI scope or the WSGI environ; anything else has no peer that can be told,
+            unless one of `finders` knows it.
     """
     if not peers:
         return False
     found: Any = request if isinstance(request, dict) else _scope_behind(request)
-    return (is_scope(found) or _is_environ(found)) and bool(_trusts(peers, found))
+    if not (is_scope(found) or _is_environ(found)):
+        found = _found(request) if finders else None
+    return found is not None and bool(_trusts(peers, found))
 
 
 # By the types of values: of a carrier that holds headers, it is the peer who chooses the names.
@@ -78,9 +95,18 @@ def _scope_behind(carrier: Any) -> Any:
 
 
 @contained
+def _found(carrier: object) -> Mapping[str, Any] | None:
+    return next((found for find in finders if (found := find(carrier)) is not None), None)
+
+
+@contained
 def _trusts(peers: tuple[str, ...], request: Mapping[str, Any]) -> bool:
     address = None
     for peer in peers:
+        if _is_identity(peer):
+            if _is_named(peer, request.get(IDENTITIES, ())):
+                return True
+            continue
         network = _network(peer)
         if network is None:
             if _hook(peer)(request):
@@ -90,6 +116,17 @@ def _trusts(peers: tuple[str, ...], request: Mapping[str, Any]) -> bool:
             if address is not None and address.version == network.version and address in network:
                 return True
     return False
+
+
+def _is_identity(peer: str) -> bool:
+    return _IDENTITY.fullmatch(peer) is not None
+
+
+def _is_named(peer: str, identities: Collection[str]) -> bool:
+    """Tell whether a certificate says `peer`; one of SPIFFE's that ends in `/*` is a prefix."""
+    if peer.startswith("spiffe://") and peer.endswith("/*"):
+        return any(identity.startswith(peer[:-1]) for identity in identities)
+    return peer in identities
 
 
 def _address(request: Mapping[str, Any]) -> Any:

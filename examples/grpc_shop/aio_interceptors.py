@@ -109,12 +109,18 @@ class Authentication(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or who:
             return handler
-        return around(handler, lambda _: refuse)
+        return around(handler, lambda _: refuse_stream if handler.response_streaming else refuse)
 
 
 async def refuse(request: Any, context: Any) -> None:
     """Answer who is not known."""
     await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
+
+
+async def refuse_stream(request: Any, context: Any) -> AsyncIterator[Any]:
+    """Answer who is not known, where a stream is asked for."""
+    await refuse(request, context)
+    yield
 
 
 class RateLimit(grpc.aio.ServerInterceptor):

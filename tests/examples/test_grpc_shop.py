@@ -91,4 +91,5 @@ def test_fails_on_request(port: int, asked: str, fail: str, code: str) -> None:
 
 
 def test_nobody_comes_in_without_a_token(port: int) -> None:
-    assert ask(port, 'Order {"order": 7}', token="").code == "UNAUTHENTICATED"
+    for asked in ('Order {"order": 7}', "Report {}", 'Restock {"count": 1}', 'Basket {"count": 1}'):
+        assert ask(port, asked, token="").code == "UNAUTHENTICATED"

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +51,8 @@ def load(text: str, factory: bool, adapters: Sequence[Adapter]) -> tuple[Adapter
             f"{target.module}:{name}() or add --factory"
         )
     raise TargetError(
-        f"{text!r} is no WSGI or ASGI app, but {_kind(app)}{_of_what_is_not_installed(app)}"
+        f"{text!r} is no WSGI or ASGI app and no gRPC server, but "
+        f"{_kind(app)}{_of_what_is_not_installed(app)}"
     )
 
 
@@ -129,9 +130,17 @@ def _call(function: Any, given: tuple[tuple[Any, ...], dict[str, Any]], what: st
     except ValueError:
         pass  # Some built-in callables do not tell.
     made = run(lambda: function(*args, **words), what)
+    if inspect.iscoroutine(made):
+        made = run(functools.partial(_awaited, made), what)
     if made is None:
         raise TargetError(f"{what} returned None, not an app")
     return made
+
+
+def _awaited(made: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
+    return asyncio.run(made)
 
 
 def _public(owner: Any) -> list[str]:
@@ -166,6 +175,6 @@ def _of_what_is_not_installed(app: Any) -> str:
     """Tell of the package that would know an app of this class."""
     for cls in type(app).__mro__:
         top = cls.__module__.partition(".")[0]
-        if top in ("django", "flask", "starlette"):
+        if top in ("django", "flask", "grpc", "starlette"):
             return f": pip install everylayer-{top}"
     return ""

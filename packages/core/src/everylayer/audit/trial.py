@@ -51,7 +51,7 @@ def run_trials(
     A fault whose place a request without any fault does not pass is not tried.
     """
     points = opened.chain.points
-    request = ask(request, opened.host)
+    request = ask(opened.request or request, opened.host)
     passed: dict[Place, Point] | None = None
     with driving(opened) as driver:
 

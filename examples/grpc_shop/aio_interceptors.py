@@ -75,12 +75,14 @@ class Recovery(grpc.aio.ServerInterceptor):
 
         async def recovered(request: Any, context: Any) -> Any:
             try:
-                return await behavior(request, context)
+                answer = await behavior(request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
                 logger.exception("recovered")
                 await context.abort(*rules.problem(error, asked(context)))
+            else:
+                return answer
 
         return recovered
 

@@ -68,9 +68,10 @@ class Driver(Protocol):
 class Adapter(Protocol):
     """A framework's part; one instance serves one process, one app and one arm.
 
-    The order is: `prepare`, import of the target, `claims`, `open`. Two methods are optional:
+    The order is: `prepare`, import of the target, `claims`, `open`. Three methods are optional:
     `from_settings(module)` imports a settings module of Django's and returns its app, and
-    `aim(request)` tells, before `open`, which request will be sent.
+    `aim(request)` tells, before `open`, which request will be sent; `made()` returns the app that
+    was made last, for a function of the user's that serves it and returns nothing.
     """
 
     framework: str

@@ -41,6 +41,11 @@ def load(text: str, factory: bool, adapters: Sequence[Adapter]) -> tuple[Adapter
     if not target.attribute and hasattr(module, _OF_SETTINGS):
         return _django(target.module, adapters)
     app = _find(module, target)
+    if app is None and (target.call is not None or not target.attribute):
+        app = _made_meanwhile(adapters)
+        if app is None:
+            name = target.attribute or "the function"
+            raise TargetError(f"{target.module}:{name}() returned None, not an app")
     for adapter in adapters:
         if adapter.claims(app):
             return adapter, app
@@ -132,9 +137,16 @@ def _call(function: Any, given: tuple[tuple[Any, ...], dict[str, Any]], what: st
     made = run(lambda: function(*args, **words), what)
     if inspect.iscoroutine(made):
         made = run(functools.partial(_awaited, made), what)
-    if made is None:
-        raise TargetError(f"{what} returned None, not an app")
     return made
+
+
+def _made_meanwhile(adapters: Sequence[Adapter]) -> Any:
+    """Return the app of a function that serves it, and returns when that is over."""
+    for adapter in adapters:
+        last = getattr(adapter, "made", None)
+        if last is not None and last() is not None:
+            return last()
+    return None
 
 
 def _awaited(made: Coroutine[Any, Any, Any]) -> Any:

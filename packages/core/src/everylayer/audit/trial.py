@@ -16,8 +16,8 @@ from opentelemetry import trace
 
 from ..failsafe import own_failures
 from ..faults.point import Point
-from .adapter import Opened
-from .drive import Driver, driving
+from .adapter import Driver, Opened
+from .drive import driving
 from .hosts import ask
 from .injected import InjectedFault, Translated, message_of
 from .model import Answer, Arm, Fault, Phase, Request, SpanData, Trial, Visit

@@ -17,7 +17,7 @@ from ..interceptors import aio_server_interceptor, server_interceptor
 from ..naming import is_stock
 from ..server import Probe
 from .drive import AioDriver, Driver
-from .held import Held, held, hold, release
+from .held import Held, held, hold, made, release
 from .layers import interceptor_parts, is_ours
 from .methods import completed, encoded, handler_of
 from .services import Streaming, service_parts
@@ -41,6 +41,10 @@ class GrpcAdapter:
     def aim(self, request: Request) -> None:
         """Take the request that will be sent."""
         self._request = request
+
+    def made(self) -> Any:
+        """Return the server that the app made last, None if it made none."""
+        return made()
 
     def claims(self, app: object) -> bool:
         """Tell whether `app` is a gRPC server."""

@@ -7,6 +7,7 @@ the same parts.
 from __future__ import annotations
 
 import functools
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +47,9 @@ class Held:
 
 
 _held: weakref.WeakKeyDictionary[Any, Held] = weakref.WeakKeyDictionary()
+_made: list[Any] = []  # The last one.
 _holding = False
+_MARK = "_everylayer_holds"
 _NAMES = (
     *("thread_pool", "generic_handlers", "interceptors", "options", "maximum_concurrent_rpcs"),
     *("compression", "xds"),
@@ -58,7 +61,9 @@ def hold() -> None:
     global _holding
     _holding = True
     for cls in (sync_server._Server, aio_server.Server):
-        _stand_in(cls)
+        # A seam around this carries the mark as well.
+        if not hasattr(cls.__init__, _MARK):
+            _stand_in(cls)
 
 
 def release() -> None:
@@ -72,6 +77,11 @@ def held(server: Any) -> Held | None:
     return _held.get(server)
 
 
+def made() -> Any:
+    """Return the server that was made last, None if there was none."""
+    return _made[-1] if _made else None
+
+
 def _stand_in(cls: type[Any]) -> None:
     make = cls.__init__
 
@@ -80,18 +90,12 @@ def _stand_in(cls: type[Any]) -> None:
             make(self, *args, **named)
             return
         _held[self] = Held(type(self), {**dict(zip(_NAMES, args, strict=False)), **named})
+        _made[:] = [self]
 
-    setattr(cls, "__init__", functools.update_wrapper(__init__, make))  # noqa: B010
-    replaced: dict[str, Callable[..., Any]] = {
-        "add_generic_rpc_handlers": _add,
-        "add_registered_method_handlers": _add_registered,
-        "add_insecure_port": _no_port,
-        "add_secure_port": _no_port,
-        **({} if issubclass(cls, aio.Server) else {"start": _nothing, "stop": _nothing}),
-        **({"start": _soon, "stop": _soon} if issubclass(cls, aio.Server) else {}),
-        "wait_for_termination": _soon if issubclass(cls, aio.Server) else _nothing,
-    }
-    for name, instead in replaced.items():
+    functools.update_wrapper(__init__, make)
+    setattr(__init__, _MARK, True)
+    setattr(cls, "__init__", __init__)  # noqa: B010
+    for name, instead in {**_GIVING, **(_AIO if issubclass(cls, aio.Server) else _SYNC)}.items():
         own = getattr(cls, name, None)  # Older versions know no registered methods.
         if own is not None:
             setattr(cls, name, _unless_real(own, instead))
@@ -120,9 +124,45 @@ def _no_port(found: Held, address: str, *credentials: Any, **named: Any) -> int:
     return int(port) if port.isdecimal() and int(port) else _PORT
 
 
-def _nothing(found: Held, *args: Any, **named: Any) -> None:
+def _start(found: Held) -> None:
     """Do nothing: nobody is served."""
 
 
-async def _soon(found: Held, *args: Any, **named: Any) -> None:
+def _stop(found: Held, grace: float | None = None) -> threading.Event:
+    stopped = threading.Event()
+    stopped.set()
+    return stopped
+
+
+def _wait(found: Held, timeout: float | None = None) -> bool:
+    return False
+
+
+async def _start_aio(found: Held) -> None:
     """Do nothing: nobody is served."""
+
+
+async def _stop_aio(found: Held, grace: float | None = None) -> None:
+    """Do nothing: nobody is served."""
+
+
+async def _wait_aio(found: Held, timeout: float | None = None) -> bool:
+    return False
+
+
+_GIVING: dict[str, Callable[..., Any]] = {
+    "add_generic_rpc_handlers": _add,
+    "add_registered_method_handlers": _add_registered,
+    "add_insecure_port": _no_port,
+    "add_secure_port": _no_port,
+}
+_SYNC: dict[str, Callable[..., Any]] = {
+    "start": _start,
+    "stop": _stop,
+    "wait_for_termination": _wait,
+}
+_AIO: dict[str, Callable[..., Any]] = {
+    "start": _start_aio,
+    "stop": _stop_aio,
+    "wait_for_termination": _wait_aio,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, FunctionType
@@ -47,7 +48,8 @@ def interceptor_parts(chain: Iterable[Any], *, streams: bool) -> list[Part]:
             parts.append(Part(name_of(each), INSTRUMENTATION, where(each), _mode(each), seam))
         else:
             codes = inside[own.index(each)]
-            parts.append(attempted(lambda e=each, c=codes: _part(e, c, streams), each, "class"))
+            make = functools.partial(_part, each, codes, streams)
+            parts.append(attempted(make, each, "class"))
     return parts
 
 

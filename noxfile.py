@@ -159,7 +159,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def demo(session: nox.Session) -> None:
-    """Show every layer of the three example apps failing, with stock alone and with everylayer."""
+    """Show every layer of the five example apps failing, with stock alone and with everylayer."""
     install(session, "demo")
     session.run("python", "examples/demo.py", *session.posargs)
 

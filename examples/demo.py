@@ -1,4 +1,4 @@
-"""Break every layer of the three shops and show what reaches the trace.
+"""Break every layer of the five shops and show what reaches the trace.
 
 Each shop runs twice under a real server: with OpenTelemetry alone, and with everylayer added.
 Their spans arrive over OTLP in this process, and the tables are computed from those alone.
@@ -26,12 +26,15 @@ from showcase.cases import CASES, NO_ANSWER, Case
 from showcase.client import Answer, send
 from showcase.judge import judge
 from showcase.receiver import Receiver
+from showcase.rpc import call
 from showcase.servers import EXAMPLES, Server, running, spec
 
 TITLES = {
     "django": "Django under gunicorn",
     "flask": "Flask under gunicorn",
     "starlette": "Starlette under uvicorn",
+    "grpc": "gRPC with threads",
+    "grpc-aio": "gRPC with asyncio",
 }
 WIDTH = 150
 Sent = dict[tuple[str, bool, Case], tuple[str, Answer]]
@@ -96,7 +99,8 @@ def send_all(servers: Sequence[Server]) -> Sent:
     for server in servers:
         for case in CASES[server.spec.shop]:
             trace_id = uuid.uuid4().hex
-            answer = send(server.port, case.path, case.request_headers, trace_id)
+            ask = call if server.spec.is_grpc else send
+            answer = ask(server.port, case.path, case.request_headers, trace_id)
             sent[server.spec.shop, server.spec.everylayer, case] = (trace_id, answer)
     return sent
 

@@ -15,6 +15,10 @@ class InventoryUnavailable(ShopError):
     """The inventory service did not answer properly; answered with 503."""
 
 
+class InvalidRequest(ShopError):
+    """A message that makes no sense."""
+
+
 class UnknownTenant(ShopError):
     """A tenant header that names nobody."""
 

@@ -223,4 +223,78 @@ STARLETTE = (
     drilled("streaming body", STREAM, "stream", "rows", "/report.csv", after=True),
 )
 
-CASES: Mapping[str, tuple[Case, ...]] = {"django": DJANGO, "flask": FLASK, "starlette": STARLETTE}
+
+def _rpc_cases(refused: str) -> tuple[Case, ...]:
+    """Return the cases of a gRPC shop; `refused` is the type that its `abort` raises."""
+    order = 'Order {"order": 7}'
+    stock = 'Stock {"sku": "tea"}'
+    wrong = 'Order {"order": "seven"}'
+    delivery = 'Restock {"count": 2}, {"count": 3}'
+    return (
+        drilled("AccessLog, before the call", "AccessLog", "access_log", "open_line", order),
+        drilled("AccessLog, after it", "AccessLog", "access_log.after", "write_line", order),
+        drilled("Recovery itself", "Recovery", "error_page", "problem", stock),
+        drilled("Authentication", "Authentication", "authentication", "identify", order),
+        Case(
+            "Authentication, abort(UNAUTHENTICATED)",
+            ("Authentication",),
+            refused,
+            "",
+            "refuse",
+            order,
+            "credentials",
+        ),
+        drilled("RateLimit, recovered", "RateLimit", "limits", "count_call", order),
+        Case(
+            "Validation, recovered to INVALID_ARGUMENT",
+            ("Validation",),
+            "shop.errors.InvalidRequest",
+            "order is not a number",
+            "checked",
+            wrong,
+        ),
+        drilled("servicer, recovered", "Shop.order", "view", "basket_total", order),
+        Case(
+            "servicer, recovered to FAILED_PRECONDITION",
+            ("Shop.stock",),
+            SOLD_OUT,
+            "no tea is left",
+            "stock",
+            stock,
+        ),
+        Case(
+            "servicer, other service down",
+            ("Shop.stock",),
+            NO_ANSWER,
+            NO_ANSWER_TEXT,
+            "in_stock",
+            'Stock {"sku": "espresso"}',
+            "inventory",
+        ),
+        drilled("response stream, half-way", "Shop.report", "stream", "rows", "Report {}"),
+        Case(
+            "request stream, in Validation",
+            ("Validation",),
+            "shop.errors.InvalidRequest",
+            "count is not a number",
+            "each",
+            'Restock {"count": 2}, {"count": "three"}',
+        ),
+        drilled("servicer of a request stream", "Shop.restock", "restock", "restock", delivery),
+        drilled(
+            "both streams, half-way",
+            "Shop.basket",
+            "basket",
+            "basket",
+            'Basket {"count": 2}, {"count": 3}',
+        ),
+    )
+
+
+CASES: Mapping[str, tuple[Case, ...]] = {
+    "django": DJANGO,
+    "flask": FLASK,
+    "starlette": STARLETTE,
+    "grpc": _rpc_cases("Exception"),
+    "grpc-aio": _rpc_cases("grpc._cython.cygrpc.AbortError"),
+}

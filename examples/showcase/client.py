@@ -22,14 +22,18 @@ class Answer:
         headers: names in lower case, without those that change by themselves.
         body: as far as it came.
         complete: False where the body was cut off.
+        code: the status of an RPC, whose `status` is what HTTP would say; "" over HTTP.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     complete: bool = True
+    code: str = ""
 
     def __str__(self) -> str:
+        if self.code:
+            return self.code
         if not self.status:
             return "connection closed"
         return str(self.status) if self.complete else f"{self.status}, cut off"

@@ -51,7 +51,7 @@ def judge(case: Case, answer: Answer, spans: Sequence[Span]) -> Verdict:
         wrong.append(f"{len(found)} times")
     handled = answer.complete and 0 < answer.status < 500 and not case.after
     if handled and span.status == "ERROR":
-        wrong.append(f"marked ERROR, answered {answer.status}")
+        wrong.append(f"marked ERROR, answered {answer.code or answer.status}")
     if not handled and span.status != "ERROR":
         wrong.append("not marked ERROR")
     if wrong:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 STARTUP = 60.0
+_PORT = re.compile(r"^port (\d+)$", re.MULTILINE)
 SHUTDOWN = 10.0
 
 
@@ -24,9 +26,10 @@ class Spec:
     """How to start one shop.
 
     Attributes:
-        shop: `django`, `flask` or `starlette`.
+        shop: `django`, `flask`, `starlette`, `grpc` or `grpc-aio`.
         everylayer: with everylayer, or OpenTelemetry alone.
-        command: arguments of Python; `{fd}` is the listening socket.
+        command: arguments of Python; `{fd}` is the listening socket. Where it is not there, the
+            server chooses a port and writes it.
         environ: added to the environment.
         stop: signal after which the server ends in good order, its spans exported.
     """
@@ -36,6 +39,11 @@ class Spec:
     command: Sequence[str]
     environ: Mapping[str, str]
     stop: signal.Signals
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is asked by RPC."""
+        return self.shop.startswith("grpc")
 
     @property
     def name(self) -> str:
@@ -54,6 +62,13 @@ def spec(shop: str, *, everylayer: bool) -> Spec:
     if shop == "flask":
         target = "flask_shop.wsgi:app" if everylayer else "flask_shop.app:create_app()"
         return Spec(shop, everylayer, (*gunicorn, target), {}, signal.SIGTERM)
+    if shop.startswith("grpc"):
+        options = [
+            *(["--aio"] if shop == "grpc-aio" else []),
+            *([] if everylayer else ["--stock"]),
+        ]
+        serve = ("-m", "grpc_shop.serve", *options, "127.0.0.1:0")
+        return Spec(shop, everylayer, serve, {}, signal.SIGTERM)
     starlette = (
         ("starlette_shop.asgi:app",)
         if everylayer
@@ -80,6 +95,13 @@ class Server:
         """
         deadline = time.monotonic() + STARTUP
         while time.monotonic() < deadline and self.process.poll() is None:
+            if self.spec.is_grpc:
+                said = _PORT.search(self.log.read_text(errors="replace"))
+                if said is not None:
+                    self.port = int(said.group(1))
+                    return
+                time.sleep(0.05)
+                continue
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             try:
                 connection.request("GET", "/health")

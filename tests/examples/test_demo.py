@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def alive(mark: str) -> list[str]:
 
 def servers(mark: str) -> list[str]:
     """Return the servers among them."""
-    return [line for line in alive(mark) if "gunicorn" in line or "uvicorn" in line]
+    return [line for line in alive(mark) if re.search("gunicorn|uvicorn|grpc_shop", line)]
 
 
 def wait(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
@@ -62,7 +63,7 @@ def wait(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     return False
 
 
-@pytest.mark.parametrize("shop", ["django", "flask", "starlette"])
+@pytest.mark.parametrize("shop", ["django", "flask", "starlette", "grpc", "grpc-aio"])
 def test_one_shop(examples: Path, shop: str) -> None:
     if shop == "starlette" and STREAMS_FAIL_IN_GROUPS:
         pytest.skip("the demo's table is that of a newer Starlette")
@@ -79,7 +80,7 @@ def test_one_shop(examples: Path, shop: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_no_process(examples: Path, number: signal.Signals) -> None:
     mark = uuid.uuid4().hex
-    process = start(examples, mark, "django", "starlette")
+    process = start(examples, mark, "django", "grpc-aio")
     try:
         assert wait(lambda: len(servers(mark)) >= 4), alive(mark)
         process.send_signal(number)
@@ -99,4 +100,7 @@ def test_an_unknown_shop_is_named(examples: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "there is no shop 'rails'; choose from django, flask, starlette" in done.stderr
+    assert (
+        "there is no shop 'rails'; choose from django, flask, starlette, grpc, grpc-aio"
+        in done.stderr
+    )

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ..faults.point import Point
 from .hosts import DEFAULT
-from .model import Arm, ChainNode, Phase, Shape
+from .model import Answer, Arm, ChainNode, Interface, Phase, Request, Shape
 
 GROUP = "everylayer_audit"
 
@@ -35,21 +35,43 @@ class Opened:
         app: what a server would call.
         stock: "" if stock instrumentation is on, else why it is not.
         host: one that the app answers for.
+        driver: starts what sends requests to an app that is neither WSGI nor ASGI.
+        request: what will be sent, where the framework completes what was asked for.
     """
 
-    app: Callable[..., Any]
-    interface: Literal["wsgi", "asgi"]
+    app: Any
+    interface: Interface
     chain: Chain
     stock: str = ""
     host: str = DEFAULT
+    driver: Callable[[], Driver] | None = None
+    request: Request | None = None
+
+
+class Driver(Protocol):
+    """Sends requests to one app.
+
+    Attributes:
+        leftover: the span that was still the current one after the last request, in
+            hexadecimal; "" for none.
+    """
+
+    leftover: str
+
+    def send(self, request: Request) -> Answer:
+        """Drive `request` to its end; whatever the app raises is told in the Answer."""
+
+    def close(self) -> None:
+        """End the app, as a server that stops does."""
 
 
 class Adapter(Protocol):
     """A framework's part; one instance serves one process, one app and one arm.
 
-    The order is: `prepare`, import of the target, `claims`, `open`. Two methods are optional:
+    The order is: `prepare`, import of the target, `claims`, `open`. Three methods are optional:
     `from_settings(module)` imports a settings module of Django's and returns its app, and
-    `aim(request)` tells, before `open`, which request will be sent.
+    `aim(request)` tells, before `open`, which request will be sent; `made()` returns the app that
+    was made last, for a function of the user's that serves it and returns nothing.
     """
 
     framework: str

@@ -29,7 +29,7 @@ def changes(
             return False
         return stock is None or read(stock) == first
 
-    if others(lambda given: given.status):
+    if others(lambda given: given.said):
         yield f"the status is {_status(answer)}, not {_status(bare[0])}"
     if others(lambda given: given.escaped):
         left, instead = answer.escaped or "nothing", bare[0].escaped or "nothing"
@@ -54,4 +54,4 @@ def _values(answer: Answer, name: str) -> list[str]:
 
 
 def _status(answer: Answer) -> str:
-    return "missing" if answer.status is None else str(answer.status)
+    return answer.said or "missing"

@@ -36,7 +36,10 @@ from .wire import Chained, Job, TargetError
 
 Write = Callable[[dict[str, Any]], None]
 
-_PACKAGES = ("everylayer", "opentelemetry", "django", "flask", "starlette", "fastapi", "werkzeug")
+_PACKAGES = (
+    *("everylayer", "opentelemetry", "django", "flask", "starlette", "fastapi", "werkzeug"),
+    "grpcio",
+)
 
 
 def main() -> None:
@@ -138,6 +141,7 @@ def _chained(adapter: Adapter, opened: Opened) -> Chained:
         nodes=opened.chain.nodes,
         stock=opened.stock,
         versions=versions(),
+        request=opened.request,
     )
 
 
@@ -151,11 +155,13 @@ def _pass(opened: Opened, request: Request, chained: Chained) -> Chained:
         point.arm(functools.partial(passed.setdefault, node))
     try:
         with driving(opened) as driver:
-            answer = driver.send(ask(request, opened.host))
+            answer = driver.send(ask(opened.request or request, opened.host))
     finally:
         for _, point in points:
             point.disarm()
-    return dataclasses.replace(chained, passed=tuple(passed), status=answer.status)
+    return dataclasses.replace(
+        chained, passed=tuple(passed), status=answer.status, code=answer.code
+    )
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ import click
 
 from .chain_view import print_chain
 from .model import Request, Trial, to_json
-from .options import is_verbose, target_options, verbose_option
+from .options import asked_path, is_verbose, rpc_options, target_options, verbose_option
 from .process import run_arm
 from .spelling import parse
 from .wire import Chained, Job
@@ -18,16 +18,28 @@ from .wire import Chained, Job
 @target_options
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table")
 @click.option("--path", help="Send one GET of this path, and mark the layers that it passes.")
+@rpc_options
 @verbose_option
 @click.pass_context
-def chain(ctx: click.Context, target: str, factory: bool, style: str, path: str | None) -> None:
+def chain(
+    ctx: click.Context,
+    target: str,
+    factory: bool,
+    style: str,
+    path: str | None,
+    rpc: str | None,
+    messages: tuple[str, ...],
+) -> None:
     """Print the real chain of TARGET, outermost first.
 
     TARGET is what you start your server with: module:app, module:create_app(), a module,
-    file.py:app, a Django settings module, or the folder of a manage.py. It is imported in a
-    process of its own, from which no telemetry is sent; without --path it gets no request.
+    file.py:app, a Django settings module, the folder of a manage.py, or a gRPC server or what
+    makes one, such as module:create_server(). It is imported in a process of its own, from which
+    no telemetry is sent; without --path or --rpc it gets no request.
     """
     parse(target, factory)  # What can be refused at once needs no process.
+    if path is not None or rpc is not None:
+        path = asked_path(path or "/", rpc)
     found: list[Chained] = []
 
     def take(line: Chained | Trial) -> None:
@@ -39,7 +51,7 @@ def chain(ctx: click.Context, target: str, factory: bool, style: str, path: str 
         target=target,
         arm="everylayer",
         factory=factory,
-        request=Request(path=path or "/"),
+        request=Request(path=path or "/", messages=messages),
     )
     run_arm(job, take, verbose=is_verbose(ctx))
     if style == "json":

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from .model import ChainNode
+from .model import ChainNode, Request
 from .wire import Chained
 
 # From this width on, where a layer is and how it is seen stand beside its name.
@@ -33,7 +33,8 @@ def print_chain(
     wide = console.width >= _WIDE
     title = Text.assemble((target, "bold"), f"  {chained.framework}, {chained.interface}")
     if path is not None:
-        title.append(f"\nGET {path}: {_outcome(chained)}")
+        sent = chained.request or Request(path=path)
+        title.append(f"\n{sent.method} {sent.path}: {_outcome(chained)}")
     tree = Tree(title, guide_style="dim")
     passed = None if path is None else frozenset(chained.passed)
     _grow(tree, chained.nodes, passed, wide)
@@ -75,5 +76,6 @@ def _short(where: str) -> str:
 
 def _outcome(chained: Chained) -> str:
     passed = len(chained.passed)
-    answer = "no answer" if chained.status is None else f"status {chained.status}"
+    said = chained.code or chained.status
+    answer = "no answer" if said is None else f"status {said}"
     return f"{answer}, {passed} layer{'' if passed == 1 else 's'} passed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .model import SHAPES, Phase, Report, Request, Shape, Trial
-from .options import is_verbose, target_options, verbose_option
+from .options import asked_path, is_verbose, rpc_options, target_options, verbose_option
 from .plan import Plan, describe
 from .report import json_report, junit, page, table
 from .report.totals import passed
@@ -51,6 +52,7 @@ _WIDEST = 160
 @click.option(
     "--method", default="GET", show_default=True, help="With anything but GET, the app may write."
 )
+@rpc_options
 @click.option(
     "--header",
     "headers",
@@ -92,6 +94,8 @@ def audit(
     shapes: tuple[Shape, ...],
     path: str,
     method: str,
+    rpc: str | None,
+    messages: tuple[str, ...],
     headers: tuple[str, ...],
     style: str,
     output: Path | None,
@@ -101,19 +105,22 @@ def audit(
     """Make each layer of TARGET fail, and show which errors arrive, with and without everylayer.
 
     TARGET is what you start your server with: module:app, module:create_app(), a module,
-    file.py:app, a Django settings module, or the folder of a manage.py. It runs in processes of
-    its own, in which a request is repeated for each fault. Nothing is sent to the network; what
-    the app itself does for that request, in its database too, is done as often.
+    file.py:app, a Django settings module, the folder of a manage.py, or a gRPC server or what
+    makes one, such as module:create_server(). It runs in processes of its own, in which a request
+    is repeated for each fault. Nothing is sent to the network; what the app itself does for that
+    request, in its database too, is done as often.
 
     Ends with 1 if everylayer has lost an error or changed a response, with 2 if the audit cannot
     be done.
     """
-    request = Request(method.upper(), _path(path), tuple(map(_header, headers)))
+    headed = tuple(map(_header, headers))
+    request = Request(method.upper(), asked_path(path, rpc), headed, messages)
     wanted = Wanted(target, factory, request, layers, phases, shapes, timeout, is_verbose(ctx))
     if output is not None and not output.parent.is_dir():
         raise TargetError(f"{output} cannot be written: there is no folder {output.parent}")
     with Shown(wanted) as shown:
         chained = read_chain(wanted)
+        wanted = dataclasses.replace(wanted, request=chained.request or wanted.request)
         plan = plan_for(wanted, chained)
         if dry_run:
             report = None
@@ -126,12 +133,6 @@ def audit(
         return
     _write(report, style, output)
     ctx.exit(0 if passed(report) else 1)
-
-
-def _path(path: str) -> str:
-    if not path.startswith("/") or any(char.isspace() for char in path):
-        raise TargetError(f"--path {path!r} is no path: it begins with / and has no spaces")
-    return path
 
 
 def _header(text: str) -> tuple[str, str]:

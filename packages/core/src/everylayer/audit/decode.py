@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 _LARGEST = 2**64
+_UNIONS = (Union, types.UnionType)
 
 
 class DecodeError(ValueError):
@@ -62,6 +63,10 @@ def _value(hint: Any, value: Any, path: str) -> Any:
         return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _instance(hint, value, path)
+    if origin in _UNIONS and isinstance(value, dict):
+        for arg in args:
+            if dataclasses.is_dataclass(arg):
+                return _instance(arg, value, path)
     if origin is tuple:
         return _tuple(args, value, path)
     if origin is dict and isinstance(value, dict):
@@ -84,7 +89,7 @@ def _tuple(args: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
 def _fits(hint: Any, origin: Any, args: tuple[Any, ...], value: Any) -> bool:
     if origin is Literal:
         return isinstance(value, str) and value in args
-    if origin in (Union, types.UnionType):
+    if origin in _UNIONS:
         return any(_fits(arg, None, (), value) for arg in args)
     if hint is float:
         return type(value) is float or _fits(int, None, (), value)

@@ -1,32 +1,13 @@
-"""Requests to an app in this process, and what came of them; nothing goes over a socket."""
+"""Requests to an app in this process, and what came of them; WSGI and ASGI need no socket."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-from .adapter import Opened
+from .adapter import Driver, Opened
 from .drive_asgi import ASGIDriver
 from .drive_wsgi import WSGIDriver
-from .model import Answer, Request
-
-
-class Driver(Protocol):
-    """Sends requests to one app.
-
-    Attributes:
-        leftover: the span that was still the current one after the last request, in
-            hexadecimal; "" for none.
-    """
-
-    leftover: str
-
-    def send(self, request: Request) -> Answer:
-        """Drive `request` to its end; whatever the app raises is told in the Answer."""
-
-    def close(self) -> None:
-        """End the app, as a server that stops does."""
 
 
 @contextmanager
@@ -36,10 +17,14 @@ def driving(opened: Opened) -> Iterator[Driver]:
     Raises:
         TargetError: the app says that it could not start.
     """
-    driver: Driver = (
-        ASGIDriver(opened.app) if opened.interface == "asgi" else WSGIDriver(opened.app)
-    )
+    driver = _driver(opened)
     try:
         yield driver
     finally:
         driver.close()
+
+
+def _driver(opened: Opened) -> Driver:
+    if opened.driver is not None:
+        return opened.driver()
+    return ASGIDriver(opened.app) if opened.interface == "asgi" else WSGIDriver(opened.app)

@@ -114,7 +114,7 @@ def _hidden_errors(
             hidden_by.setdefault(_handler(known, trial, look) or outside, []).append(trial)
     for hider, trials in hidden_by.items():
         node = known.get(hider)
-        status = trials[0].answer.status
+        status = trials[0].answer.said
         names = ", ".join(dict.fromkeys(known[t.fault.node].name for t in trials[:3]))
         yield Finding(
             "error-hidden",

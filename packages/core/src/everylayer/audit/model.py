@@ -18,6 +18,9 @@ Phase = Literal["before", "after", "stream", "teardown", "background"]
 # What becomes of the fault: left to the app, swallowed or translated by one more layer outside all.
 Shape = Literal["raised", "swallowed", "translated"]
 
+# How a server calls an app; the last two are those of gRPC.
+Interface = Literal["wsgi", "asgi", "threads", "asyncio"]
+
 ARMS: tuple[Arm, ...] = ("bare", "stock", "everylayer")
 SHAPES: tuple[Shape, ...] = ("raised", "swallowed", "translated")
 
@@ -54,12 +57,14 @@ class Request:
     """The request that each trial sends.
 
     Attributes:
-        path: with its query, such as `/orders?page=2`.
+        path: with its query, such as `/orders?page=2`; of an RPC its method, `/shop.Shop/Order`.
+        messages: of an RPC, as they were typed: JSON or text, `hex:...` or `@FILE`.
     """
 
     method: str = "GET"
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Answer:
     """What came back.
 
     Attributes:
-        status: None where no response was started.
+        status: None where no response was started. An RPC has what HTTP would say in its place.
+        code: the status of an RPC, by its name; "" over HTTP.
         body: its SHA-256 in hexadecimal, and `size` its length in bytes.
         escaped: class and message of an exception that left the app, "" for none.
         hazards: breaches of WSGI or ASGI seen on the way, one sentence each.
@@ -79,6 +85,12 @@ class Answer:
     size: int = 0
     escaped: str = ""
     hazards: tuple[str, ...] = ()
+    code: str = ""
+
+    @property
+    def said(self) -> str:
+        """What a client was told, in its own terms; "" for no response."""
+        return self.code or ("" if self.status is None else str(self.status))
 
 
 @dataclass(frozen=True)

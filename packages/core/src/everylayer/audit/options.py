@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .wire import TargetError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _VERBOSE = "everylayer.verbose"
@@ -30,6 +32,33 @@ def target_options(command: F) -> F:
         command
     )
     return click.argument("target")(command)
+
+
+def rpc_options(command: F) -> F:
+    """Add `--rpc` and `--message`, as `rpc` and `messages`."""
+    command = click.option(
+        "--message",
+        "messages",
+        multiple=True,
+        metavar="TEXT",
+        help="Send this to a gRPC method: JSON, hex:..., or @FILE; may be repeated.",
+    )(command)
+    return click.option("--rpc", metavar="SERVICE/METHOD", help="The gRPC method that is called.")(
+        command
+    )
+
+
+def asked_path(path: str, rpc: str | None) -> str:
+    """Return what is asked for, of which one may be the other.
+
+    Raises:
+        TargetError: it is no path.
+    """
+    if rpc is not None:
+        path = f"/{rpc.lstrip('/')}"
+    if not path.startswith("/") or any(char.isspace() for char in path):
+        raise TargetError(f"--path {path!r} is no path: it begins with / and has no spaces")
+    return path
 
 
 def is_verbose(ctx: click.Context) -> bool:

@@ -237,7 +237,7 @@ def _nothing_reached(plan: Plan, results: Results) -> str:
     answer = look.answer if look is not None else Answer()
     request = f"{plan.request.method} {plan.request.path}"
     return (
-        f"{request} is answered {answer.status or 'with nothing'} and passes none of the layers "
+        f"{request} is answered {answer.said or 'with nothing'} and passes none of the layers "
         f"asked for; choose another --path, or give what it needs with --header 'Name: value'"
     )
 
@@ -257,7 +257,7 @@ def _coverage(nodes: Sequence[ChainNode], rows: Sequence[Row], look: Trial | Non
         Finding(
             kind="not-reached",
             text=f"{len(unreached)} of {len(rows)} faults could not be put, since the request, "
-            f"answered {status or 'with nothing'}{far}: "
+            f"answered {look.answer.said or 'with nothing'}{far}: "
             f"{', '.join(names[:5])}{more}",
             node=last.id if last is not None else "",
             remedy=_way_in(status, {known[row.fault.node].kind for row in unreached}),

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +41,11 @@ def load(text: str, factory: bool, adapters: Sequence[Adapter]) -> tuple[Adapter
     if not target.attribute and hasattr(module, _OF_SETTINGS):
         return _django(target.module, adapters)
     app = _find(module, target)
+    if app is None and (target.call is not None or not target.attribute):
+        app = _made_meanwhile(adapters)
+        if app is None:
+            name = target.attribute or "the function"
+            raise TargetError(f"{target.module}:{name}() returned None, not an app")
     for adapter in adapters:
         if adapter.claims(app):
             return adapter, app
@@ -51,7 +56,8 @@ def load(text: str, factory: bool, adapters: Sequence[Adapter]) -> tuple[Adapter
             f"{target.module}:{name}() or add --factory"
         )
     raise TargetError(
-        f"{text!r} is no WSGI or ASGI app, but {_kind(app)}{_of_what_is_not_installed(app)}"
+        f"{text!r} is no WSGI or ASGI app and no gRPC server, but "
+        f"{_kind(app)}{_of_what_is_not_installed(app)}"
     )
 
 
@@ -129,9 +135,24 @@ def _call(function: Any, given: tuple[tuple[Any, ...], dict[str, Any]], what: st
     except ValueError:
         pass  # Some built-in callables do not tell.
     made = run(lambda: function(*args, **words), what)
-    if made is None:
-        raise TargetError(f"{what} returned None, not an app")
+    if inspect.iscoroutine(made):
+        made = run(functools.partial(_awaited, made), what)
     return made
+
+
+def _made_meanwhile(adapters: Sequence[Adapter]) -> Any:
+    """Return the app of a function that serves it, and returns when that is over."""
+    for adapter in adapters:
+        last = getattr(adapter, "made", None)
+        if last is not None and last() is not None:
+            return last()
+    return None
+
+
+def _awaited(made: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
+    return asyncio.run(made)
 
 
 def _public(owner: Any) -> list[str]:
@@ -166,6 +187,6 @@ def _of_what_is_not_installed(app: Any) -> str:
     """Tell of the package that would know an app of this class."""
     for cls in type(app).__mro__:
         top = cls.__module__.partition(".")[0]
-        if top in ("django", "flask", "starlette"):
+        if top in ("django", "flask", "grpc", "starlette"):
             return f": pip install everylayer-{top}"
     return ""

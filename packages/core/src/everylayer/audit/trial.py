@@ -16,8 +16,8 @@ from opentelemetry import trace
 
 from ..failsafe import own_failures
 from ..faults.point import Point
-from .adapter import Opened
-from .drive import Driver, driving
+from .adapter import Driver, Opened
+from .drive import driving
 from .hosts import ask
 from .injected import InjectedFault, Translated, message_of
 from .model import Answer, Arm, Fault, Phase, Request, SpanData, Trial, Visit
@@ -51,7 +51,7 @@ def run_trials(
     A fault whose place a request without any fault does not pass is not tried.
     """
     points = opened.chain.points
-    request = ask(request, opened.host)
+    request = ask(opened.request or request, opened.host)
     passed: dict[Place, Point] | None = None
     with driving(opened) as driver:
 

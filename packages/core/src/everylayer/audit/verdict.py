@@ -201,4 +201,4 @@ def _outcome(answer: Answer) -> str:
     if answer.status is None:
         return "there was no response"
     left = ", and the error left the app" if answer.escaped else ""
-    return f"the response was {answer.status}{left}"
+    return f"the response was {answer.said}{left}"

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .model import Arm, ChainNode, Fault, Request
+from .model import Arm, ChainNode, Fault, Interface, Request
 
 
 class TargetError(Exception):
@@ -50,15 +50,19 @@ class Chained:
         versions: of Python and each package that matters, by name.
         passed: ids of the nodes that the request of a job `path` has passed.
         status: that it was answered with; None for no answer, and where nothing was sent.
+        code: the same of an RPC, by its name; "" over HTTP.
+        request: what is sent, where the framework completes what was asked for.
     """
 
     framework: str
-    interface: Literal["wsgi", "asgi"]
+    interface: Interface
     nodes: tuple[ChainNode, ...]
     stock: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
     status: int | None = None
+    code: str = ""
+    request: Request | None = None
 
 
 def dump(value: Any) -> str:

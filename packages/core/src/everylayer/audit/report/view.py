@@ -91,7 +91,7 @@ def _arm(trial: Trial | None, verdict: Verdict | None) -> dict[str, Any]:
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    return {"status": answer.status, "size": answer.size, "escaped": answer.escaped}
+    return {"status": answer.code or answer.status, "size": answer.size, "escaped": answer.escaped}
 
 
 def _visit(visit: Visit) -> dict[str, Any]:

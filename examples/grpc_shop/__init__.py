@@ -1,0 +1,1 @@
+"""The shop as a gRPC service, with threads and with asyncio, and interceptors around it."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,8 +96,8 @@ def counted(mode: str, layers: int, rounds: int) -> Iterator[Row]:
                 meter = instructions.Meter(pid, Path(folder))
                 for number, kind in itertools.product(range(rounds), KINDS):
                     times = COUNTED[kind]
-                    small = meter.of(lambda: send(channel, kind, times))
-                    large = meter.of(lambda: send(channel, kind, 3 * times))
+                    small = meter.of(partial(send, channel, kind, times))
+                    large = meter.of(partial(send, channel, kind, 3 * times))
                     found[kind][arm][number] = (large - small) / (2 * times) / 1000
     for kind, costs in found.items():
         yield _row(mode, kind, layers, costs)

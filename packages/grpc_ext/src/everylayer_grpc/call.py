@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from time import time_ns
 from types import TracebackType
@@ -15,6 +15,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer import chain, spans
+from everylayer import ledger as ledgers
 from everylayer.failsafe import contained
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
@@ -23,7 +24,8 @@ from everylayer.settings import Settings
 
 from . import span
 from .codes import code_of, http_status, is_server_error
-from .raised import after_departure, is_abort, is_departure
+from .counted import Counted
+from .raised import after_departure, has_left, is_abort, is_departure
 
 Metadata = Sequence[tuple[str, "str | bytes"]]
 
@@ -38,6 +40,8 @@ class Call(Ledger):
 
     Attributes:
         context: gRPC's own context, once there is one.
+        handler_of: gRPC's own search for the handler, inside all interceptors.
+        requests: the client's messages, where they come in a stream that counts itself.
         own: the server span, if it was made here.
         received: messages of the client so far.
         sent: messages to the client so far.
@@ -45,6 +49,8 @@ class Call(Ledger):
     """
 
     context: Any = None
+    handler_of: Callable[[Any], Any] | None = None
+    requests: Counted | None = None
     own: Span | None = None
     received = 0
     sent = 0
@@ -150,6 +156,15 @@ class Call(Ledger):
             self.own.end()
         self.context = None
 
+    def rest(self) -> None:
+        """As `finish`, for an RPC that went well; cheap, as nearly all of them are."""
+        if self.page is None and self.own is None and not ledgers._any_loose:
+            self._finished = True
+            self._open = False
+            self.context = None
+        else:
+            self.finish()
+
     @property
     def finished(self) -> bool:
         """Whether the RPC has been settled."""
@@ -170,22 +185,20 @@ class Call(Ledger):
         self.bind(made, inside=True)
         return trace.set_span_in_context(made, span.parent(self.metadata))
 
-    def enter_span(self, current: Span) -> None:
-        """Take the span that a layer has just begun: it stands for the RPC."""
-        if current is INVALID_SPAN:
+    def _look_up_entry(self) -> None:
+        within = self.within  # Set right inside the layer whose span stands for the RPC.
+        super()._look_up_entry()
+        if within is not None and trace.get_current_span(within) is INVALID_SPAN:
             self.excluded = True
-        else:
-            self.bind(current, inside=True)
 
     def left_alone(self) -> bool:
         """Tell whether the client has gone, although nothing was raised for that."""
-        # Under asyncio it always is; its context does not tell.
-        ask = getattr(self.context, "is_active", None)
-        return ask is not None and not ask()
+        return has_left(self.context)  # Under asyncio something always is.
 
     @contained
     def leave_span(self, exc: BaseException | None = None) -> None:
         """Tell that span, which is about to end, what its own layer does not know."""
+        self._look_up_entry()
         target = self.span
         if target is None or not spans.recording(target):
             return
@@ -204,7 +217,8 @@ class Call(Ledger):
 
     def tell_messages(self, target: Span) -> None:
         """Put the number of messages on `target`."""
-        target.set_attributes({span.RECEIVED: self.received, span.SENT: self.sent})
+        received = self.received if self.requests is None else self.requests.count()
+        target.set_attributes({span.RECEIVED: received, span.SENT: self.sent})
 
     def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
         code = self.code()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -27,6 +27,20 @@ _made: Any = type(grpc.unary_unary_rpc_method_handler(print))
 _NAMED: Any = _made if getattr(_made, "_fields", ()) == _FIELDS else None
 
 
+if _NAMED is None:
+    Probed: Any = None
+else:
+
+    class Probed(_NAMED):  # type: ignore[no-redef,misc]
+        """A handler of ours: an interceptor that hands it on as it is has nothing to be seen."""
+
+        __slots__ = ()
+
+        @classmethod
+        def _make(cls, fields: Iterable[Any]) -> Any:
+            return _NAMED._make(fields)  # What `_replace` makes of it is not ours any more.
+
+
 def behavior_of(handler: Any) -> Behavior:
     """Return the one function that `handler` holds."""
     if handler.request_streaming:
@@ -37,23 +51,26 @@ def behavior_of(handler: Any) -> Behavior:
 
 
 def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
-    """Return a handler like `handler` that runs `behavior` in the place of `own`."""
+    """Return a handler like `handler` that runs `behavior` in the place of `own`: a `Probed` one,
+    unless gRPC makes them in a way that is not known here.
+    """
     # gRPC asks the function itself for the pool to run in, and whether it answers by callback.
     about = getattr(own, "__dict__", None)
     if about:
         vars(behavior).update(about)
-    if type(handler) is not _NAMED:
-        make = _FACTORIES[bool(handler.request_streaming), bool(handler.response_streaming)]
+    takes_stream, gives_stream = bool(handler.request_streaming), bool(handler.response_streaming)
+    if Probed is None:
+        make = _FACTORIES[takes_stream, gives_stream]
         return make(behavior, handler.request_deserializer, handler.response_serializer)
     # One literal: unpacking and joining would cost as much again.
-    streams = 2 * bool(handler[0]) + bool(handler[1])
+    streams = 2 * takes_stream + gives_stream
     return tuple.__new__(
-        _NAMED,
+        Probed,
         (
-            handler[0],
-            handler[1],
-            handler[2],
-            handler[3],
+            takes_stream,
+            gives_stream,
+            handler.request_deserializer,
+            handler.response_serializer,
             behavior if streams == 0 else None,
             behavior if streams == 1 else None,
             behavior if streams == 2 else None,

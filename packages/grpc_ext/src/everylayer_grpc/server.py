@@ -1,72 +1,110 @@
-"""The seams of a synchronous server: around the whole pipeline, and inside each interceptor."""
+"""The seams of a synchronous server: around the whole pipeline, and inside each interceptor.
+
+One of gRPC's interceptors runs all of the app's: a step of our own is cheaper than one of gRPC's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 from opentelemetry import context as otel
-from opentelemetry import trace
+from opentelemetry.context import get_current
 
 from everylayer import spans
 from everylayer.chain import drop_frame
 from everylayer.layers import Layer
+from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from .call import CURRENT, Call, show
-from .handlers import Behavior, Known, behavior_of, with_behavior
-from .naming import GRPC, servicer
-from .streams import LastResponses, Requests, Responses, SpannedResponses
+from .handlers import Behavior, Known, Probed, behavior_of, with_behavior
+from .naming import GRPC, is_stock, named, servicer
+from .streams import SEEN, Requests, counting, last_responses, responses, spanned_responses
 
 Continuation = Callable[[Any], Any]
 
 
-class Probe(grpc.ServerInterceptor):
-    """Stands inside one interceptor and around the next layer.
+# Gives the handler that one layer, and all inside it, make of an RPC.
+Step = Callable[[Call, Any], Any]
+
+
+def interceptor_step(
+    intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer, of_span: bool
+) -> Step:
+    """Return the step of an interceptor.
 
     Args:
-        inside: the layer it stands in, which may have put its own iterator around the requests.
-        around: the layer whose errors come first to it; None for the servicer.
-        of_span: the layer it stands in begins the server span.
+        intercept: its method.
+        inner: the step of what is inside it.
+        inside: the layer around it, which may have put its own iterator around the requests.
+        layer: the interceptor.
+        of_span: the layer around it begins the server span.
     """
+    wrap = spanned_handler if of_span else probed_handler
 
-    def __init__(self, inside: Layer, around: Layer | None, of_span: bool = False) -> None:
-        self._inside = inside
-        self._around = around
-        self._of_span = of_span
-        self._known = Known()
-
-    def intercept_service(self, continuation: Continuation, handler_call_details: Any) -> Any:
+    def step(call: Call, details: Any) -> Any:
         try:
-            handler = continuation(handler_call_details)
+            handler = intercept(partial(inner, call), details)
         except BaseException as exc:
-            show(exc, self._around, "intercept_service")
+            observe(exc, layer, "intercept_service", ledger=call)
+            drop_frame(exc)
+            raise
+        return None if handler is None else wrap(handler, inside, layer)
+
+    return step
+
+
+def outermost_step(intercept: Callable[..., Any], inner: Step) -> Step:
+    """Return the step of the first interceptor, around which the seam itself stands."""
+
+    def step(call: Call, details: Any) -> Any:
+        return intercept(partial(inner, call), details)
+
+    return step
+
+
+def servicer_step(inside: Layer, of_span: bool) -> Step:
+    """Return the step of the servicer, whose handlers come again with each RPC."""
+    wrap = spanned_handler if of_span else probed_handler
+    known = Known()
+
+    def step(call: Call, details: Any) -> Any:
+        try:
+            handler = call.handler_of(details)  # type: ignore[misc]
+        except BaseException as exc:
+            observe(exc, None, "intercept_service", ledger=call)
             drop_frame(exc)
             raise
         if handler is None:
             return None
-        # The servicer's handlers come again with each RPC, those of interceptors do not.
-        return (self._around is None and self._known.get(handler)) or self._wrapped(handler)
+        return known.get(handler) or known.keep(handler, wrap(handler, inside, None))
 
-    def _wrapped(self, handler: Any) -> Any:
-        behavior = behavior_of(handler)
-        if was_probed(behavior) and not self._of_span:
-            return handler  # The layer has handed on what it got: nothing of it will run.
-        layer = self._around or servicer(behavior)
-        wrap = spanned if self._of_span else probed
-        made = with_behavior(
-            handler,
-            wrap(
-                behavior,
-                self._inside,
-                layer,
-                bool(handler.request_streaming),
-                bool(handler.response_streaming),
-            ),
-            behavior,
-        )
-        return self._known.keep(handler, made) if self._around is None else made
+    return step
+
+
+def probed_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
+    """Return a handler like `handler`; `around` is whose errors come first to it, None: its own."""
+    if type(handler) is Probed:
+        return handler  # The layer has handed on what it got: nothing of it will run.
+    behavior = behavior_of(handler)
+    layer = around or servicer(behavior)
+    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    return with_behavior(
+        handler, probed(behavior, inside, layer, takes_stream, gives_stream), behavior
+    )
+
+
+def spanned_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
+    """As `probed_handler`, right inside the layer that begins the server span."""
+    behavior = behavior_of(handler)
+    layer = around or servicer(behavior)
+    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    return with_behavior(
+        handler, spanned(behavior, inside, layer, takes_stream, gives_stream), behavior
+    )
 
 
 def probed(
@@ -86,7 +124,7 @@ def probed(
         return unary
 
     def call(request: Any, context: Any, *more: Any) -> Any:
-        if takes_stream and type(request) is not Requests:
+        if takes_stream and type(request) not in SEEN:
             request = Requests(request, inside)
         try:
             response = behavior(request, context, *more)
@@ -94,19 +132,9 @@ def probed(
             show(exc, layer, "call")
             drop_frame(exc)
             raise
-        return Responses(response, layer) if gives_stream and not more else response
+        return responses(response, layer) if gives_stream and not more else response
 
     return call
-
-
-_UNARY = probed(print, GRPC, GRPC, False, False).__code__
-_STREAMS = probed(print, GRPC, GRPC, True, True).__code__
-
-
-def was_probed(behavior: Behavior) -> bool:
-    """Tell whether `behavior` is one of these already."""
-    code = getattr(behavior, "__code__", None)
-    return code is _UNARY or code is _STREAMS
 
 
 def spanned(
@@ -114,13 +142,31 @@ def spanned(
 ) -> Behavior:
     """Return `behavior`, which runs right inside the layer that begins the server span."""
 
+    def unary(request: Any, context: Any) -> Any:
+        known = CURRENT.get()
+        if known is None:
+            return behavior(request, context)
+        known.within = get_current()
+        try:
+            response = behavior(request, context)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            known.received = 1
+            known.leave_span(exc)
+            drop_frame(exc)
+            raise
+        if known.left_alone():
+            known.received = known.sent = 1
+            known.leave_span()
+        return response
+
     def call(request: Any, context: Any, *more: Any) -> Any:
         known = CURRENT.get()
         if known is None:
             return behavior(request, context, *more)
-        known.enter_span(trace.get_current_span())
+        known.within = get_current()
         if takes_stream:
-            request = Requests(request, inside, known)
+            request = counting(request, inside, known)
         else:
             known.received = 1
         try:
@@ -131,13 +177,12 @@ def spanned(
             drop_frame(exc)
             raise
         if gives_stream and not more:
-            return SpannedResponses(response, layer, known)
+            return spanned_responses(response, layer, known)
         known.sent = 1
-        if takes_stream or known.left_alone():
-            known.leave_span()
+        known.leave_span()
         return response
 
-    return call
+    return call if takes_stream or gives_stream else unary
 
 
 class ServerSeam(grpc.ServerInterceptor):
@@ -147,39 +192,65 @@ class ServerSeam(grpc.ServerInterceptor):
 
     Attributes:
         settings: the rules in force.
+        inner: the step of the interceptors inside it; None leaves them to gRPC.
         first: the interceptor right inside it; None is the servicer.
         alone: nothing inside it begins the server span.
-        sole: nothing but gRPC is around it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.inner: Step | None = None
         self.first: Layer | None = None
         self.alone = True
-        self.sole = False
 
     def intercept_service(self, continuation: Continuation, handler_call_details: Any) -> Any:
         if not self.settings.enabled:
             return continuation(handler_call_details)
         details = handler_call_details
         call = Call(self.settings, details.method, details.invocation_metadata or ())
-        token = CURRENT.set(call)
+        inner = self.inner
         try:
-            handler = continuation(details)
+            if inner is None:
+                handler = continuation(details)
+            else:
+                call.handler_of = continuation
+                handler = inner(call, details)
         except BaseException as exc:
-            show(exc, self.first, "intercept_service")
+            observe(exc, self.first, "intercept_service", ledger=call)
             drop_frame(exc)
             call.finish(exc)
             raise
-        finally:
-            CURRENT.reset(token)
         if handler is None:
             call.unimplemented()
             return None
         behavior = behavior_of(handler)
         layer = self.first or servicer(behavior)
-        serve = outermost(behavior, handler, call, layer, self.alone)
+        if self.alone or handler.request_streaming or handler.response_streaming:
+            serve = outermost(behavior, handler, call, layer, self.alone)
+        else:
+            serve = outermost_unary(behavior, call, layer)
         return with_behavior(handler, serve, behavior)
+
+
+def outermost_unary(behavior: Behavior, call: Call, layer: Layer) -> Behavior:
+    """As `outermost`, for one message each way, in a span that is begun inside."""
+
+    def serve(request: Any, context: Any) -> Any:
+        call.context = context
+        token = CURRENT.set(call)
+        try:
+            response = behavior(request, context)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        finally:
+            CURRENT.reset(token)
+        call.rest()
+        return response
+
+    return serve
 
 
 def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone: bool) -> Behavior:
@@ -201,7 +272,7 @@ def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone:
         entered = None if within is None else otel.attach(within)
         if within is not None:
             if takes_stream:
-                request = Requests(request, GRPC, call)
+                request = counting(request, GRPC, call)
             else:
                 call.received = 1
         try:
@@ -217,9 +288,26 @@ def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone:
             if not gives_stream:
                 CURRENT.reset(token)
         if gives_stream and not more:
-            return LastResponses(response, layer, call, within)
+            return last_responses(response, layer, call, within)
         call.sent = 1
-        call.finish()
+        call.rest()
         return response
 
     return serve
+
+
+def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
+    """Return what gRPC is to run in the place of the interceptors `others`."""
+    made = ServerSeam(settings)
+    made.alone = not any(map(is_stock, others))
+    layers = named(others)
+    if layers:
+        made.first = layers[0]
+        step = servicer_step(layers[-1], is_stock(others[-1]))
+        for at in range(len(others) - 1, 0, -1):
+            own, around = layers[at], layers[at - 1]
+            step = interceptor_step(
+                others[at].intercept_service, step, around, own, is_stock(others[at - 1])
+            )
+        made.inner = outermost_step(others[0].intercept_service, step)
+    return [made]

@@ -9,7 +9,7 @@ from opentelemetry.context import get_current
 from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 
-from . import server
+from . import probes
 from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, Call, show
 from .handlers import Behavior, Kind, kind_of
@@ -20,7 +20,7 @@ def probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Beha
     takes_stream = bool(handler.request_streaming)
     kind = kind_of(behavior)
     if kind is Kind.PLAIN:
-        return server.probed(
+        return probes.probed(
             behavior, inside, layer, takes_stream, bool(handler.response_streaming)
         )
     wrap = _called if kind is Kind.COROUTINE else _generated
@@ -67,7 +67,7 @@ def span_probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) ->
     gives_stream = bool(handler.response_streaming)
     kind = kind_of(behavior)
     if kind is Kind.PLAIN:
-        return server.spanned(behavior, inside, layer, takes_stream, gives_stream)
+        return probes.spanned(behavior, inside, layer, takes_stream, gives_stream)
     if not gives_stream:
         return _called_in_span(behavior, inside, layer, takes_stream)
     return _generated_in_span(behavior, inside, layer, takes_stream, kind)
@@ -98,7 +98,7 @@ def _called_in_span(
             raise
         known.sent = 1
         if takes_stream:
-            known.leave_span()
+            known.streamed()
         return response
 
     return call
@@ -127,7 +127,7 @@ def _generated_in_span(
             await responses.aclose()
             raise
         if known is not None:
-            known.leave_span()
+            known.streamed()
 
     return call
 

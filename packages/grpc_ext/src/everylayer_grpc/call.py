@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from time import time_ns
 from types import TracebackType
@@ -17,14 +17,13 @@ from opentelemetry.trace import StatusCode as SpanStatus
 from everylayer import chain, spans
 from everylayer import ledger as ledgers
 from everylayer.failsafe import contained
-from everylayer.layers import Layer
+from everylayer.layers import Layer, LayerMap
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from . import span
 from .codes import code_of, http_status, is_server_error
-from .counted import Counted
 from .raised import after_departure, has_left, is_abort, is_departure
 
 Metadata = Sequence[tuple[str, "str | bytes"]]
@@ -41,16 +40,17 @@ class Call(Ledger):
     Attributes:
         context: gRPC's own context, once there is one.
         handler_of: gRPC's own search for the handler, inside all interceptors.
-        requests: the client's messages, where they come in a stream that counts itself.
+        numbers: gives the number of the client's next message, in a stream that counts itself.
         own: the server span, if it was made here.
         received: messages of the client so far.
         sent: messages to the client so far.
         excluded: stock's instrumentation has been told to leave this RPC alone.
     """
 
+    layers: LayerMap | None = None
     context: Any = None
     handler_of: Callable[[Any], Any] | None = None
-    requests: Counted | None = None
+    numbers: Iterator[int] | None = None
     own: Span | None = None
     received = 0
     sent = 0
@@ -60,7 +60,6 @@ class Call(Ledger):
     def __init__(self, settings: Settings, method: str, metadata: Metadata) -> None:
         # As `Ledger` does it: its call would cost as much as all of this.
         self.settings = settings
-        self.layers = None
         self.start_ns = time_ns()
         self.method = method
         self.metadata = metadata
@@ -208,6 +207,22 @@ class Call(Ledger):
             span.tell_code(target, code)
             fail_by_code(target, code, "")
 
+    def leave_unary(self, exc: BaseException | None = None) -> None:
+        """As `leave_span`, where there is one message each way, or none back."""
+        self.received = 1
+        self.sent = int(exc is None)
+        self.leave_span(exc)
+
+    @contained
+    def streamed(self) -> None:
+        """As `leave_span`, after a stream that went well."""
+        if has_left(self.context):
+            self.leave_span()
+            return
+        target = trace.get_current_span(self.within)
+        if spans.recording(target):
+            self.tell_messages(target)
+
     @contained
     def unimplemented(self) -> None:
         """Settle an RPC that has no handler."""
@@ -217,8 +232,10 @@ class Call(Ledger):
 
     def tell_messages(self, target: Span) -> None:
         """Put the number of messages on `target`."""
-        received = self.received if self.requests is None else self.requests.count()
-        target.set_attributes({span.RECEIVED: received, span.SENT: self.sent})
+        if self.numbers is not None:
+            self.received = next(self.numbers) - 1
+            self.numbers = None
+        span.tell_messages(target, self.received, self.sent)
 
     def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
         code = self.code()

@@ -24,21 +24,24 @@ _FIELDS = (
     *("unary_unary", "unary_stream", "stream_unary", "stream_stream"),
 )
 _made: Any = type(grpc.unary_unary_rpc_method_handler(print))
-_NAMED: Any = _made if getattr(_made, "_fields", ()) == _FIELDS else None
+NAMED: Any = _made if getattr(_made, "_fields", ()) == _FIELDS else None
 
 
-if _NAMED is None:
+if NAMED is None:
     Probed: Any = None
 else:
 
-    class Probed(_NAMED):  # type: ignore[no-redef,misc]
-        """A handler of ours: an interceptor that hands it on as it is has nothing to be seen."""
+    class Probed(NAMED):  # type: ignore[no-redef,misc]
+        """A handler of ours: an interceptor that hands it on as it is has nothing to be seen.
+
+        One that comes again with each RPC has the attribute `raw`: what it was made of.
+        """
 
         __slots__ = ()
 
         @classmethod
         def _make(cls, fields: Iterable[Any]) -> Any:
-            return _NAMED._make(fields)  # What `_replace` makes of it is not ours any more.
+            return NAMED._make(fields)  # What `_replace` makes of it is not ours any more.
 
 
 def behavior_of(handler: Any) -> Behavior:

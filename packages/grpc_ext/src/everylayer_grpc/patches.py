@@ -61,12 +61,12 @@ def claim(settings: Settings | None) -> None:
 def install() -> None:
     """Put the seams of servers in place, once."""
     missing = "what interceptors around everylayer's raise or convert"
-    for cls, known, arrange in (
-        (grpc_server._Server, _SYNC, _arranged),
-        (grpc_aio_server.Server, _AIO, _arranged_aio),
+    for cls, known, arrange, afterwards in (
+        (grpc_server._Server, _SYNC, _arranged, _without_pipeline),
+        (grpc_aio_server.Server, _AIO, _arranged_aio, None),
     ):
         if _fits(cls, "__init__", known, "grpcio", missing):
-            _replace(cls, "__init__", _arranging(cls.__init__, arrange, _AT))
+            _replace(cls, "__init__", _arranging(cls.__init__, arrange, _AT, afterwards))
 
 
 def install_client() -> None:
@@ -109,7 +109,10 @@ def _replace(cls: Any, name: str, seam: Callable[..., Any]) -> None:
 
 
 def _arranging(
-    original: Callable[..., None], arrange: Callable[[Sequence[Any]], Sequence[Any]], at: int
+    original: Callable[..., None],
+    arrange: Callable[[Sequence[Any]], Sequence[Any]],
+    at: int,
+    afterwards: Callable[[Any], None] | None = None,
 ) -> Callable[..., None]:
     def __init__(*args: Any, **named: Any) -> None:
         if len(args) > at:
@@ -117,6 +120,8 @@ def _arranging(
         elif "interceptors" in named:
             named["interceptors"] = _or_as_given(arrange, named["interceptors"])
         original(*args, **named)
+        if afterwards is not None:
+            afterwards(args[0])
 
     return __init__
 
@@ -140,6 +145,15 @@ def _arranged_channel(given: Sequence[Any]) -> Sequence[Any]:
 
 def _arranged(given: Sequence[Any]) -> Sequence[Any]:
     return _inside_ours(given, grpc.ServerInterceptor, ServerSeam, server.arranged)
+
+
+@contained
+def _without_pipeline(made: Any) -> None:
+    """Let `made`, a server, call our seam where it would make a pipeline of that alone."""
+    pipeline: Any = getattr(getattr(made, "_state", None), "interceptor_pipeline", None)
+    interceptors: Sequence[Any] = getattr(pipeline, "interceptors", ())
+    if [type(layer) for layer in interceptors] == [ServerSeam] and hasattr(pipeline, "execute"):
+        pipeline.execute = interceptors[0].intercept_service
 
 
 def _arranged_aio(given: Sequence[Any]) -> Sequence[Any]:

@@ -1,17 +1,12 @@
-"""The seams of a synchronous server: around the whole pipeline, and inside each interceptor.
-
-One of gRPC's interceptors runs all of the app's: a step of our own is cheaper than one of gRPC's.
-"""
+"""The seams of a synchronous server: around the whole pipeline, and inside each interceptor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import grpc
 from opentelemetry import context as otel
-from opentelemetry.context import get_current
 
 from everylayer import spans
 from everylayer.chain import drop_frame
@@ -20,169 +15,13 @@ from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from .call import CURRENT, Call, show
-from .handlers import Behavior, Known, Probed, behavior_of, with_behavior
+from .handlers import NAMED, Behavior, Probed, behavior_of, with_behavior
 from .naming import GRPC, is_stock, named, servicer
-from .streams import SEEN, Requests, counting, last_responses, responses, spanned_responses
+from .pipeline import Step, interceptor_step, outermost_step, servicer_step
+from .streams import counting, last_responses
 
+new = tuple.__new__
 Continuation = Callable[[Any], Any]
-
-
-# Gives the handler that one layer, and all inside it, make of an RPC.
-Step = Callable[[Call, Any], Any]
-
-
-def interceptor_step(
-    intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer, of_span: bool
-) -> Step:
-    """Return the step of an interceptor.
-
-    Args:
-        intercept: its method.
-        inner: the step of what is inside it.
-        inside: the layer around it, which may have put its own iterator around the requests.
-        layer: the interceptor.
-        of_span: the layer around it begins the server span.
-    """
-    wrap = spanned_handler if of_span else probed_handler
-
-    def step(call: Call, details: Any) -> Any:
-        try:
-            handler = intercept(partial(inner, call), details)
-        except BaseException as exc:
-            observe(exc, layer, "intercept_service", ledger=call)
-            drop_frame(exc)
-            raise
-        return None if handler is None else wrap(handler, inside, layer)
-
-    return step
-
-
-def outermost_step(intercept: Callable[..., Any], inner: Step) -> Step:
-    """Return the step of the first interceptor, around which the seam itself stands."""
-
-    def step(call: Call, details: Any) -> Any:
-        return intercept(partial(inner, call), details)
-
-    return step
-
-
-def servicer_step(inside: Layer, of_span: bool) -> Step:
-    """Return the step of the servicer, whose handlers come again with each RPC."""
-    wrap = spanned_handler if of_span else probed_handler
-    known = Known()
-
-    def step(call: Call, details: Any) -> Any:
-        try:
-            handler = call.handler_of(details)  # type: ignore[misc]
-        except BaseException as exc:
-            observe(exc, None, "intercept_service", ledger=call)
-            drop_frame(exc)
-            raise
-        if handler is None:
-            return None
-        return known.get(handler) or known.keep(handler, wrap(handler, inside, None))
-
-    return step
-
-
-def probed_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
-    """Return a handler like `handler`; `around` is whose errors come first to it, None: its own."""
-    if type(handler) is Probed:
-        return handler  # The layer has handed on what it got: nothing of it will run.
-    behavior = behavior_of(handler)
-    layer = around or servicer(behavior)
-    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
-    return with_behavior(
-        handler, probed(behavior, inside, layer, takes_stream, gives_stream), behavior
-    )
-
-
-def spanned_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
-    """As `probed_handler`, right inside the layer that begins the server span."""
-    behavior = behavior_of(handler)
-    layer = around or servicer(behavior)
-    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
-    return with_behavior(
-        handler, spanned(behavior, inside, layer, takes_stream, gives_stream), behavior
-    )
-
-
-def probed(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
-) -> Behavior:
-    """Return `behavior`, which shows what fails in it or in the requests that it reads."""
-    if not (takes_stream or gives_stream):
-
-        def unary(request: Any, context: Any) -> Any:
-            try:
-                return behavior(request, context)
-            except BaseException as exc:
-                show(exc, layer, "call")
-                drop_frame(exc)
-                raise
-
-        return unary
-
-    def call(request: Any, context: Any, *more: Any) -> Any:
-        if takes_stream and type(request) not in SEEN:
-            request = Requests(request, inside)
-        try:
-            response = behavior(request, context, *more)
-        except BaseException as exc:
-            show(exc, layer, "call")
-            drop_frame(exc)
-            raise
-        return responses(response, layer) if gives_stream and not more else response
-
-    return call
-
-
-def spanned(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
-) -> Behavior:
-    """Return `behavior`, which runs right inside the layer that begins the server span."""
-
-    def unary(request: Any, context: Any) -> Any:
-        known = CURRENT.get()
-        if known is None:
-            return behavior(request, context)
-        known.within = get_current()
-        try:
-            response = behavior(request, context)
-        except BaseException as exc:
-            show(exc, layer, "call")
-            known.received = 1
-            known.leave_span(exc)
-            drop_frame(exc)
-            raise
-        if known.left_alone():
-            known.received = known.sent = 1
-            known.leave_span()
-        return response
-
-    def call(request: Any, context: Any, *more: Any) -> Any:
-        known = CURRENT.get()
-        if known is None:
-            return behavior(request, context, *more)
-        known.within = get_current()
-        if takes_stream:
-            request = counting(request, inside, known)
-        else:
-            known.received = 1
-        try:
-            response = behavior(request, context, *more)
-        except BaseException as exc:
-            show(exc, layer, "call")
-            known.leave_span(exc)
-            drop_frame(exc)
-            raise
-        if gives_stream and not more:
-            return spanned_responses(response, layer, known)
-        known.sent = 1
-        known.leave_span()
-        return response
-
-    return call if takes_stream or gives_stream else unary
 
 
 class ServerSeam(grpc.ServerInterceptor):
@@ -223,34 +62,33 @@ class ServerSeam(grpc.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
-        behavior = behavior_of(handler)
-        layer = self.first or servicer(behavior)
-        if self.alone or handler.request_streaming or handler.response_streaming:
-            serve = outermost(behavior, handler, call, layer, self.alone)
-        else:
-            serve = outermost_unary(behavior, call, layer)
-        return with_behavior(handler, serve, behavior)
+        first = self.first
+        if self.alone or type(handler) is not NAMED or handler[4] is None:
+            behavior = behavior_of(handler)
+            serve = outermost(behavior, handler, call, first or servicer(behavior), self.alone)
+            return with_behavior(handler, serve, behavior)
+        # As `outermost` does it, for one message each way, in a span that is begun inside.
+        behavior = handler[4]
 
+        def serve_unary(request: Any, context: Any) -> Any:
+            call.context = context
+            token = CURRENT.set(call)
+            try:
+                response = behavior(request, context)
+            except BaseException as exc:
+                show(exc, first or servicer(behavior), "call")
+                drop_frame(exc)
+                call.finish(exc)
+                raise
+            finally:
+                CURRENT.reset(token)
+            call.rest()
+            return response
 
-def outermost_unary(behavior: Behavior, call: Call, layer: Layer) -> Behavior:
-    """As `outermost`, for one message each way, in a span that is begun inside."""
-
-    def serve(request: Any, context: Any) -> Any:
-        call.context = context
-        token = CURRENT.set(call)
-        try:
-            response = behavior(request, context)
-        except BaseException as exc:
-            show(exc, layer, "call")
-            drop_frame(exc)
-            call.finish(exc)
-            raise
-        finally:
-            CURRENT.reset(token)
-        call.rest()
-        return response
-
-    return serve
+        about = getattr(behavior, "__dict__", None)
+        if about:
+            vars(serve_unary).update(about)
+        return new(Probed, (False, False, handler[2], handler[3], serve_unary, None, None, None))
 
 
 def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone: bool) -> Behavior:

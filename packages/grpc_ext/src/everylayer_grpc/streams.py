@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator
 from types import GeneratorType
 from typing import Any
@@ -61,8 +62,8 @@ def counting(requests: Any, layer: Layer, call: Call) -> Any:
     """Return `requests`, counted for `call`; what fails in an interceptor's failed in `layer`."""
     if type(requests) is not FROM_GRPC:
         return Requests(requests, layer, call)
-    call.requests = Counted(requests)
-    return call.requests
+    call.numbers = itertools.count(1)
+    return Counted(requests, call.numbers)
 
 
 def responses(inner: Any, layer: Layer | None) -> Any:
@@ -114,7 +115,7 @@ def spanned_responses(inner: Any, layer: Layer | None, call: Call) -> Generator[
         call.leave_span(exc)
         drop_frame(exc)
         raise
-    call.leave_span()
+    call.streamed()
     return result
 
 

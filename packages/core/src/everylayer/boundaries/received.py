@@ -104,6 +104,8 @@ def _behind(exc: BaseException, tb: TracebackType | None) -> Received | None:
 
 
 def _carried_by(error: BaseException) -> Received | None:
+    from .error_context import parse
+
     for find in finders:
         value = find(error)
         context = parse(value) if value else None

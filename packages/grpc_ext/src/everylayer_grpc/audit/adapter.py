@@ -15,7 +15,7 @@ from everylayer.audit.wire import TargetError
 from ..aio_server import AioProbe
 from ..interceptors import aio_server_interceptor, server_interceptor
 from ..naming import is_stock
-from ..server import Probe
+from ..server import ServerSeam
 from .drive import AioDriver, Driver
 from .held import Held, held, hold, made, release
 from .layers import interceptor_parts, is_ours
@@ -114,15 +114,21 @@ def _is_added(layer: Any) -> bool:
 
 
 def _without_probes(found: Held) -> list[Any]:
-    given = found.given.get("interceptors") or ()
-    return [each for each in given if not isinstance(each, (Probe, AioProbe))]
+    chain: list[Any] = []
+    for each in found.given.get("interceptors") or ():
+        if isinstance(each, ServerSeam):
+            # It runs what it stands around.
+            chain += [each, *each.others]
+        elif not isinstance(each, AioProbe):
+            chain.append(each)
+    return chain
 
 
 def _stock(found: Held, arm: Arm) -> tuple[str, list[Any]]:
     """Return why stock is not on, "" if it is, and its interceptor if the app has none."""
     if arm == "bare":
         return "this is the arm without telemetry", []
-    if any(map(is_stock, found.given.get("interceptors") or ())):
+    if any(map(is_stock, _without_probes(found))):
         return "", []
     try:
         from opentelemetry.instrumentation import grpc as stock

@@ -1,8 +1,12 @@
-"""One arm's gRPC server in a process of its own; it tells its CPU time when asked."""
+"""One arm's gRPC server in a process of its own; it tells its CPU time when asked.
+
+`python -m benchmarks.grpc_server ARM MODE LAYERS`
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,8 +17,6 @@ import grpc
 from grpc import aio
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-
-LAYERS = 4
 
 
 class Layer(grpc.ServerInterceptor):
@@ -76,9 +78,9 @@ async def aio_talk(requests: Any, context: Any) -> AsyncIterator[bytes]:
         yield request
 
 
-def chain(arm: str, *, asynchronous: bool) -> list[Any]:
+def chain(arm: str, layers: int, *, asynchronous: bool) -> list[Any]:
     """Return the interceptors of an arm: `bare`, `stock` or `everylayer`, which is beside it."""
-    found: list[Any] = [AioLayer() if asynchronous else Layer() for _ in range(LAYERS)]
+    found: list[Any] = [AioLayer() if asynchronous else Layer() for _ in range(layers)]
     if arm == "everylayer":
         import everylayer_grpc
 
@@ -104,8 +106,8 @@ def handlers(functions: tuple[Any, Any, Any]) -> Any:
     return (grpc.method_handlers_generic_handler("bench.S", methods),)
 
 
-async def serve_aio(arm: str) -> None:
-    server = aio.server(interceptors=chain(arm, asynchronous=True))
+async def serve_aio(arm: str, layers: int) -> None:
+    server = aio.server(interceptors=chain(arm, layers, asynchronous=True))
     server.add_generic_rpc_handlers(handlers((aio_echo, aio_cpu, aio_talk)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -114,8 +116,9 @@ async def serve_aio(arm: str) -> None:
     await server.stop(None)
 
 
-def serve(arm: str) -> None:
-    server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=chain(arm, asynchronous=False))
+def serve(arm: str, layers: int) -> None:
+    interceptors = chain(arm, layers, asynchronous=False)
+    server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=interceptors)
     server.add_generic_rpc_handlers(handlers((echo, cpu, talk)))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -126,7 +129,9 @@ def serve(arm: str) -> None:
 
 if __name__ == "__main__":
     trace.set_tracer_provider(TracerProvider())
-    if sys.argv[2] == "asyncio":
-        asyncio.run(serve_aio(sys.argv[1]))
+    gc.disable()  # One run of it more or less would be one per cent of so few RPCs.
+    _, chosen, mode, count = sys.argv
+    if mode == "asyncio":
+        asyncio.run(serve_aio(chosen, int(count)))
     else:
-        serve(sys.argv[1])
+        serve(chosen, int(count))

@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from .fleet import Process
@@ -36,20 +37,17 @@ def count(spec: Spec, corpus: Path, batches: Sequence[Batch]) -> list[float]:
         batches: each is run once as it is, and once three times as large.
     """
     with tempfile.TemporaryDirectory() as folder:
-        process = Process(spec, corpus, prefix=_valgrind(Path(folder)))
+        process = Process(spec, corpus, prefix=valgrind(Path(folder)))
         process.ready()
         try:
             process.ask("warm", paths=[batches[0].ok, batches[0].fail], rounds=60)
             process.ask("still")
+            meter = Meter(process.pid, Path(folder))
             totals: list[int] = []
             for batch in batches:
                 for times in (1, 3):
-                    _monitor(process.pid, "instrumentation", "on")
-                    _monitor(process.pid, "zero")
-                    process.run(dataclasses.replace(batch, requests=batch.requests * times))
-                    _monitor(process.pid, "dump", "batch")
-                    _monitor(process.pid, "instrumentation", "off")
-                    totals.append(_total(Path(folder) / f"out.{len(totals) + 1}"))
+                    larger = dataclasses.replace(batch, requests=batch.requests * times)
+                    totals.append(meter.of(partial(process.run, larger)))
         finally:
             process.stop()
     return [
@@ -58,7 +56,27 @@ def count(spec: Spec, corpus: Path, batches: Sequence[Batch]) -> list[float]:
     ]
 
 
-def _valgrind(folder: Path) -> list[str]:
+class Meter:
+    """Counts what a process does that runs under `valgrind(folder)`."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        self._pid = pid
+        self._folder = folder
+        self._parts = 0
+
+    def of(self, act: Callable[[], object]) -> int:
+        """Return the instructions of the process while `act` runs, which makes it work."""
+        _monitor(self._pid, "instrumentation", "on")
+        _monitor(self._pid, "zero")
+        act()
+        _monitor(self._pid, "dump", "batch")
+        _monitor(self._pid, "instrumentation", "off")
+        self._parts += 1
+        return _total(self._folder / f"out.{self._parts}")
+
+
+def valgrind(folder: Path) -> list[str]:
+    """Return what to put before a command, so that a `Meter` of `folder` can count."""
     return [
         "valgrind",
         "--quiet",

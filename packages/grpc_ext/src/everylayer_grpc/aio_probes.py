@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry.context import get_current
 
 from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 
-from . import server
+from . import probes
 from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, Call, show
 from .handlers import Behavior, Kind, kind_of
-from .naming import GRPC
 
 
 def probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Behavior:
@@ -21,7 +20,7 @@ def probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Beha
     takes_stream = bool(handler.request_streaming)
     kind = kind_of(behavior)
     if kind is Kind.PLAIN:
-        return server.probed(
+        return probes.probed(
             behavior, inside, layer, takes_stream, bool(handler.response_streaming)
         )
     wrap = _called if kind is Kind.COROUTINE else _generated
@@ -59,18 +58,6 @@ def _generated(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bo
     return call
 
 
-_OURS = (
-    _called(print, GRPC, GRPC, False).__code__,
-    _generated(print, GRPC, GRPC, False).__code__,
-)
-
-
-def was_probed(behavior: Behavior) -> bool:
-    """Tell whether `behavior` is one of these already."""
-    code = getattr(behavior, "__code__", None)
-    return code is _OURS[0] or code is _OURS[1] or server.was_probed(behavior)
-
-
 def span_probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Behavior:
     """Return `behavior`, which runs right inside the layer that begins the server span.
 
@@ -80,14 +67,14 @@ def span_probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) ->
     gives_stream = bool(handler.response_streaming)
     kind = kind_of(behavior)
     if kind is Kind.PLAIN:
-        return server.spanned(behavior, inside, layer, takes_stream, gives_stream)
+        return probes.spanned(behavior, inside, layer, takes_stream, gives_stream)
     if not gives_stream:
         return _called_in_span(behavior, inside, layer, takes_stream)
     return _generated_in_span(behavior, inside, layer, takes_stream, kind)
 
 
 def _enter(known: Call, request: Any, context: Any, inside: Layer, takes_stream: bool) -> Any:
-    known.enter_span(trace.get_current_span())
+    known.within = get_current()
     if takes_stream:
         return AioRequests(request, inside, known), CountingContext(context, known)
     known.received = 1
@@ -111,7 +98,7 @@ def _called_in_span(
             raise
         known.sent = 1
         if takes_stream:
-            known.leave_span()
+            known.streamed()
         return response
 
     return call
@@ -140,7 +127,7 @@ def _generated_in_span(
             await responses.aclose()
             raise
         if known is not None:
-            known.leave_span()
+            known.streamed()
 
     return call
 

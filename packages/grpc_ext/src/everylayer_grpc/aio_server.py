@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from grpc import aio
@@ -14,11 +14,11 @@ from everylayer.layers import Layer
 from everylayer.settings import Settings
 
 from . import server
-from .aio_probes import probe, span_probe, was_probed
+from .aio_probes import probe, span_probe
 from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, Call, show
-from .handlers import Behavior, Kind, Known, behavior_of, kind_of, with_behavior
-from .naming import GRPC, servicer
+from .handlers import Behavior, Kind, Known, Probed, behavior_of, kind_of, with_behavior
+from .naming import GRPC, is_stock, named, servicer
 
 AioContinuation = Callable[[Any], Awaitable[Any]]
 
@@ -53,9 +53,9 @@ class AioProbe(aio.ServerInterceptor):
         return (self._around is None and self._known.get(handler)) or self._wrapped(handler)
 
     def _wrapped(self, handler: Any) -> Any:
-        behavior = behavior_of(handler)
-        if was_probed(behavior) and not self._of_span:
+        if type(handler) is Probed and not self._of_span:
             return handler  # The layer has handed on what it got: nothing of it will run.
+        behavior = behavior_of(handler)
         layer = self._around or servicer(behavior)
         wrap = span_probe if self._of_span else probe
         wrapped = wrap(behavior, self._inside, layer, handler)
@@ -129,7 +129,7 @@ class AioServerSeam(aio.ServerInterceptor):
                 if within is not None:
                     spans.detach(within)
                 CURRENT.reset(token)
-            call.finish()
+            call.rest()
             return response
 
         return serve
@@ -197,6 +197,19 @@ def _generated(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone
             if within is not None:
                 spans.detach(within)
             CURRENT.reset(token)
-        call.finish()
+        call.rest()
 
     return serve
+
+
+def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
+    """Return what gRPC is to run in the place of the interceptors `others`."""
+    outermost = AioServerSeam(settings)
+    outermost.sole = True
+    outermost.alone = not any(map(is_stock, others))
+    layers = named(others)
+    outermost.first = layers[0] if layers else None
+    chain: list[Any] = [outermost]
+    for layer, own, following in zip(others, layers, [*layers, None][1:], strict=True):
+        chain += [layer, AioProbe(own, following, is_stock(layer))]
+    return chain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -24,7 +24,24 @@ _FIELDS = (
     *("unary_unary", "unary_stream", "stream_unary", "stream_stream"),
 )
 _made: Any = type(grpc.unary_unary_rpc_method_handler(print))
-_NAMED: Any = _made if getattr(_made, "_fields", ()) == _FIELDS else None
+NAMED: Any = _made if getattr(_made, "_fields", ()) == _FIELDS else None
+
+
+if NAMED is None:
+    Probed: Any = None
+else:
+
+    class Probed(NAMED):  # type: ignore[no-redef,misc]
+        """A handler of ours: an interceptor that hands it on as it is has nothing to be seen.
+
+        One that comes again with each RPC has the attribute `raw`: what it was made of.
+        """
+
+        __slots__ = ()
+
+        @classmethod
+        def _make(cls, fields: Iterable[Any]) -> Any:
+            return NAMED._make(fields)  # What `_replace` makes of it is not ours any more.
 
 
 def behavior_of(handler: Any) -> Behavior:
@@ -37,23 +54,26 @@ def behavior_of(handler: Any) -> Behavior:
 
 
 def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
-    """Return a handler like `handler` that runs `behavior` in the place of `own`."""
+    """Return a handler like `handler` that runs `behavior` in the place of `own`: a `Probed` one,
+    unless gRPC makes them in a way that is not known here.
+    """
     # gRPC asks the function itself for the pool to run in, and whether it answers by callback.
     about = getattr(own, "__dict__", None)
     if about:
         vars(behavior).update(about)
-    if type(handler) is not _NAMED:
-        make = _FACTORIES[bool(handler.request_streaming), bool(handler.response_streaming)]
+    takes_stream, gives_stream = bool(handler.request_streaming), bool(handler.response_streaming)
+    if Probed is None:
+        make = _FACTORIES[takes_stream, gives_stream]
         return make(behavior, handler.request_deserializer, handler.response_serializer)
     # One literal: unpacking and joining would cost as much again.
-    streams = 2 * bool(handler[0]) + bool(handler[1])
+    streams = 2 * takes_stream + gives_stream
     return tuple.__new__(
-        _NAMED,
+        Probed,
         (
-            handler[0],
-            handler[1],
-            handler[2],
-            handler[3],
+            takes_stream,
+            gives_stream,
+            handler.request_deserializer,
+            handler.response_serializer,
             behavior if streams == 0 else None,
             behavior if streams == 1 else None,
             behavior if streams == 2 else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from everylayer.layers import Layer, name_of
@@ -31,6 +32,16 @@ def interceptor(target: Any, index: int) -> Layer:
         index: its position, 0 outermost.
     """
     return Layer(name_of(target), "middleware", index)
+
+
+def named(interceptors: Sequence[Any]) -> list[Layer]:
+    """Return the layers that `interceptors` are; that of OpenTelemetry is not counted."""
+    found: list[Layer] = []
+    index = 0
+    for target in interceptors:
+        found.append(interceptor(target, index))
+        index += not is_stock(target)
+    return found
 
 
 def is_stock(target: Any) -> bool:

@@ -2,7 +2,7 @@
 
 | target | why | undone by |
 |---|---|---|
-| `grpc._server._Server.__init__` | a seam between each two interceptors | the function it was |
+| `grpc._server._Server.__init__` | one seam around all, which runs them | the function it was |
 | `grpc.aio._server.Server.__init__` | the same for asyncio | the function it was |
 | `grpc.aio._channel.Channel.__init__` | our interceptors inside those of stock | the same |
 | `OpenTelemetryClientInterceptor.intercept_unary` of stock | how an RPC ends | the same |
@@ -22,25 +22,23 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from grpc import _server as sync_server
+from grpc import _server as grpc_server
 from grpc.aio import _channel as aio_channel
-from grpc.aio import _server as aio_server
+from grpc.aio import _server as grpc_aio_server
 
 from everylayer import fit
 from everylayer import settings as rules
 from everylayer.failsafe import contained
-from everylayer.layers import Layer
 from everylayer.settings import Settings
 
-from . import stock_client
+from . import aio_server, server, stock_client
 from .aio_client import KINDS
-from .aio_server import AioProbe, AioServerSeam
+from .aio_server import AioServerSeam
 from .around import aio_around, around
 from .client import inside_stock
-from .naming import interceptor, is_stock
 from .peers import tell_core, tell_core_no_more
 from .remote import listen
-from .server import Probe, ServerSeam
+from .server import ServerSeam
 
 _SYNC = (
     "self thread_pool generic_handlers interceptors options maximum_concurrent_rpcs compression xds"
@@ -67,12 +65,12 @@ def install() -> None:
     """Put the seams of servers in place, once."""
     tell_core()
     missing = "what interceptors around everylayer's raise or convert"
-    for cls, known, arrange in (
-        (sync_server._Server, _SYNC, _arranged),
-        (aio_server.Server, _AIO, _arranged_aio),
+    for cls, known, arrange, afterwards in (
+        (grpc_server._Server, _SYNC, _arranged, _without_pipeline),
+        (grpc_aio_server.Server, _AIO, _arranged_aio, None),
     ):
         if _fits(cls, "__init__", known, "grpcio", missing):
-            _replace(cls, "__init__", _arranging(cls.__init__, arrange, _AT))
+            _replace(cls, "__init__", _arranging(cls.__init__, arrange, _AT, afterwards))
 
 
 def install_client() -> None:
@@ -117,7 +115,10 @@ def _replace(cls: Any, name: str, seam: Callable[..., Any]) -> None:
 
 
 def _arranging(
-    original: Callable[..., None], arrange: Callable[[Sequence[Any]], Sequence[Any]], at: int
+    original: Callable[..., None],
+    arrange: Callable[[Sequence[Any]], Sequence[Any]],
+    at: int,
+    afterwards: Callable[[Any], None] | None = None,
 ) -> Callable[..., None]:
     def __init__(*args: Any, **named: Any) -> None:
         if len(args) > at:
@@ -125,6 +126,8 @@ def _arranging(
         elif "interceptors" in named:
             named["interceptors"] = _or_as_given(arrange, named["interceptors"])
         original(*args, **named)
+        if afterwards is not None:
+            afterwards(args[0])
 
     return __init__
 
@@ -147,37 +150,44 @@ def _arranged_channel(given: Sequence[Any]) -> Sequence[Any]:
 
 
 def _arranged(given: Sequence[Any]) -> Sequence[Any]:
-    return _between(given, grpc.ServerInterceptor, ServerSeam, Probe, around)
+    return _inside_ours(given, grpc.ServerInterceptor, ServerSeam, server.arranged, around)
+
+
+@contained
+def _without_pipeline(made: Any) -> None:
+    """Let `made`, a server, call our seam where it would make a pipeline of that alone."""
+    pipeline: Any = getattr(getattr(made, "_state", None), "interceptor_pipeline", None)
+    interceptors: Sequence[Any] = getattr(pipeline, "interceptors", ())
+    if [type(layer) for layer in interceptors] == [ServerSeam] and hasattr(pipeline, "execute"):
+        pipeline.execute = interceptors[0].intercept_service
 
 
 def _arranged_aio(given: Sequence[Any]) -> Sequence[Any]:
-    return _between(given, grpc.aio.ServerInterceptor, AioServerSeam, AioProbe, aio_around)
+    return _inside_ours(
+        given, grpc.aio.ServerInterceptor, AioServerSeam, aio_server.arranged, aio_around
+    )
 
 
-def _between(
+def _inside_ours(
     given: Sequence[Any],
     kind: type,
     seam: type,
-    probe: Callable[..., Any],
+    arrange: Callable[[Settings, Sequence[Any]], list[Any]],
     outside: Callable[[Settings], list[Any]],
 ) -> list[Any]:
-    """Return `given` with our seam first, and a probe inside each of the others."""
+    """Return `given` with our seam around all others, wherever it stood.
+
+    Args:
+        given: interceptors in the order in which they will run.
+        kind: what an interceptor is.
+        seam: our own class.
+        arrange: makes our seam, and what it needs, of the others.
+        outside: what the settings ask for around that.
+    """
     ours: list[Any] = [layer for layer in given if isinstance(layer, seam)]
     others = [layer for layer in given if not isinstance(layer, seam)]
     settings = ours[-1].settings if ours else _claim
     # gRPC refuses what is no interceptor, with a list of those: it must be theirs alone.
     if settings is None or not all(isinstance(layer, kind) for layer in others):
         return list(given)
-    outermost = seam(settings)
-    outermost.sole = True
-    outermost.alone = not any(map(is_stock, others))
-    chain: list[Any] = [*outside(settings), outermost]
-    layers: list[Layer] = []
-    index = 0
-    for layer in others:
-        layers.append(interceptor(layer, index))
-        index += not is_stock(layer)
-    for layer, own, following in zip(others, layers, [*layers, None][1:], strict=True):
-        chain += [layer, probe(own, following, is_stock(layer))]
-    outermost.first = layers[0] if layers else None
-    return chain
+    return [*outside(settings), *arrange(settings, others)]

@@ -7,12 +7,15 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-from grpc import aio
+from grpc import _server, aio
 
 from everylayer.chain import traceback_of
 
 # What reading or writing raises under asyncio once the client, or the server, has gone.
 _CALL_IS_OVER = frozenset({"ExecuteBatchError", "_ServerStoppedError"})
+
+_STATE: Any = getattr(_server, "_RPCState", None)
+_CANCELLED: Any = getattr(_server, "_CANCELLED", None)
 
 # How much earlier than the server's the client's clock may run out: seconds, and their share.
 _EARLY = 0.05
@@ -46,9 +49,18 @@ def is_departure(exc: BaseException, context: Any) -> bool:
         return True
     if kind is grpc.RpcError:
         # Bare: what a server's request iterator raises; a client's errors are of derived classes.
-        active = getattr(context, "is_active", None)
-        return active is None or not active()
+        return has_left(context) or not hasattr(context, "is_active")
     return kind.__name__ in _CALL_IS_OVER and kind.__module__ == "grpc._cython.cygrpc"
+
+
+def has_left(context: Any) -> bool:
+    """Tell whether the client has gone, as far as gRPC's `context` tells: asyncio's does not."""
+    state: Any = getattr(context, "_state", None)
+    if type(state) is _STATE:
+        # As `is_active` has it, without its lock: it is asked once for each RPC.
+        return state.client is _CANCELLED or bool(state.statused)
+    ask = getattr(context, "is_active", None)
+    return ask is not None and not ask()
 
 
 def after_departure(context: Any, seconds: float) -> grpc.StatusCode:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from grpc import StatusCode
 from opentelemetry import propagate, trace
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind, Status
@@ -60,6 +61,22 @@ def about(method: str) -> dict[str, Any]:
 def tell_code(span: Span, code: StatusCode) -> None:
     """Put `code` on `span`: its name, and the number under its older name."""
     span.set_attributes({"rpc.status_code": code.name, "rpc.grpc.status_code": code.value[0]})
+
+
+def tell_messages(span: Span, received: int, sent: int) -> None:
+    """Put the number of messages on `span`, which has not ended.
+
+    Each stream that goes well does this: the SDK would take a twentieth of the time that stock's
+    instrumentation takes in all to look whether these numbers are attributes.
+    """
+    kept = getattr(span, "_attributes", None)
+    if type(kept) is BoundedAttributes and type(kept._dict) is dict:
+        with kept._lock:
+            if kept.maxlen is None or len(kept._dict) + 2 <= kept.maxlen:
+                kept._dict[RECEIVED] = received
+                kept._dict[SENT] = sent
+                return
+    span.set_attributes({RECEIVED: received, SENT: sent})
 
 
 def forget_description(span: Span, description: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Generator, Iterator
+from types import GeneratorType
 from typing import Any
 
 from opentelemetry import context as otel
@@ -13,10 +15,11 @@ from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 
 from .call import CURRENT, Call, show
+from .counted import FROM_GRPC, Counted
 
 
 class Requests:
-    """The client's messages on their way in; what fails here failed in `layer`."""
+    """The messages as an interceptor hands them on; what fails here failed in `layer`."""
 
     __slots__ = ("_call", "_inner", "_iterator", "_layer")
 
@@ -51,8 +54,34 @@ class Requests:
         return getattr(self._inner, name)
 
 
+# In none of these an interceptor's code runs that no seam has around it.
+SEEN = (FROM_GRPC, Counted, Requests)
+
+
+def counting(requests: Any, layer: Layer, call: Call) -> Any:
+    """Return `requests`, counted for `call`; what fails in an interceptor's failed in `layer`."""
+    if type(requests) is not FROM_GRPC:
+        return Requests(requests, layer, call)
+    call.numbers = itertools.count(1)
+    return Counted(requests, call.numbers)
+
+
+def responses(inner: Any, layer: Layer | None) -> Any:
+    """Return the messages on their way out; what fails in them failed in `layer`."""
+    return _generated(inner, layer) if type(inner) is GeneratorType else Responses(inner, layer)
+
+
+def _generated(inner: Any, layer: Layer | None) -> Generator[Any, Any, Any]:
+    try:
+        return (yield from inner)
+    except BaseException as exc:
+        show(exc, layer, "response")
+        drop_frame(exc)
+        raise
+
+
 class Responses:
-    """The servicer's messages on their way out; what fails here failed in `layer`."""
+    """Messages from an iterator that is no generator, and may be more than an iterator."""
 
     __slots__ = ("_inner", "_layer")
 
@@ -77,96 +106,75 @@ class Responses:
         return getattr(self._inner, name)
 
 
-class SpannedResponses(Responses):
-    """Tells the span that another layer has begun, and is about to end, how the stream went."""
-
-    __slots__ = ("_call", "_done")
-
-    def __init__(self, inner: Any, layer: Layer | None, call: Call) -> None:
-        super().__init__(inner, layer)
-        self._call = call
-        self._done = False
-
-    def __next__(self) -> Any:
-        try:
-            return next(self._inner)
-        except BaseException as exc:
-            if type(exc) is StopIteration:
-                self._tell()
-            else:
-                show(exc, self._layer, "response")
-                self._tell(exc)
-            drop_frame(exc)
-            raise
-
-    def close(self) -> None:
-        """Close what is inside; the span ends with the layer around it."""
-        self._tell(GeneratorExit())
-        inner = getattr(self._inner, "close", None)
-        if inner is not None:
-            inner()
-
-    def __del__(self) -> None:
-        if not self._done:
-            self._tell(GeneratorExit())
-
-    def _tell(self, exc: BaseException | None = None) -> None:
-        if not self._done:
-            self._done = True
-            self._call.leave_span(exc)
+def spanned_responses(inner: Any, layer: Layer | None, call: Call) -> Generator[Any, Any, Any]:
+    """Tell the span that another layer has begun, and is about to end, how the stream went."""
+    try:
+        result = yield from inner
+    except BaseException as exc:
+        show(exc, layer, "response")
+        call.leave_span(exc)
+        drop_frame(exc)
+        raise
+    call.streamed()
+    return result
 
 
-class LastResponses(Responses):
-    """The responses as gRPC takes them: their end is the end of the RPC."""
+def last_responses(
+    inner: Any, layer: Layer | None, call: Call, within: Context | None
+) -> Iterator[Any]:
+    """Return the responses as gRPC takes them: their end is the end of the RPC.
 
-    __slots__ = ("_call", "_within")
+    Each step runs in the context `within`, that of a span of ours, if there is one.
+    """
+    made = _to_the_end(inner, layer, call, within)
+    next(made)  # Else nothing would be settled where gRPC drops it before it takes a message.
+    return made
 
-    def __init__(self, inner: Any, layer: Layer | None, call: Call, within: Context | None) -> None:
-        """Run each step in the context `within`, that of a span of ours, if there is one."""
-        super().__init__(inner, layer)
-        self._call = call
-        self._within = within
 
-    def __next__(self) -> Any:
-        call = self._call
-        if CURRENT.get() is not call:
-            CURRENT.set(call)  # Another thread; else it is there for as long as the RPC's context.
-        try:
-            message = next(self._inner) if self._within is None else self._step(self._within)
-        except StopIteration:
-            call.finish()
-            raise
-        except BaseException as exc:
-            show(exc, self._layer, "response")
-            drop_frame(exc)
-            call.finish(exc)
-            raise
-        call.sent += 1
-        return message
+def _to_the_end(
+    inner: Any, layer: Layer | None, call: Call, within: Context | None
+) -> Generator[Any, None, None]:
+    try:
+        yield
+        while True:
+            if CURRENT.get() is not call:
+                CURRENT.set(call)  # Another thread; else it is there as long as the RPC's context.
+            message = next(inner) if within is None else _step(inner, within)
+            call.sent += 1
+            yield message
+    except StopIteration:
+        call.rest()
+    except GeneratorExit as exc:
+        _abandon(inner, call, within, exc)
+        raise
+    except BaseException as exc:
+        show(exc, layer, "response")
+        drop_frame(exc)
+        call.finish(exc)
+        raise
 
-    def _step(self, within: Context) -> Any:
-        entered = otel.attach(within)
-        try:
-            return next(self._inner)
-        except BaseException as exc:
-            drop_frame(exc)
-            raise
-        finally:
+
+def _step(inner: Any, within: Context) -> Any:
+    entered = otel.attach(within)
+    try:
+        return next(inner)
+    except BaseException as exc:
+        drop_frame(exc)
+        raise
+    finally:
+        spans.detach(entered)
+
+
+def _abandon(inner: Any, call: Call, within: Context | None, gone: GeneratorExit) -> None:
+    """Settle an RPC whose client has gone; what is inside goes first, and may still fail."""
+    token = CURRENT.set(call)
+    entered = None if within is None else otel.attach(within)
+    try:
+        close = getattr(inner, "close", None)
+        if close is not None:
+            close()
+    finally:
+        call.finish(gone)
+        if entered is not None:
             spans.detach(entered)
-
-    def __del__(self) -> None:
-        # gRPC drops it where the client has gone; what is inside goes first, and may still fail.
-        call = self._call
-        if not call.finished:
-            self._abandon(call)
-
-    def _abandon(self, call: Call) -> None:
-        token = CURRENT.set(call)
-        entered = None if self._within is None else otel.attach(self._within)
-        try:
-            self._inner = None
-            call.finish(GeneratorExit())
-        finally:
-            if entered is not None:
-                spans.detach(entered)
-            CURRENT.reset(token)
+        CURRENT.reset(token)

@@ -1,0 +1,140 @@
+"""The interceptors of a synchronous server, run by our own: gRPC's step is dearer than ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from opentelemetry.context import get_current
+
+from everylayer.chain import drop_frame
+from everylayer.layers import Layer
+from everylayer.observer import observe
+
+from .call import CURRENT, Call, show
+from .handlers import NAMED, Known, Probed
+from .probes import probed_handler, spanned_handler
+from .raised import has_left
+
+new = tuple.__new__
+
+# Gives the handler that one layer, and all inside it, make of an RPC.
+Step = Callable[[Call, Any], Any]
+
+
+def interceptor_step(
+    intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer, of_span: bool
+) -> Step:
+    """Return the step of an interceptor.
+
+    Args:
+        intercept: its method.
+        inner: the step of what is inside it.
+        inside: the layer around it, which may have put its own iterator around the requests.
+        layer: the interceptor.
+        of_span: the layer around it begins the server span.
+    """
+    if of_span:
+        return _step_in_span(intercept, inner, inside, layer)
+
+    def step(call: Call, details: Any) -> Any:
+        try:
+            handler = intercept(partial(inner, call), details)
+        except BaseException as exc:
+            observe(exc, layer, "intercept_service", ledger=call)
+            drop_frame(exc)
+            raise
+        if type(handler) is not NAMED or handler[4] is None:
+            return None if handler is None else probed_handler(handler, inside, layer)
+        # As that does it, at once: nearly all handlers that are made for one RPC are of this kind.
+        behavior = handler[4]
+
+        def unary(request: Any, context: Any) -> Any:
+            try:
+                return behavior(request, context)
+            except BaseException as exc:
+                show(exc, layer, "call")
+                drop_frame(exc)
+                raise
+
+        about = getattr(behavior, "__dict__", None)
+        if about:
+            vars(unary).update(about)
+        return new(Probed, (False, False, handler[2], handler[3], unary, None, None, None))
+
+    return step
+
+
+def _step_in_span(intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer) -> Step:
+    known = Known()
+
+    def step(call: Call, details: Any) -> Any:
+        try:
+            handler = intercept(partial(inner, call), details)
+        except BaseException as exc:
+            observe(exc, layer, "intercept_service", ledger=call)
+            drop_frame(exc)
+            raise
+        if type(handler) is not NAMED or handler[4] is None:
+            if type(handler) is Probed and hasattr(handler, "raw"):  # The servicer's, untouched.
+                raw = handler.raw
+                return known.get(raw) or known.keep(raw, spanned_handler(raw, inside, None))
+            return None if handler is None else spanned_handler(handler, inside, layer)
+        behavior = handler[4]
+
+        def unary(request: Any, context: Any) -> Any:
+            call = CURRENT.get()
+            if call is None:
+                return behavior(request, context)
+            call.within = get_current()
+            try:
+                response = behavior(request, context)
+            except BaseException as exc:
+                show(exc, layer, "call")
+                call.leave_unary(exc)
+                drop_frame(exc)
+                raise
+            if has_left(call.context):
+                call.leave_unary()
+            return response
+
+        about = getattr(behavior, "__dict__", None)
+        if about:
+            vars(unary).update(about)
+        return new(Probed, (False, False, handler[2], handler[3], unary, None, None, None))
+
+    return step
+
+
+def outermost_step(intercept: Callable[..., Any], inner: Step) -> Step:
+    """Return the step of the first interceptor, around which the seam itself stands."""
+
+    def step(call: Call, details: Any) -> Any:
+        return intercept(partial(inner, call), details)
+
+    return step
+
+
+def servicer_step(inside: Layer, of_span: bool) -> Step:
+    """Return the step of the servicer, whose handlers come again with each RPC."""
+    wrap = spanned_handler if of_span else probed_handler
+    known = Known()
+
+    def step(call: Call, details: Any) -> Any:
+        try:
+            handler = call.handler_of(details)  # type: ignore[misc]
+        except BaseException as exc:
+            observe(exc, None, "intercept_service", ledger=call)
+            drop_frame(exc)
+            raise
+        if handler is None:
+            return None
+        found = known.get(handler)
+        if found is None:
+            found = known.keep(handler, wrap(handler, inside, None))
+            if type(found) is Probed:
+                found.raw = handler
+        return found
+
+    return step

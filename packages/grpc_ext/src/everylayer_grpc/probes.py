@@ -1,0 +1,114 @@
+"""What stands around one behavior of a synchronous server, of the same kind as it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.context import get_current
+
+from everylayer.chain import drop_frame
+from everylayer.layers import Layer
+
+from .call import CURRENT, show
+from .handlers import Behavior, Probed, behavior_of, with_behavior
+from .naming import servicer
+from .raised import has_left
+from .streams import SEEN, Requests, counting, responses, spanned_responses
+
+
+def probed_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
+    """Return a handler like `handler`; `around` is whose errors come first to it, None: its own."""
+    if type(handler) is Probed:
+        return handler  # The layer has handed on what it got: nothing of it will run.
+    behavior = behavior_of(handler)
+    layer = around or servicer(behavior)
+    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    return with_behavior(
+        handler, probed(behavior, inside, layer, takes_stream, gives_stream), behavior
+    )
+
+
+def spanned_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
+    """As `probed_handler`, right inside the layer that begins the server span."""
+    behavior = behavior_of(handler)
+    layer = around or servicer(behavior)
+    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    return with_behavior(
+        handler, spanned(behavior, inside, layer, takes_stream, gives_stream), behavior
+    )
+
+
+def probed(
+    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
+) -> Behavior:
+    """Return `behavior`, which shows what fails in it or in the requests that it reads."""
+    if not (takes_stream or gives_stream):
+
+        def unary(request: Any, context: Any) -> Any:
+            try:
+                return behavior(request, context)
+            except BaseException as exc:
+                show(exc, layer, "call")
+                drop_frame(exc)
+                raise
+
+        return unary
+
+    def call(request: Any, context: Any, *more: Any) -> Any:
+        if takes_stream and type(request) not in SEEN:
+            request = Requests(request, inside)
+        try:
+            response = behavior(request, context, *more)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            drop_frame(exc)
+            raise
+        return responses(response, layer) if gives_stream and not more else response
+
+    return call
+
+
+def spanned(
+    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
+) -> Behavior:
+    """Return `behavior`, which runs right inside the layer that begins the server span."""
+
+    def unary(request: Any, context: Any) -> Any:
+        known = CURRENT.get()
+        if known is None:
+            return behavior(request, context)
+        known.within = get_current()
+        try:
+            response = behavior(request, context)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            known.leave_unary(exc)
+            drop_frame(exc)
+            raise
+        if has_left(known.context):
+            known.leave_unary()
+        return response
+
+    def call(request: Any, context: Any, *more: Any) -> Any:
+        known = CURRENT.get()
+        if known is None:
+            return behavior(request, context, *more)
+        known.within = get_current()
+        if takes_stream:
+            request = counting(request, inside, known)
+        else:
+            known.received = 1
+        try:
+            response = behavior(request, context, *more)
+        except BaseException as exc:
+            show(exc, layer, "call")
+            known.leave_span(exc)
+            drop_frame(exc)
+            raise
+        if gives_stream and not more:
+            return spanned_responses(response, layer, known)
+        known.sent = 1
+        known.streamed()
+        return response
+
+    return call if takes_stream or gives_stream else unary

@@ -193,6 +193,11 @@ class Call(Ledger):
         if within is not None and trace.get_current_span(within) is INVALID_SPAN:
             self.excluded = True
 
+    def span_so_far(self) -> Span | None:
+        """Return the span that stands for the RPC, if one has begun."""
+        self._look_up_entry()
+        return self.span
+
     def left_alone(self) -> bool:
         """Tell whether the client has gone, although nothing was raised for that."""
         return has_left(self.context)  # Under asyncio something always is.

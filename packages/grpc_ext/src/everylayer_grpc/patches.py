@@ -175,7 +175,15 @@ def _inside_ours(
     arrange: Callable[[Settings, Sequence[Any]], list[Any]],
     outside: Callable[[Settings], list[Any]],
 ) -> list[Any]:
-    """Return `given` with our seam around all others, wherever it stood."""
+    """Return `given` with our seam around all others, wherever it stood.
+
+    Args:
+        given: interceptors in the order in which they will run.
+        kind: what an interceptor is.
+        seam: our own class.
+        arrange: makes our seam, and what it needs, of the others.
+        outside: what the settings ask for around that.
+    """
     ours: list[Any] = [layer for layer in given if isinstance(layer, seam)]
     others = [layer for layer in given if not isinstance(layer, seam)]
     settings = ours[-1].settings if ours else _claim

@@ -70,7 +70,7 @@ def _before_abort(call: Call, context: Any, code: Any, details: str, trailing: A
 def _of_abort(call: Call, said: str) -> Ledger:
     """Return a ledger for the abort that is about to be raised; that of the RPC waits for it."""
     ledger = Ledger(call.settings)
-    ledger.span = call.span
+    ledger.span = call.span_so_far()
     ledger.page = writer.Page()
     # Whether a client is told does not hang on what its server records.
     abort = Sighting(aio.AbortError(said), _from_here(), time_ns())

@@ -19,6 +19,7 @@ from .layers import WORK, Layer, LayerMap
 from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
+from .sinks import integrity
 from .sinks.sentry import switch
 
 ServerSpan = Callable[["int | None"], "Span | None"]
@@ -54,6 +55,7 @@ class Ledger:
     span: Span | None = None
     status: int | None = None
     page: writer.Page | None = None
+    framework = "none"
     # The seams set these, rather than call a method: it is done for each request. Not a copy of
     # all context variables: one of those may hold the request, which holds this ledger.
     around: Context | None = None
@@ -177,7 +179,7 @@ class Ledger:
             if guard is not None and guard.ledger is not self:
                 self._share(guard)
             if self.page is None:
-                self.page = writer.Page()
+                self.page = writer.Page(getattr(self.layers, "framework", self.framework))
             sighting = self.page.find(exc)
             first = sighting is None
             if sighting is None:
@@ -194,6 +196,7 @@ class Ledger:
         self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
         if first:
             origin.seen(exc, self.span, layer, sighting.time_ns)
+            self.page.torn = self.page.torn or integrity.torn(self.span, layer)
             self._tell_sentry(sighting)
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)

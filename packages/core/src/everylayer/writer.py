@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
@@ -15,7 +15,7 @@ from .record import ErrorRecord, build
 from .redaction import earlier, guard, values
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
-from .sinks import attributes, log_event, span_event
+from .sinks import attributes, log_event, metrics, span_event
 from .sinks.sentry import on_span, switch
 
 if TYPE_CHECKING:
@@ -32,11 +32,22 @@ class Page:
         failed: an error has already described the span's failure.
         known: type, message and place of the errors written.
         came: what the request says of itself, None while no seam has read it.
+        framework: of the request, for metrics.
+        torn: what a layer has lost of the trace on the way in.
+        traced: metrics have the trace.
+        told: how many of `dropped` metrics have.
     """
 
-    __slots__ = ("came", "dropped", "events", "failed", "known", "seen")
+    __slots__ = (
+        "came", "dropped", "events", "failed", "framework", "known", "seen", "told", "torn",
+        "traced",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, framework: str = "none") -> None:
+        self.framework = framework
+        self.torn = ""
+        self.traced = False
+        self.told = 0
         self.seen: list[Sighting] = []
         self.dropped = 0
         self.events = 0
@@ -72,6 +83,9 @@ class Page:
         self.failed = self.failed or other.failed
         self.known |= other.known
         self.came = self.came or other.came
+        self.torn = self.torn or other.torn
+        self.traced = self.traced or other.traced
+        self.told += other.told
 
     def take(self) -> list[Sighting]:
         """Return what is not yet written, and count it as written."""
@@ -104,34 +118,89 @@ def write(
         response_status: status of the final response, None where there was none.
         since_ns: when the request began, nanoseconds since the epoch.
     """
+    tally = metrics.tally(page, rules)
+    left_out = _write(span, page, pending, rules, response_status, since_ns, tally)
+    if tally is not None:
+        tally.done(span, left_out)
+
+
+def _write(
+    span: Span | None,
+    page: Page,
+    pending: list[Sighting],
+    rules: Settings,
+    response_status: int | None,
+    since_ns: int,
+    tally: metrics.Tally | None,
+) -> int:
+    """Do it, and return how many there was no room for."""
     to_spans, to_logs = settings.signals()
     has_span = spans.recording(span) or spans.ended(span)
     link = switch.look(rules)
     to_sentry = link is not None and rules.sentry == "capture"
     if not has_span and not to_logs and not to_sentry:
-        return
+        if tally is not None:
+            _only_count(span, page, pending, rules, response_status, tally)
+        return 0
+    _redact_earlier(span, page, rules)
+    entries = _entries(span, page, pending, rules, response_status, tally)
+    kept = _within_budget(entries, page, rules.max_events)
+    left_out = len(entries) - len(kept)
+    homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
+    if link is not None:
+        kept = _with_events(kept, homes, rules, since_ns, span) or kept
+    for entry, home in zip(kept, homes, strict=True):
+        there: bool | None = False
+        if home is not None and has_span:
+            there = _to_span(home, span, entry, page, rules, to_spans)
+        if to_logs:
+            _to_log(home or INVALID_SPAN, entry.record)
+        if tally is not None:
+            tally.error(entry.sighting, entry.record.handled, span, home, there)
+    if page.dropped and spans.recording(span):
+        assert span is not None
+        span.set_attribute(attributes.DROPPED, page.dropped)
+    return left_out
+
+
+def _redact_earlier(span: Span | None, page: Page, rules: Settings) -> None:
     if span is not None and not page.events and spans.recording(span):
         said = getattr(span, "status", None)
         if (said is not None and said.description) or getattr(span, "events", ()):
             # Rare: somebody wrote before anything of ours stood.
             earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
-    entries = [
-        entry
-        for sighting in _in_question(pending, page)
-        if (entry := _entry(sighting, span, page, rules, response_status)) is not None
-    ]
-    kept = _within_budget(entries, page, rules.max_events)
-    homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
-    if link is not None:
-        kept = _with_events(kept, homes, rules, since_ns, span) or kept
-    for entry, home in zip(kept, homes, strict=True):
-        if home is not None and has_span:
-            _to_span(home, span, entry, page, rules, to_spans)
-        if to_logs:
-            _to_log(home or INVALID_SPAN, entry.record)
-    if page.dropped and spans.recording(span):
-        assert span is not None
-        span.set_attribute(attributes.DROPPED, page.dropped)
+
+
+def _entries(
+    span: Span | None,
+    page: Page,
+    pending: list[Sighting],
+    rules: Settings,
+    response_status: int | None,
+    tally: metrics.Tally | None,
+) -> list[_Entry]:
+    found = []
+    for sighting in _in_question(pending, page):
+        entry = _entry(sighting, span, page, rules, response_status)
+        if entry:
+            found.append(entry)
+        elif entry is None and tally is not None:
+            tally.error(sighting, False, span, written=None)
+    return found
+
+
+def _only_count(
+    span: Span | None,
+    page: Page,
+    pending: list[Sighting],
+    rules: Settings,
+    response_status: int | None,
+    tally: metrics.Tally,
+) -> None:
+    for sighting in _in_question(pending, page):
+        verdict = _judge(sighting, sighting.where(), rules, response_status)
+        if verdict is not Verdict.IGNORE or sighting.explicit:
+            tally.error(sighting, verdict is not Verdict.ERROR, span)
 
 
 def worth_a_span(page: Page | None, rules: Settings, response_status: int | None) -> bool:
@@ -202,11 +271,12 @@ def _entry(
     page: Page,
     rules: Settings,
     response_status: int | None,
-) -> _Entry | None:
+) -> _Entry | Literal[False] | None:
+    """Return what there is to write of `sighting`, False for nothing."""
     layer = sighting.where()
     verdict = _judge(sighting, layer, rules, response_status)
     if verdict is Verdict.IGNORE and not sighting.explicit:
-        return None
+        return False
     built = build(
         sighting.exc,
         sighting.tb,
@@ -225,7 +295,7 @@ def _entry(
     sighting.identity = identity
     sighting.failed = verdict is Verdict.ERROR
     if identity in page.known and _fails_again(sighting, page):
-        return None
+        return False
     page.known.add(identity)
     behind = received.behind(sighting.exc, sighting.tb)
     if behind is not None:
@@ -293,7 +363,8 @@ def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
 @contained
 def _to_span(
     home: Span, span: Span | None, entry: _Entry, page: Page, rules: Settings, to_spans: bool
-) -> None:
+) -> bool:
+    """Put an error on its span; return whether it is there."""
     error = entry.record
     first = False
     if span is not None:
@@ -303,15 +374,16 @@ def _to_span(
     if home is not span:
         on_span.write(home, error.sentry_event_id, rules, first=True)
         spans.end_late(home, error, rules.max_description_chars, event=to_spans)
-        return
+        return True
     if entry.sighting.late or spans.ended(home):
-        return
+        return spans.has_event(home, error, rules, entry.sighting.exc)
     if not error.handled and not page.failed:
         page.failed = first = True
         spans.fail(home, error, rules)
     on_span.write(home, error.sentry_event_id, rules, first=first)
     if to_spans and not spans.has_event(home, error, rules, entry.sighting.exc):
         span_event.write(home, error, entry.sighting.attributes)
+    return True
 
 
 _to_log = contained(log_event.write)

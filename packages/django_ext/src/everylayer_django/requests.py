@@ -55,6 +55,7 @@ class RequestLedger(Ledger):
         gone: what left the app, while it is on its way, see `_leaves`.
     """
 
+    framework = "django"
     streaming = False
     gone: tuple[int, ...] = ()
 

@@ -15,11 +15,13 @@ from opentelemetry.trace import INVALID_SPAN, Span, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer import chain, spans
+from everylayer.boundaries import arrival
 from everylayer.failsafe import contained
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings
+from everylayer.sinks.served import count
 
 from . import span
 from .codes import code_of, http_status, is_server_error
@@ -44,6 +46,7 @@ class Call(Ledger):
         excluded: stock's instrumentation has been told to leave this RPC alone.
     """
 
+    framework = "grpc"
     context: Any = None
     own: Span | None = None
     received = 0
@@ -58,6 +61,7 @@ class Call(Ledger):
         self.start_ns = time_ns()
         self.method = method
         self.metadata = metadata
+        count()
 
     @contained
     def see(
@@ -96,6 +100,7 @@ class Call(Ledger):
             attributes=attributes,
             at_ns=at_ns,
         )
+        arrival.note_trace(self, self.metadata)
         sighting = self.sighting_of(exc) if said else None
         if sighting is not None:
             sighting.said = said

@@ -58,11 +58,18 @@ def look() -> str:
     return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
 
 
+def _no_logging(**_: Any) -> None:
+    """Tests that come later read what is logged."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def worker() -> Iterator[None]:
     everylayer.celery.instrument()
+    # With a receiver of its own for this signal Celery leaves logging alone.
+    celery.signals.setup_logging.connect(_no_logging)
     with start_worker(app, pool="solo", perform_ping_check=False, loglevel="CRITICAL"):
         yield
+    celery.signals.setup_logging.disconnect(_no_logging)
     everylayer.celery.uninstrument()
 
 

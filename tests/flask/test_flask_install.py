@@ -197,6 +197,7 @@ def test_nothing_is_left_after_release(app: flask.Flask, telemetry: Telemetry) -
         k: v for k, v in before.items() if k not in ("logger", "_got_first_request")
     }
     assert app.logger.filters == []
+    assert "exception" not in vars(app.logger)
     telemetry.clear()
     assert serve(app).status == 500
     assert telemetry.spans == ()
@@ -209,6 +210,45 @@ def test_a_method_held_from_before_release_leaves_no_filter(app: flask.Flask) ->
     with app.test_request_context("/"):
         assert held(ValueError("late")).status_code == 500
     assert app.logger.filters == []
+    assert "exception" not in vars(app.logger)
+
+
+class Terse(logging.Logger):
+    def exception(self, msg: object) -> None:  # type: ignore[override]
+        self.error(msg, exc_info=True)
+
+
+@pytest.mark.parametrize("case", ["critical", "disabled", "nobody listens", "own class"])
+def test_what_fails_in_an_errors_response_is_seen_whatever_is_logged(
+    app: flask.Flask, telemetry: Telemetry, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    def fail(response: flask.Response) -> flask.Response:
+        raise ZeroDivisionError("second")
+
+    app.after_request(fail)
+    logger = logging.getLogger(app.name)
+    level, cls = logger.level, logger.__class__
+    EveryLayer(app)
+    try:
+        logger.disabled = case == "disabled"
+        if case == "critical":
+            logger.setLevel(logging.CRITICAL)
+        elif case == "own class":
+            logger.__class__ = Terse
+        assert serve(app).status == 500
+    finally:
+        logger.disabled = False
+        logger.setLevel(level)
+        logger.__class__ = cls
+    recorded = [each.event for each in error_events(telemetry.spans)]
+    types = [event.attributes["exception.type"] for event in recorded if event.attributes]
+    assert types == ["ValueError", "ZeroDivisionError"]
+    told = [record for record in caplog.records if "finalizing failed" in record.msg]
+    assert len(told) == (case in ("nobody listens", "own class"))
+    if case == "nobody listens":
+        assert {(record.funcName, record.filename) for record in told} == {
+            ("finalize_request", "app.py")
+        }
 
 
 def test_layers_are_put_back_too(app: flask.Flask, telemetry: Telemetry) -> None:

@@ -12,7 +12,7 @@ from .failsafe import contained
 from .layers import WORK, Layer
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
-from .redaction import earlier, guard, values
+from .redaction import earlier, values
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
 from .sinks import attributes, log_event, metrics, span_event
@@ -299,6 +299,9 @@ def _entry(
     page.known.add(identity)
     behind = received.behind(sighting.exc, sighting.tb)
     if behind is not None:
+        # Loaded since there are settings.
+        from .redaction import guard
+
         behind = behind.redacted(guard.redactor_of(rules.redaction))
     if behind is not None or page.came is not None:
         built = built._replace(upstream=behind, came=page.came)

@@ -6,7 +6,7 @@
 | `app.wsgi_app`: a property there | layers assigned later | what was assigned |
 | `layer.__class__` of WSGI layers | errors that outer layers hide | the class it had |
 | where a layer that is a function is held | the same | the function |
-| `app.logger`: a filter, from the first error on | what fails in an error's response | taken off |
+| `app.logger.exception` or a filter, from the first error on | what fails in an error's response | taken off |
 | `app.wsgi_app`: a layer, where none of this fits | what leaves the app | what was there |
 
 Tried with Flask 2.3, 3.0, 3.1 and what is to be 3.2. A method of Flask that is not what it was is

@@ -272,17 +272,28 @@ def _show_on_its_way(exc: BaseException | None) -> None:
         _show(exc)
 
 
+_FINISHING = "finalize_request"
+
+
 class Swallowed(logging.Filter):
     """Sees what fails while Flask finishes an error's response: it logs that, and goes on."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
-        if record.exc_info and record.funcName == "finalize_request":
+        if record.exc_info and record.funcName == _FINISHING:
             _show_swallowed(record.exc_info[1])
         return True
 
 
 _SWALLOWED = Swallowed()
+
+
+def _exception(logger: logging.Logger, *args: Any, **kwargs: Any) -> None:
+    """Do what `Logger.exception` does; here Flask tells what failed, whatever the log's level."""
+    if sys._getframe(1).f_code.co_name == _FINISHING:
+        _show_swallowed(sys.exc_info()[1])
+    kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+    logging.Logger.exception(logger, *args, **kwargs)
 
 
 @contained
@@ -291,17 +302,27 @@ def _listen(app: flask.Flask) -> None:
     adoption = vars(app).get(STATE)
     if adoption is None:
         return  # released in the meantime
-    if adoption.logger is None:
+    logger = adoption.logger
+    if logger is None:
         # That which `app.logger` is, or will be: asking the app for it would set it up.
-        adoption.logger = logging.getLogger(app.name)
-    if _SWALLOWED not in adoption.logger.filters:
-        adoption.logger.addFilter(_SWALLOWED)
+        logger = adoption.logger = logging.getLogger(app.name)
+    if "exception" in vars(logger) or _SWALLOWED in logger.filters:
+        return
+    if type(logger).exception is logging.Logger.exception:
+        vars(logger)["exception"] = functools.partial(_exception, logger)
+    else:
+        # It may not take what a call further in must say. A filter sees what is logged at all.
+        logger.addFilter(_SWALLOWED)
 
 
 @contained
 def unlisten(app: flask.Flask) -> None:
     """Undo that."""
-    logging.getLogger(app.name).removeFilter(_SWALLOWED)
+    logger = logging.getLogger(app.name)
+    logger.removeFilter(_SWALLOWED)
+    ours = vars(logger).get("exception")
+    if isinstance(ours, functools.partial) and ours.func is _exception:
+        del vars(logger)["exception"]
 
 
 @contained

@@ -5,12 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import chain
 from ..failsafe import contained
-from ..redaction.redactor import Redactor
 from .error_context import MAX_TEXT, ErrorContext, cleaned, parse
+
+if TYPE_CHECKING:
+    from ..redaction.redactor import Redactor
 
 _MAX_LIVE = 1024
 _MAX_ERRORS = 16

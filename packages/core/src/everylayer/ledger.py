@@ -19,7 +19,6 @@ from .layers import WORK, Layer, LayerMap
 from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
-from .sinks import integrity
 from .sinks.sentry import switch
 
 ServerSpan = Callable[["int | None"], "Span | None"]
@@ -179,7 +178,7 @@ class Ledger:
             if guard is not None and guard.ledger is not self:
                 self._share(guard)
             if self.page is None:
-                self.page = writer.Page(getattr(self.layers, "framework", self.framework))
+                self.page = writer.Page()
             sighting = self.page.find(exc)
             first = sighting is None
             if sighting is None:
@@ -196,7 +195,7 @@ class Ledger:
         self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
         if first:
             origin.seen(exc, self.span, layer, sighting.time_ns)
-            self.page.torn = self.page.torn or integrity.torn(self.span, layer)
+            self.page.met(self, layer)
             self._tell_sentry(sighting)
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)

@@ -15,11 +15,12 @@ from .record import ErrorRecord, build
 from .redaction import earlier, values
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
-from .sinks import attributes, log_event, metrics, span_event
+from .sinks import attributes, integrity, log_event, metrics, span_event
 from .sinks.sentry import on_span, switch
 
 if TYPE_CHECKING:
     from .boundaries.arrival import Arrival
+    from .ledger import Ledger
 
 
 class Page:
@@ -43,8 +44,8 @@ class Page:
         "traced",
     )  # fmt: skip
 
-    def __init__(self, framework: str = "none") -> None:
-        self.framework = framework
+    def __init__(self) -> None:
+        self.framework = "none"
         self.torn = ""
         self.traced = False
         self.told = 0
@@ -74,6 +75,13 @@ class Page:
             self.dropped += not replaced.written
         self.seen.append(sighting)
         return replaced
+
+    def met(self, ledger: Ledger, layer: Layer | None) -> None:
+        """Take from `ledger`, which has seen an error of `layer`, what metrics tell of both."""
+        framework = getattr(ledger.layers, "framework", ledger.framework)
+        if framework != "none":
+            self.framework = framework
+        self.torn = self.torn or integrity.torn(ledger.span, layer)
 
     def absorb(self, other: Page) -> None:
         """Take over what another page of the same span holds."""

@@ -170,7 +170,7 @@ def late(request: HttpRequest, exc: BaseException, *, escapes: bool) -> None:
     """Show an error that comes when the response has been handed out."""
     state = vars(request)
     if not isinstance(state.get(MARK), Ledger):
-        state[MARK] = RequestLedger(state.get(MARK), surrounded=False)
+        state[MARK] = RequestLedger(state.get(MARK))
     ledger = state[MARK]
     leaves = _leaves(exc)
     if ledger.gone == leaves:

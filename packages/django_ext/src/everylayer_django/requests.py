@@ -59,8 +59,8 @@ class RequestLedger(Ledger):
     streaming = False
     gone: tuple[int, ...] = ()
 
-    def __init__(self, start_ns: int | None = None, *, surrounded: bool = True) -> None:
-        super().__init__(config.current(), surrounded=surrounded)
+    def __init__(self, start_ns: int | None = None) -> None:
+        super().__init__(config.current())
         if start_ns is not None:
             self.start_ns = start_ns
 

@@ -50,6 +50,8 @@ _live = False
 _layers = BoundedValues(MAX_LAYERS, name="layers")
 _rules = BoundedValues(_MAX_RULES, name="rules of redaction")
 _places = BoundedValues(_MAX_PLACES, name="places of own failures")
+# Frameworks whose states have all begun.
+_begun: set[str] = set()
 # A forked child has not had its parent's failures.
 _before_fork: dict[str, int] = {}
 
@@ -203,8 +205,17 @@ class Tally:
         state = integrity.state_of(span, page.came.traceparent)
         if state == integrity.WHOLE and page.torn:
             state = page.torn
-        labels = {"everylayer.trace.state": state, "everylayer.framework": page.framework}
-        self._instruments.traces.add(1, labels)
+        framework = page.framework
+        if framework not in _begun:
+            _begun.add(framework)
+            # A series that begins at 1 hides its first loss from whoever looks for a rise.
+            for each in integrity.STATES:
+                self._count(each, framework, 0)
+        self._count(state, framework, 1)
+
+    def _count(self, state: str, framework: str, traces: int) -> None:
+        labels = {"everylayer.trace.state": state, "everylayer.framework": framework}
+        self._instruments.traces.add(traces, labels)
 
 
 def _named(framework: str, layer: str) -> str:

@@ -50,6 +50,7 @@ OTHER: dict[str, tuple[Any, str]] = {
     "tenant_shards": (256, "256"),
     "tenant_map": ("tenants.json", "tenants.json"),
     "max_tenants": (5, "5"),
+    "metrics": (False, "off"),
 }
 # Before Python 3.12 the monitor can only be off.
 FREE = [name for name in FIELDS if name != "swallowed" or sys.version_info >= (3, 12)]

@@ -21,6 +21,7 @@ from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
+from .sinks.served import count
 
 ClientStatus = Callable[[BaseException], "int | None"]
 
@@ -118,6 +119,7 @@ class Seam:
         ledger = Exchange(self.settings, self.layers, send, self.client_status, self.layer)
         ledger.around = get_current()
         scope[SCOPE_KEY] = ledger
+        scope["type"] == "lifespan" or count()
         own = begin(scope, ledger.send, ledger, self.alone)
         try:
             await self.app(scope, receive, ledger.send if own is None else own.send)
@@ -158,6 +160,8 @@ class Exchange(Ledger):
         client_status: status that the framework gives an exception.
         layer: who gets the blame where the traceback names nobody.
     """
+
+    framework = "asgi"
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class Ledger:
     span: Span | None = None
     status: int | None = None
     page: writer.Page | None = None
+    framework = "none"
     # The seams set these, rather than call a method: it is done for each request. Not a copy of
     # all context variables: one of those may hold the request, which holds this ledger.
     around: Context | None = None
@@ -197,6 +198,7 @@ class Ledger:
         self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
         if first:
             origin.seen(exc, self.span, layer, sighting.time_ns)
+            self.page.met(self, layer)
             self._tell_sentry(sighting)
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)

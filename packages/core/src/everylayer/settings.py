@@ -111,6 +111,7 @@ class Settings:
     tenant_baggage: str = _setting("", "key of baggage for the tenant; empty: in none")
     tenant_shards: int = _setting(4096, "shards of span ids: a power of two, 65536 at most")
     tenant_map: str = _setting("", "path of known tenants, and their shards, in JSON")
+    metrics: bool = _setting(True, "count errors and requests into the app's MeterProvider")
     max_tenants: int = _setting(200, "tenants in metrics; the rest is other")
 
     def __post_init__(self) -> None:
@@ -234,6 +235,10 @@ def resolve(
     preset = given.get("preset", "default")
     budgets = _PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     made = Settings(**{**budgets, **given})
+    if made.enabled and made.metrics:
+        from .sinks import metrics
+
+        metrics.prepare()
     if made.enabled and made.detached == "record":
         from .boundaries import detached
 

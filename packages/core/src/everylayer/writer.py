@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
@@ -15,11 +15,12 @@ from .record import ErrorRecord, build
 from .redaction import earlier, values
 from .settings import Settings
 from .sighting import SWALLOWED, Identity, Sighting
-from .sinks import attributes, log_event, span_event
+from .sinks import attributes, integrity, log_event, metrics, span_event
 from .sinks.sentry import on_span, switch
 
 if TYPE_CHECKING:
     from .boundaries.arrival import Arrival
+    from .ledger import Ledger
 
 
 class Page:
@@ -32,11 +33,22 @@ class Page:
         failed: an error has already described the span's failure.
         known: type, message and place of the errors written.
         came: what the request says of itself, None while no seam has read it.
+        framework: of the request, for metrics.
+        torn: what a layer has lost of the trace on the way in.
+        traced: metrics have the trace.
+        told: how many of `dropped` metrics have.
     """
 
-    __slots__ = ("came", "dropped", "events", "failed", "known", "seen")
+    __slots__ = (
+        "came", "dropped", "events", "failed", "framework", "known", "seen", "told", "torn",
+        "traced",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self.framework = "none"
+        self.torn = ""
+        self.traced = False
+        self.told = 0
         self.seen: list[Sighting] = []
         self.dropped = 0
         self.events = 0
@@ -64,6 +76,13 @@ class Page:
         self.seen.append(sighting)
         return replaced
 
+    def met(self, ledger: Ledger, layer: Layer | None) -> None:
+        """Take from `ledger`, which has seen an error of `layer`, what metrics tell of both."""
+        framework = getattr(ledger.layers, "framework", ledger.framework)
+        if framework != "none":
+            self.framework = framework
+        self.torn = self.torn or integrity.torn(ledger.span, layer)
+
     def absorb(self, other: Page) -> None:
         """Take over what another page of the same span holds."""
         self.seen.extend(s for s in other.seen if self.find(s.exc) is None)
@@ -72,6 +91,9 @@ class Page:
         self.failed = self.failed or other.failed
         self.known |= other.known
         self.came = self.came or other.came
+        self.torn = self.torn or other.torn
+        self.traced = self.traced or other.traced
+        self.told += other.told
 
     def take(self) -> list[Sighting]:
         """Return what is not yet written, and count it as written."""
@@ -104,24 +126,36 @@ def write(
         response_status: status of the final response, None where there was none.
         since_ns: when the request began, nanoseconds since the epoch.
     """
+    tally = metrics.tally(page, rules)
+    left_out = _write(span, page, pending, rules, response_status, since_ns, tally)
+    if tally is not None:
+        tally.done(span, left_out)
+
+
+def _write(
+    span: Span | None,
+    page: Page,
+    pending: list[Sighting],
+    rules: Settings,
+    response_status: int | None,
+    since_ns: int,
+    tally: metrics.Tally | None,
+) -> int:
+    """Do it, and return how many there was no room for."""
     to_spans, to_logs = settings.signals()
     recording = spans.recording(span)
     has_span = recording or spans.ended(span)
     link = switch.look(rules)
     to_sentry = link is not None and rules.sentry == "capture"
     if not has_span and not to_logs and not to_sentry:
-        return
-    if span is not None and not page.events and recording:
-        said = getattr(span, "status", None)
-        if (said is not None and said.description) or getattr(span, "events", ()):
-            # Rare: somebody wrote before anything of ours stood.
-            earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
-    entries = [
-        entry
-        for sighting in _in_question(pending, page)
-        if (entry := _entry(sighting, span, page, rules, response_status)) is not None
-    ]
+        if tally is not None:
+            _only_count(span, page, pending, rules, response_status, tally)
+        return 0
+    if recording:
+        _redact_earlier(span, page, rules)
+    entries = _entries(span, page, pending, rules, response_status, tally)
     kept = _within_budget(entries, page, rules.max_events)
+    left_out = len(entries) - len(kept)
     homes = [
         # Nearly always the span itself.
         span
@@ -132,13 +166,57 @@ def write(
     if link is not None:
         kept = _with_events(kept, homes, rules, since_ns, span) or kept
     for entry, home in zip(kept, homes, strict=True):
+        there: bool | None = False
         if home is not None and has_span:
-            _to_span(home, span, entry, page, rules, to_spans)
+            there = _to_span(home, span, entry, page, rules, to_spans)
         if to_logs:
             _to_log(home or INVALID_SPAN, entry.record)
+        if tally is not None:
+            tally.error(entry.sighting, entry.record.handled, span, home, there)
     if page.dropped and spans.recording(span):
         assert span is not None
         span.set_attribute(attributes.DROPPED, page.dropped)
+    return left_out
+
+
+def _redact_earlier(span: Span | None, page: Page, rules: Settings) -> None:
+    if span is not None and not page.events:
+        said = getattr(span, "status", None)
+        if (said is not None and said.description) or getattr(span, "events", ()):
+            # Rare: somebody wrote before anything of ours stood.
+            earlier.redact(span, rules, [sighting.exc for sighting in page.seen])
+
+
+def _entries(
+    span: Span | None,
+    page: Page,
+    pending: list[Sighting],
+    rules: Settings,
+    response_status: int | None,
+    tally: metrics.Tally | None,
+) -> list[_Entry]:
+    found = []
+    for sighting in _in_question(pending, page):
+        entry = _entry(sighting, span, page, rules, response_status)
+        if entry:
+            found.append(entry)
+        elif entry is None and tally is not None:
+            tally.error(sighting, False, span, written=None)
+    return found
+
+
+def _only_count(
+    span: Span | None,
+    page: Page,
+    pending: list[Sighting],
+    rules: Settings,
+    response_status: int | None,
+    tally: metrics.Tally,
+) -> None:
+    for sighting in _in_question(pending, page):
+        verdict = _judge(sighting, sighting.where(), rules, response_status)
+        if verdict is not Verdict.IGNORE or sighting.explicit:
+            tally.error(sighting, verdict is not Verdict.ERROR, span)
 
 
 def worth_a_span(page: Page | None, rules: Settings, response_status: int | None) -> bool:
@@ -209,11 +287,12 @@ def _entry(
     page: Page,
     rules: Settings,
     response_status: int | None,
-) -> _Entry | None:
+) -> _Entry | Literal[False] | None:
+    """Return what there is to write of `sighting`, False for nothing."""
     layer = sighting.where()
     verdict = _judge(sighting, layer, rules, response_status)
     if verdict is Verdict.IGNORE and not sighting.explicit:
-        return None
+        return False
     built = build(
         sighting.exc,
         sighting.tb,
@@ -233,7 +312,7 @@ def _entry(
     sighting.identity = identity
     sighting.failed = verdict is Verdict.ERROR
     if identity in page.known and _fails_again(sighting, page):
-        return None
+        return False
     page.known.add(identity)
     behind = received.behind(sighting.exc, sighting.tb)
     if behind is not None:
@@ -300,7 +379,8 @@ def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
 @contained
 def _to_span(
     home: Span, span: Span | None, entry: _Entry, page: Page, rules: Settings, to_spans: bool
-) -> None:
+) -> bool:
+    """Put an error on its span; return whether it is there."""
     error = entry.record
     first = False
     if span is not None:
@@ -310,15 +390,16 @@ def _to_span(
     if home is not span:
         on_span.write(home, error.sentry_event_id, rules, first=True)
         spans.end_late(home, error, rules.max_description_chars, event=to_spans)
-        return
+        return True
     if entry.sighting.late or spans.ended(home):
-        return
+        return spans.has_event(home, error, rules, entry.sighting.exc)
     if not error.handled and not page.failed:
         page.failed = first = True
         spans.fail(home, error, rules)
     on_span.write(home, error.sentry_event_id, rules, first=first)
     if to_spans and not spans.has_event(home, error, rules, entry.sighting.exc):
         span_event.write(home, error, entry.sighting.attributes)
+    return True
 
 
 _to_log = contained(log_event.write)

@@ -23,6 +23,7 @@ from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
+from .sinks.served import count
 from .text import clean, clean_values
 from .wsgi_span import bind_left
 
@@ -99,7 +100,8 @@ class Seam:
                 see(exc, environ, self.layer, self.client_status)
                 drop_frame(exc)
                 raise
-        ledger = Ledger(self.settings, self.layers)
+        count()
+        ledger = Exchange(self.settings, self.layers)
         ledger.bind(trace.get_current_span())
         environ[ENVIRON_KEY] = ledger
         try:
@@ -121,6 +123,12 @@ def is_file(body: Iterable[bytes], environ: Environ) -> bool:
     """Tell whether the server may send `body` by a system call, so that it must stay as it is."""
     wrapper = environ.get("wsgi.file_wrapper")
     return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+class Exchange(Ledger):
+    """The ledger of a WSGI request."""
+
+    framework = "wsgi"
 
 
 class Body:

@@ -17,6 +17,7 @@ from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
+from everylayer.sinks.served import count
 
 from . import config, handled, streams, tenants
 from .locate import STOCK, frames, locate
@@ -58,6 +59,7 @@ def get_response(original: Original) -> Original:
     def get_response(self: Any, request: HttpRequest) -> Any:
         state = request.__dict__
         state[MARK] = time_ns()
+        count()
         own = _begin(self, request) if self.__dict__.get(_ALONE, True) else None
         try:
             response = original(self, request)
@@ -78,6 +80,7 @@ def get_response_async(original: Original) -> Original:
     async def get_response_async(self: Any, request: HttpRequest) -> Any:
         state = request.__dict__
         state[MARK] = time_ns()
+        count()
         own = _begin(self, request) if self.__dict__.get(_ALONE, True) else None
         try:
             response = await original(self, request)

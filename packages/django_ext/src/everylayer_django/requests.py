@@ -55,11 +55,12 @@ class RequestLedger(Ledger):
         gone: what left the app, while it is on its way, see `_leaves`.
     """
 
+    framework = "django"
     streaming = False
     gone: tuple[int, ...] = ()
 
-    def __init__(self, start_ns: int | None = None, *, surrounded: bool = True) -> None:
-        super().__init__(config.current(), surrounded=surrounded)
+    def __init__(self, start_ns: int | None = None) -> None:
+        super().__init__(config.current())
         if start_ns is not None:
             self.start_ns = start_ns
 
@@ -169,7 +170,7 @@ def late(request: HttpRequest, exc: BaseException, *, escapes: bool) -> None:
     """Show an error that comes when the response has been handed out."""
     state = vars(request)
     if not isinstance(state.get(MARK), Ledger):
-        state[MARK] = RequestLedger(state.get(MARK), surrounded=False)
+        state[MARK] = RequestLedger(state.get(MARK))
     ledger = state[MARK]
     leaves = _leaves(exc)
     if ledger.gone == leaves:

@@ -23,6 +23,7 @@ from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
+from everylayer.sinks.served import count
 from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span, telling
 from everylayer.wsgi_span import bind_left
 
@@ -273,6 +274,7 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
     if KEY in environ:
         return _within(self, environ, start_response)
     start_ns = time_ns()
+    count()
     start = start_response
     request: Request | None = None
     # Where nothing can hide an error, only an error makes the request: see `around`.

@@ -40,6 +40,7 @@ class Rules(LayerMap):
     """
 
     asked_by_seams = True
+    framework = "flask"
     __slots__ = ("inside", "known", "settings", "starts_span")
 
     def __init__(self, settings: Settings) -> None:

@@ -16,11 +16,13 @@ from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer import chain, spans
 from everylayer import ledger as ledgers
+from everylayer.boundaries import arrival
 from everylayer.failsafe import contained
 from everylayer.layers import Layer, LayerMap
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings
+from everylayer.sinks.served import count
 
 from . import span, trailing
 from .codes import code_of, http_status, is_server_error
@@ -48,6 +50,7 @@ class Call(Ledger):
     """
 
     layers: LayerMap | None = None
+    framework = "grpc"
     context: Any = None
     handler_of: Callable[[Any], Any] | None = None
     numbers: Iterator[int] | None = None
@@ -63,6 +66,7 @@ class Call(Ledger):
         self.start_ns = time_ns()
         self.method = method
         self.metadata = metadata
+        count()
 
     @contained
     def see(
@@ -101,6 +105,7 @@ class Call(Ledger):
             attributes=attributes,
             at_ns=at_ns,
         )
+        arrival.note_trace(self, self.metadata)
         sighting = self.sighting_of(exc) if said else None
         if sighting is not None:
             sighting.said = said

@@ -67,6 +67,7 @@ def client_status(exc: BaseException) -> int | None:
 class AppLayers(LayerMap):
     """Knows the app's own middleware by its code; views, dependencies and the rest by who calls."""
 
+    framework = "starlette"
     __slots__ = ("_by_owner", "_parts")
 
     def __init__(self) -> None:

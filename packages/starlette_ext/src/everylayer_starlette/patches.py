@@ -34,6 +34,7 @@ from everylayer.failsafe import contained
 from everylayer.fit import takes, warn_left_alone
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings, resolve
+from everylayer.sinks.served import count
 
 from . import handled, tenants
 from .classes import Starlette
@@ -184,6 +185,7 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             return
         ledger = Exchange(claim.settings, claim.layers, send, client_status, None)
         scope[SCOPE_KEY] = ledger
+        scope["type"] == "lifespan" or count()
         own = None
         if claim.binds:
             ledger.around = get_current()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..failsafe import contained
 from ..ledger import Ledger
+from ..sinks.integrity import HEADER as TRACEPARENT
 from . import trust
 
 REQUEST_ID = "x-request-id"
@@ -25,11 +26,13 @@ class Arrival(NamedTuple):
         request_id: empty where there is none that fits.
         attempt: of a proxy that tries again, 1 the first; 0 where nobody counts.
         trusted: its peer is one of the setting `trusted_peers`; looked at only if that matters.
+        traceparent: the trace it came with, as it came; empty where metrics do not ask.
     """
 
     request_id: str
     attempt: int
     trusted: bool
+    traceparent: str = ""
 
 
 @contained
@@ -51,7 +54,16 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
         said if said and _ID.fullmatch(said) else "",
         count,
         tells and trust.trusts(rules.trusted_peers, request),
+        header(request, TRACEPARENT) if rules.metrics else "",
     )
+
+
+def note_trace(ledger: Ledger, metadata: Iterable[tuple[str, Any]]) -> None:
+    """Let the page of `ledger` know the trace that an RPC came with, by its `metadata`."""
+    page = ledger.page
+    if page is not None and page.came is None:
+        found = next((v for k, v in metadata if k == TRACEPARENT and isinstance(v, str)), "")
+        page.came = Arrival("", 0, False, found if ledger.settings.metrics else "")
 
 
 def attempt_in(text: str) -> int:

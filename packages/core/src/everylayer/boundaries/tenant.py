@@ -52,8 +52,11 @@ def use_tenant(name: str | None) -> Iterator[None]:
 def tenant_label() -> str | None:
     """Return the tenant as an attribute of metrics: at most `max_tenants` of them, then `other`."""
     name = CURRENT.get()
-    if not name:
-        return None
+    return label_of(name) if name else None
+
+
+def label_of(name: str) -> str:
+    """Return `name`, a tenant's, as an attribute of metrics."""
     return (_labels or _make_labels())(name)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..failsafe import count_failure
 from ..rendering.cache import Generations
 from ..rendering.frames import FrameCache
+from ..sinks import metrics
 from . import values
 from .actions import Action, mask
 from .cuts import behind_open
@@ -173,7 +174,9 @@ class Redactor:
         try:
             if self._allowed and plain(value.strip("'\"")) in self._allowed:
                 return value
-            return self._actions.get(rule, mask)(kind, value)
+            shown = self._actions.get(rule, mask)(kind, value)
+            metrics.redacted((rule,))
+            return shown
         except Exception:
             count_failure("everylayer.redaction", with_stack=False)
             return FAILED
@@ -303,6 +306,7 @@ def _order(found: _Found) -> int:
 
 
 def _replaced(text: str, found: Sequence[Finding], start: int, end: int) -> str:
+    metrics.redacted(each.rule for each in found)
     parts: list[str] = []
     at = start
     for each in found:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import everylayer
-from everylayer import settings
+from everylayer import settings, signals
 from everylayer.settings import Settings, SettingsError, resolve
 
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
@@ -245,7 +245,7 @@ def test_only_a_settings_error_comes_out_of_a_strange_value(name: str, text: str
 
 
 @pytest.mark.parametrize(
-    ("value", "signals"),
+    ("value", "asked"),
     [
         (None, (True, False)),
         ("", (True, False)),
@@ -258,13 +258,13 @@ def test_only_a_settings_error_comes_out_of_a_strange_value(name: str, text: str
         ("garbage", (True, False)),
     ],
 )
-def test_signal_opt_in(value: str | None, signals: tuple[bool, bool]) -> None:
+def test_signal_opt_in(value: str | None, asked: tuple[bool, bool]) -> None:
     environ = {} if value is None else {"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": value}
-    assert settings.signals(environ) == signals
+    assert signals.wanted(environ) == asked
 
 
 def test_an_unknown_signal_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    settings._signals.cache_clear()
+    signals._signals.cache_clear()
     for _ in range(3):
-        settings.signals({"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "events"})
+        signals.wanted({"OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "events"})
     assert caplog.text.count("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN is 'events'") == 1

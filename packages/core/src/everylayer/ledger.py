@@ -16,13 +16,14 @@ from .boundaries import tenant
 from .failsafe import contained
 from .forks import ForkLock
 from .layers import WORK, Layer, LayerMap
+from .page import Page
 from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
 from .sinks.sentry import switch
 
 if TYPE_CHECKING:
-    from .sinks.sentry.link import Link
+    pass
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 
@@ -56,7 +57,7 @@ class Ledger:
     # Defaults of the class, and no slots: one is made for each request, most of which set none.
     span: Span | None = None
     status: int | None = None
-    page: writer.Page | None = None
+    page: Page | None = None
     framework = "none"
     # The seams set these, rather than call a method: it is done for each request. Not a copy of
     # all context variables: one of those may hold the request, which holds this ledger.
@@ -181,7 +182,7 @@ class Ledger:
             if guard is not None and guard.ledger is not self:
                 self._share(guard)
             if self.page is None:
-                self.page = writer.Page()
+                self.page = Page()
             sighting = self.page.find(exc)
             first = sighting is None
             if sighting is None:
@@ -285,15 +286,7 @@ class Ledger:
 
         That wrapper stands around the layer that ends the span, and the span is to name its event.
         """
-        link = switch.link
-        if link is None or not self._open or self.settings.sentry == "off":
-            return False
-        return bool(self._is_expected(link))
-
-    @contained
-    def _is_expected(self, link: Link) -> bool:
-        leaving = chain.in_flight()
-        return leaving is not None and self.knows(leaving) and link.expects(leaving, self)
+        return self._open and switch.link is not None and bool(switch.awaits(self))
 
     def _tell_sentry(self, sighting: Sighting) -> None:
         link = switch.look(self.settings)

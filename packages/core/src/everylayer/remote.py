@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from . import settings, spans, text
+from . import settings, signals, spans, text
 from .failsafe import contained
 from .record import ErrorRecord
 from .record_json import Received
@@ -51,7 +51,7 @@ def _write(span: Span, record: ErrorRecord, received: Received, rules: Settings)
         extra[ORIGIN_TRACE] = trace.format_trace_id(origin.trace_id)
         extra[ORIGIN_SPAN] = trace.format_span_id(origin.span_id)
         span.add_link(origin, {REMOTE: True})
-    to_spans, to_logs = settings.signals()
+    to_spans, to_logs = signals.wanted()
     if to_spans:
         span_event.write(span, record, extra)
     if to_logs:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from . import signals
+
 if TYPE_CHECKING:
     from .redaction import Redaction
 
@@ -27,7 +29,7 @@ Tenant = Literal["off", "header", "resolver"]
 _logger = logging.getLogger("everylayer")
 
 ENV_PREFIX = "EVERYLAYER_"
-_SIGNAL_OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
+
 
 # Tempo keeps the first 2,048 bytes of an attribute and drops the rest.
 _PRESETS: Mapping[str, Mapping[str, int]] = {
@@ -201,7 +203,7 @@ def reset() -> None:
     tenant.forget_labels()
     _configured.clear()
     current.cache_clear()
-    _signals_of_the_process.cache_clear()
+    signals.forget()
 
 
 def _forget_detached() -> None:
@@ -269,38 +271,6 @@ def _meet_sentry(made: Settings, given: Mapping[str, Any]) -> None:
         "pip install 'everylayer[sentry]'",
         _listed(asked),
     )
-
-
-def signals(environ: Mapping[str, str] | None = None) -> tuple[bool, bool]:
-    """Return (span events, log events) as `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` asks.
-
-    Source: semantic-conventions docs/exceptions/README.md; other values count as unset.
-    """
-    if environ is None:
-        return _signals_of_the_process()
-    return _signals(environ.get(_SIGNAL_OPT_IN, ""))
-
-
-@functools.cache
-def _signals_of_the_process() -> tuple[bool, bool]:
-    return _signals(os.environ.get(_SIGNAL_OPT_IN, ""))
-
-
-@functools.lru_cache(maxsize=8)
-def _signals(value: str) -> tuple[bool, bool]:
-    wanted = {part.strip() for part in value.split(",")} - {""}
-    if "logs/dup" in wanted:
-        return True, True
-    if "logs" in wanted:
-        return False, True
-    if wanted:
-        _logger.warning(
-            "%s is %r; everylayer knows logs and logs/dup, and writes span events as if it were "
-            "unset",
-            _SIGNAL_OPT_IN,
-            value,
-        )
-    return True, False
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, origin, redaction, settings, spans
+from . import chain, origin, redaction, signals, spans
 from .boundaries import received, tenant
 from .failsafe import contained
 from .layers import WORK, Layer
+from .page import Page
 from .policy import Verdict, judge
 from .record import ErrorRecord, build
 from .redaction import earlier, values
 from .settings import Settings
-from .sighting import SWALLOWED, Identity, Sighting
-from .sinks import attributes, integrity, log_event, metrics, span_event
+from .sighting import SWALLOWED, Sighting
+from .sinks import attributes, log_event, metrics, span_event
 from .sinks.sentry import on_span, switch
-
-if TYPE_CHECKING:
-    from .boundaries.arrival import Arrival
-    from .ledger import Ledger
-
-
-class Page:
-    """What one span's seams saw: bounded, each exception once.
-
-    Attributes:
-        seen: the sightings held; they keep exceptions alive until the request is over.
-        dropped: errors that found no room.
-        events: exception events written.
-        failed: an error has already described the span's failure.
-        known: type, message and place of the errors written.
-        came: what the request says of itself, None while no seam has read it.
-        framework: of the request, for metrics.
-        torn: what a layer has lost of the trace on the way in.
-        traced: metrics have the trace.
-        told: how many of `dropped` metrics have.
-    """
-
-    __slots__ = (
-        "came", "dropped", "events", "failed", "framework", "known", "seen", "told", "torn",
-        "traced",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.framework = "none"
-        self.torn = ""
-        self.traced = False
-        self.told = 0
-        self.seen: list[Sighting] = []
-        self.dropped = 0
-        self.events = 0
-        self.failed = False
-        self.known: set[Identity] = set()
-        self.came: Arrival | None = None
-
-    def find(self, exc: BaseException) -> Sighting | None:
-        """Return the sighting of this very object."""
-        for sighting in self.seen:
-            if sighting.exc is exc:
-                return sighting
-        return None
-
-    def add(self, sighting: Sighting, max_events: int) -> Sighting | None:
-        """Keep `sighting`; when full, it replaces its predecessor: the last error counts.
-
-        Returns:
-            What it replaced, if anything.
-        """
-        replaced = None
-        if len(self.seen) >= 2 * max_events:
-            replaced = self.seen.pop()
-            self.dropped += not replaced.written
-        self.seen.append(sighting)
-        return replaced
-
-    def met(self, ledger: Ledger, layer: Layer | None) -> None:
-        """Take from `ledger`, which has seen an error of `layer`, what metrics tell of both."""
-        framework = getattr(ledger.layers, "framework", ledger.framework)
-        if framework != "none":
-            self.framework = framework
-        self.torn = self.torn or integrity.torn(ledger.span, layer)
-
-    def absorb(self, other: Page) -> None:
-        """Take over what another page of the same span holds."""
-        self.seen.extend(s for s in other.seen if self.find(s.exc) is None)
-        self.dropped += other.dropped
-        self.events += other.events
-        self.failed = self.failed or other.failed
-        self.known |= other.known
-        self.came = self.came or other.came
-        self.torn = self.torn or other.torn
-        self.traced = self.traced or other.traced
-        self.told += other.told
-
-    def take(self) -> list[Sighting]:
-        """Return what is not yet written, and count it as written."""
-        pending = [sighting for sighting in self.seen if not sighting.written]
-        for sighting in pending:
-            sighting.written = True
-        return pending
 
 
 class _Entry(NamedTuple):
@@ -142,7 +59,7 @@ def _write(
     tally: metrics.Tally | None,
 ) -> int:
     """Do it, and return how many there was no room for."""
-    to_spans, to_logs = settings.signals()
+    to_spans, to_logs = signals.wanted()
     recording = spans.recording(span)
     has_span = recording or spans.ended(span)
     link = switch.look(rules)

@@ -14,6 +14,7 @@ from everylayer.boundaries import arrival
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
+from everylayer.page import Page
 from everylayer.sighting import Sighting
 
 from .call import CURRENT, Call
@@ -71,7 +72,7 @@ def _of_abort(call: Call, said: str) -> Ledger:
     """Return a ledger for the abort that is about to be raised; that of the RPC waits for it."""
     ledger = Ledger(call.settings)
     ledger.span = call.span_so_far()
-    ledger.page = writer.Page()
+    ledger.page = Page()
     # Whether a client is told does not hang on what its server records.
     abort = Sighting(aio.AbortError(said), _from_here(), time_ns())
     ledger.page.add(abort, 1)

@@ -25,8 +25,8 @@ from ..settings import Settings
 from . import integrity, served
 
 if TYPE_CHECKING:
+    from ..page import Page
     from ..sighting import Sighting
-    from ..writer import Page
     from .instruments import Instruments
 
 MAX_LAYERS = 100

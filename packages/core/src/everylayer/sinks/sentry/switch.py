@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ... import chain
 from ...failsafe import contained
 from ...settings import Settings
 
 if TYPE_CHECKING:
+    from ...ledger import Ledger
     from .link import Link
 
 # None for all who do not use Sentry: that is all they pay, and only on an error.
@@ -30,6 +32,19 @@ def prepare(rules: Settings) -> None:
     found = look(rules)
     if found is not None:
         found.prefer(rules)
+
+
+@contained
+def awaits(ledger: Ledger) -> bool:
+    """Tell whether Sentry may still capture what is on its way out of the request of `ledger`."""
+    leaving = chain.in_flight()
+    return (
+        link is not None
+        and ledger.settings.sentry != "off"
+        and leaving is not None
+        and ledger.knows(leaving)
+        and link.expects(leaving, ledger)
+    )
 
 
 @contained

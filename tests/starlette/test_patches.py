@@ -25,7 +25,7 @@ from contract.expect import ESCAPED, HANDLED, check
 from contract.faults import PLAIN
 from contract.telemetry import Telemetry, error_events
 from everylayer.failsafe import own_failures
-from everylayer_starlette import EveryLayerMiddleware, patches
+from everylayer_starlette import EveryLayerMiddleware, interleave, patches
 
 OK = Request()
 PATCHED = ("__call__", "add_middleware", "build_middleware_stack")
@@ -210,7 +210,7 @@ def test_a_bug_of_ours_at_build_time_is_no_bug_of_the_app(
     for name in ("show_handlers", "_inside_of"):
         before = sum(own_failures().values())
         with monkeypatch.context() as patch:
-            patch.setattr(patches, name, broken)
+            patch.setattr(interleave, name, broken)
             app = Starlette(routes=CALM_ROUTES)
             app.add_middleware(Calm)
             app.add_middleware(EveryLayerMiddleware)

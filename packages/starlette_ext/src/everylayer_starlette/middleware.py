@@ -10,6 +10,7 @@ from everylayer.asgi_types import ASGIApp
 from everylayer.settings import resolve
 
 from . import patches
+from .interleave import starts_span_itself
 from .naming import client_status
 from .seams import Claim
 from .walk import probe_within
@@ -51,9 +52,7 @@ class EveryLayerMiddleware(Seam):
 
     def alone(self) -> bool:
         """Tell whether nothing inside starts a server span."""
-        return not self._claim.starts_inside and not any(
-            map(patches.starts_span_itself, self._ends)
-        )
+        return not self._claim.starts_inside and not any(map(starts_span_itself, self._ends))
 
 
 def _check(app: Any) -> None:

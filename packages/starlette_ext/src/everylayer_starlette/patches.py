@@ -23,8 +23,6 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from opentelemetry.context import get_current
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 
 from everylayer import monitor
 from everylayer.asgi import SCOPE_KEY, Exchange, close
@@ -36,28 +34,21 @@ from everylayer.ledger import Ledger
 from everylayer.settings import Settings, resolve
 from everylayer.sinks.served import count
 
-from . import handled, tenants
+from . import tenants
 from .classes import Starlette
+from .interleave import interleaved, is_ours, starts_span_itself
 from .naming import client_status
-from .passing import passes_on
 from .seams import (
     OUTERMOST,
     Claim,
-    binding_probe,
-    probe,
     see,
     show_failed_build,
     show_handlers,
-    starts_span,
-    unprobed,
-    watching_probe,
 )
 from .walk import probe_routes
 
 KEY = "_everylayer_claim"
-ENTRY = "_everylayer_entry"
 _PATCH = "_everylayer_original"
-_INSTRUMENTED = "_is_instrumented_by_opentelemetry"
 _UNCLAIMED = Claim(Settings(enabled=False))
 
 _claimed: WeakSet[Any] = WeakSet()
@@ -124,7 +115,7 @@ def _release(app: Any, claim: Claim) -> None:
 def look(app: Any) -> Claim:
     """Return whether and how `app` is covered, and remember it."""
     known: Claim | None = app.__dict__.get(KEY)
-    given = next((e.kwargs for e in app.user_middleware if _is_ours(e.cls)), None)
+    given = next((e.kwargs for e in app.user_middleware if is_ours(e.cls)), None)
     if given is not None:
         settings = resolve(given)
         if known is not None and known.explicit and known.settings == settings:
@@ -213,7 +204,7 @@ def _building(original: Callable[..., Any]) -> Callable[..., Any]:
         entries = self.user_middleware
         shaped = None
         if claim is not _UNCLAIMED and not claim.building:
-            shaped = _interleaved(self, claim)
+            shaped = interleaved(self, claim)
         ours = shaped is not None
         if ours:
             self.user_middleware = shaped
@@ -246,7 +237,7 @@ def _look_inside(app: Any, built: Any, claim: Claim) -> None:
 def _adding(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def add_middleware(self: Any, middleware_class: Any, *args: Any, **kwargs: Any) -> None:
-        if _is_ours(middleware_class):
+        if is_ours(middleware_class):
             if args:
                 raise TypeError(
                     f"{middleware_class.__name__} takes settings by name, not {args!r:.100}; "
@@ -268,64 +259,6 @@ def _wrap_instance(app: Any, claim: Claim | None = None) -> None:
         app.build_middleware_stack = build
         if claim is not None:
             claim.undo.append(lambda: setattr(app, "build_middleware_stack", own))
-
-
-@contained
-def _interleaved(app: Any, claim: Claim) -> list[Middleware]:
-    """Return the app's own middleware with a probe around each, and without ours."""
-    entries = [entry for entry in app.user_middleware if not _is_ours(entry.cls)]
-    within = any(starts_span(entry.cls) for entry in entries)
-    inside = getattr(app, _INSTRUMENTED, False) and not within
-    claim.binds = not (inside or within)
-    # An error that crosses the outermost layer meets `ServerErrorMiddleware`, and then our own
-    # call; only its debug page may fail for it without showing it.
-    outer = binding_probe if inside else probe if app.debug else unprobed
-    makers = [outer, *map(_inside_of, entries)]
-    made: list[Middleware] = []
-    for index, entry in enumerate(entries):
-        claim.layers.add_layer(entry.cls, index)
-        handled.watch(entry.cls, claim)
-        made += [Middleware(_prober(claim, index, makers[index])), entry]
-    return [*made, Middleware(_prober(claim, None, makers[-1]))]
-
-
-def starts_span_itself(app: Any) -> bool:
-    """Tell whether `app` starts its server spans: by stock's layer, or by FastAPI's telemetry."""
-    native = getattr(app, "_native_telemetry", None)
-    return (
-        getattr(app, _INSTRUMENTED, False)
-        or any(starts_span(entry.cls) for entry in getattr(app, "user_middleware", ()))
-        or (native is not None and native.enabled())
-    )
-
-
-def _inside_of(entry: Middleware) -> Callable[[Any, Claim], Any]:
-    if starts_span(entry.cls):
-        return binding_probe
-    if isinstance(entry.cls, type) and issubclass(entry.cls, BaseHTTPMiddleware):
-        return watching_probe
-    return unprobed if passes_on(entry.cls) else probe
-
-
-def _is_ours(cls: Any) -> bool:
-    return ENTRY in getattr(cls, "__dict__", ())
-
-
-def _prober(claim: Claim, index: int | None, make: Callable[[Any, Claim], Any]) -> Any:
-    def insert(app: Any) -> Any:
-        _note(app, claim, index)
-        return make(app, claim)
-
-    return insert
-
-
-@contained
-def _note(made: Any, claim: Claim, index: int | None) -> None:
-    if index is None:
-        show_handlers(made, claim)
-    else:
-        claim.layers.add_layer(made, index)
-        handled.watch(made, claim)
 
 
 class Patch(NamedTuple):

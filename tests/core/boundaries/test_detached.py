@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -276,6 +277,52 @@ def test_another_loops_class_is_hooked_where_it_is_loaded(
     assert Loop().call_exception_handler({"message": "nothing raised"}) == "called"
     everylayer.configure(detached="off")
     assert dict(vars(Loop)) == before
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_another_loops_class_is_hooked_once_it_is_loaded(
+    on: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = "class Loop:\n    def call_exception_handler(self, context): return 'called'\n"
+    source += "    def create_task(self, coro): ...\n"
+    (tmp_path / "uvloop.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "uvloop", raising=False)
+    before = list(sys.meta_path)
+    everylayer.configure(detached="record")
+    assert len(sys.meta_path) == len(before) + 1
+    if not on:
+        everylayer.configure(detached="off")
+    import uvloop
+
+    try:
+        module = uvloop.Loop.call_exception_handler.__code__.co_filename
+        assert module.endswith("forgotten_tasks.py") is on
+        assert uvloop.Loop().call_exception_handler({"message": "nothing raised"}) == "called"
+    finally:
+        del sys.modules["uvloop"]
+    everylayer.configure(detached="off")
+    assert sys.meta_path == before
+
+
+def test_a_task_of_uvloops_is_recorded(telemetry: Telemetry, in_request: Any) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    everylayer.configure(detached="record")
+    told: list[str] = []
+    loop = uvloop.new_event_loop()
+    loop.set_exception_handler(lambda loop, about: told.append(about["message"]))
+
+    async def main() -> None:
+        with in_request():
+            await asyncio.wait([asyncio.create_task(lose_soon())])
+            loop.call_soon(lose)
+            await asyncio.sleep(0.01)
+        collect()
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert len(told) == 2
+    assert len(late_spans(telemetry.spans)) == len(error_events(telemetry.spans)) == 2
 
 
 def test_an_inherited_function_is_given_back_to_its_base() -> None:

@@ -56,12 +56,15 @@ class _Gone(NonRecordingSpan):
     end_time = 0
 
 
-def here() -> bytes | None:
+def here(span: Span | None = None) -> bytes | None:
     """Return what crosses of the current context, None where there is nothing to say.
 
     Bytes, since it is pickled with each call: 25 of them for a span and nothing more.
+
+    Args:
+        span: the current one, where it is at hand.
     """
-    found = trace.get_current_span().get_span_context()
+    found = (span or trace.get_current_span()).get_span_context()
     name = CURRENT.get()
     carried = baggage.get_all()
     state = found.trace_state

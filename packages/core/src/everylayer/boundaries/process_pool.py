@@ -58,11 +58,12 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
+        span = trace.get_current_span()
         submit: Any = concurrent.futures.ProcessPoolExecutor.submit
-        future: Any = submit(self, call, fn, here(), *args, **kwargs)
+        future: Any = submit(self, call, fn, here(span), *args, **kwargs)
         # Whatever has happened to it since, nobody has asked it yet.
         future.__class__ = _Future
-        future._everylayer = (trace.get_current_span(), fn, self._told, tenant())
+        future._everylayer = (span, fn, self._told, tenant())
         future.add_done_callback(_settled)
         return future  # type: ignore[no-any-return]
 

@@ -255,7 +255,11 @@ def test_a_module_that_fails_is_told_in_a_sentence(source: str, says: str, here:
         ("def make(): return None", "factory_x:make()", "make() returned None, not an app"),
         ("def make(config): ...", "factory_x:make()", "wrong arguments: missing a required"),
         ("make = 1", "factory_x:make()", "cannot be called: it is a int"),
-        ("def make(): return 3", "factory_x:make()", "is no WSGI or ASGI app and no gRPC server, but a int"),
+        (
+            "def make(): return 3",
+            "factory_x:make()",
+            "is no WSGI or ASGI app and no gRPC server, but a int",
+        ),
         (
             "import sqlite3\ndef make(): sqlite3.connect('/no/such/dir/x.db')",
             "factory_x:make()",

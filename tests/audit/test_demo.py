@@ -20,11 +20,12 @@ def _children_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everylayer_loses_nothing_of_any_framework_that_is_there() -> None:
     frameworks = [example.framework for example in examples()]
-    assert frameworks == ["django", "flask", "starlette"]
+    assert frameworks == ["django", "flask", "grpc", "starlette"]
     ended = CliRunner().invoke(cli, ["demo"])
     assert ended.exit_code == 0, ended.output
     for framework in frameworks:
-        assert f"{framework}_shop.py:app ({framework}), GET /orders/7" in ended.output
+        asked = "POST /shop.Orders/Order" if framework == "grpc" else "GET /orders/7"
+        assert f"{framework}_shop.py:app ({framework}), {asked}" in ended.output
     lost = re.findall(r"stock lost (\d+) of (\d+), everylayer lost (\d+) of (\d+)", ended.output)
     assert len(lost) == len(frameworks)
     for stock, tried, ours, put in lost:

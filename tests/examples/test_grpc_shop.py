@@ -90,6 +90,24 @@ def test_fails_on_request(port: int, asked: str, fail: str, code: str) -> None:
     assert ask(port, asked, fail).code == code
 
 
+def test_its_audit_finds_nothing_lost(examples: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "everylayer", "audit", "grpc_shop.aio_server:create_server()"),
+            *("--rpc", "shop.Shop/Report", "--header", "authorization: Bearer secret"),
+            *("--layer", "Recovery*", "--layer", "Shop.report", "--shape", "raised"),
+        ],
+        cwd=examples,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "POST /shop.Shop/Report" in " ".join(done.stdout.split())
+    assert "stock lost 7 of 7, everylayer lost 0 of 7" in done.stdout
+
+
 def test_nobody_comes_in_without_a_token(port: int) -> None:
     for asked in ('Order {"order": 7}', "Report {}", 'Restock {"count": 1}', 'Basket {"count": 1}'):
         assert ask(port, asked, token="").code == "UNAUTHENTICATED"

@@ -42,7 +42,7 @@ def test_the_snippet_prints_what_is_promised(examples: Path) -> None:
 def test_every_shell_block_is_known() -> None:
     assert len(SERVERS) == 3
     others = [line for line in SHELL if line not in SERVERS]
-    assert [line.split()[0] for line in others] == ["python", "curl"]
+    assert [line.split()[0] for line in others] == ["python", "curl", "everylayer"]
     assert others[0] == "python -m nox -s demo"
 
 

@@ -158,6 +158,10 @@ def asynchronous() -> Any:
     return server
 
 
+async def make() -> Any:
+    return asynchronous()
+
+
 def serve() -> None:
     """As tutorials begin: a function that returns when the server has ended."""
     server = threads()

@@ -225,6 +225,15 @@ def test_no_port_is_opened_by_what_serves(monkeypatch: pytest.MonkeyPatch) -> No
     assert server.stop(None).is_set()
 
 
+def test_a_function_that_makes_a_server_may_be_async(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = GrpcAdapter()
+    adapter.prepare("everylayer")
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    _, server = load("grpc_audit_apps:make()", False, [adapter])
+    assert isinstance(server, grpc.aio.Server)
+    assert adapter.open(server, "everylayer", "raised").interface == "asyncio"
+
+
 def test_an_ordinary_server_is_not_touched_afterwards(telemetry: Telemetry) -> None:
     opened("threads")
     server: Any = apps.threads()

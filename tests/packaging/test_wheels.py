@@ -58,6 +58,7 @@ for name in sys.argv[1:]:
                     pending.append((made.__path__, module.name + "."))
 print(*missing)
 """
+BINARY = {"everylayer-grpc-bin": "everylayer_grpc.binary:BinaryPropagator"}
 # What the extras of core bring.
 OPTIONAL = {"click", "cryptography", "opentelemetry", "pytest", "rich", "sentry_sdk", "wrapt"}
 NO_FRAMEWORK = """
@@ -224,17 +225,8 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
     assert entry_points(wheels[package]) == {
         "opentelemetry_instrumentor": {package: f"{module}:{FRAMEWORKS[package][2]}"},
         "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
-        # Interceptors are no layers that the audit knows.
-        **({} if package == "everylayer_grpc" else {"everylayer_audit": audit}),
-        **(
-            {
-                "opentelemetry_propagator": {
-                    "everylayer-grpc-bin": f"{package}.binary:BinaryPropagator"
-                }
-            }
-            if package == "everylayer_grpc"
-            else {}
-        ),
+        "everylayer_audit": audit,
+        **({"opentelemetry_propagator": BINARY} if package == "everylayer_grpc" else {}),
     }
 
 

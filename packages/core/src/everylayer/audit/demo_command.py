@@ -24,8 +24,13 @@ from .wire import TargetError
 _SOURCE = "example.py.txt"
 
 
+# What is asked for; of gRPC the first method.
+_PATH = "/orders/7"
+_PATHS = {"grpc": "/"}
+
+
 class Example(NamedTuple):
-    """A small app; `source` defines `app`, which answers `/orders/7`."""
+    """A small app; `source` defines `app`, which answers `/orders/7`, or has one method."""
 
     framework: str
     source: str
@@ -50,8 +55,8 @@ def demo(ctx: click.Context) -> None:
     found = list(examples())
     if not found:
         raise TargetError(
-            "there is no framework to show: install everylayer-django, everylayer-flask or "
-            "everylayer-starlette"
+            "there is no framework to show: install everylayer-django, everylayer-flask, "
+            "everylayer-grpc or everylayer-starlette"
         )
     with tempfile.TemporaryDirectory() as folder:
         reports = [_shown(example, Path(folder), ctx) for example in found]
@@ -61,9 +66,11 @@ def demo(ctx: click.Context) -> None:
 def _shown(example: Example, folder: Path, ctx: click.Context) -> Report:
     file = folder / f"{example.framework}_shop.py"
     file.write_text(example.source, encoding="utf-8")
-    wanted = Wanted(f"{file}:app", request=Request(path="/orders/7"), verbose=is_verbose(ctx))
+    request = Request(path=_PATHS.get(example.framework, _PATH))
+    wanted = Wanted(f"{file}:app", request=request, verbose=is_verbose(ctx))
     with Shown(wanted) as shown:
         chained = read_chain(wanted)
+        wanted = dataclasses.replace(wanted, request=chained.request or request)
         plan = plan_for(wanted, chained)
         shown.begin(chained, plan)
         report = audit(wanted, chained, plan, shown.advance)

@@ -88,7 +88,7 @@ def encoded(message: str, handler: Any) -> bytes:
         except binascii.Error as error:
             raise TargetError(f"--message {message[:60]!r} is not hexadecimal: {error}") from error
     kind = getattr(handler.request_deserializer, "__self__", None)
-    if not hasattr(kind, "DESCRIPTOR"):
+    if kind is None or not hasattr(kind, "DESCRIPTOR"):
         return message.encode()
     try:
         # Of the package that made the class; it has no types.

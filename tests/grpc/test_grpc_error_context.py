@@ -19,7 +19,7 @@ from contract.faults import PLAIN
 from contract.telemetry import Telemetry, error_events, server_span
 from everylayer.boundaries.error_context import ErrorContext, parse
 from grpc_cases import SHAPES, Outcome, Shape
-from grpc_pair import KINDS, layers, send
+from grpc_pair import KINDS, innermost, layers, send
 
 KEY = "x-error-context"
 HERE = ["127.0.0.0/8", "::1"]
@@ -155,6 +155,23 @@ def test_a_client_that_asks_for_nothing_reads_nothing(
     spans = telemetry.wait(lambda found: len(found) >= 2)
     (client,) = [span for span in spans if span.kind is SpanKind.CLIENT]
     assert not client.links
+    assert not [key for key in client.attributes or {} if key.startswith("everylayer.upstream")]
+
+
+@kinds
+def test_what_comes_with_a_refusal_is_not_read(telemetry: Telemetry, kind: str) -> None:
+    """As over HTTP, where no 4xx tells anything."""
+
+    def act(request: Any, context: Any) -> bytes:
+        context.set_trailing_metadata(((KEY, "v=1,type=a.B;layer=c"),))
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        return b""
+
+    made = [*layers(kind, stock=True, settings={}), innermost(kind, act)]
+    outcome = send(kind, made, SHAPES[0], "ok", client={"error_context": "send"})
+    assert told(outcome)
+    spans = telemetry.wait(lambda found: len(found) >= 2)
+    (client,) = [span for span in spans if span.kind is SpanKind.CLIENT]
     assert not [key for key in client.attributes or {} if key.startswith("everylayer.upstream")]
 
 

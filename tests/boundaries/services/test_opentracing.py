@@ -207,6 +207,12 @@ def test_baggage_is_bounded_both_ways() -> None:
     assert len(baggage.get_all(made().extract(scope(flood), Context()))) == 64
 
 
+def test_of_a_flood_of_headers_the_first_are_looked_at() -> None:
+    flood = {f"x-{n}": "" for n in range(1020)} | {f"ot-baggage-k{n}": "x" for n in range(10)}
+    found = baggage.get_all(made().extract(scope(flood), Context()))
+    assert found == {f"k{n}": "x" for n in range(4)}
+
+
 def test_malformed_baggage_goes_by_itself_and_is_counted() -> None:
     before = dict(everylayer.malformed_input())
     headers = {"ot-baggage-a": "\u00e9", "ot-baggage-b": "fine", "ot-baggage-": "x"}

@@ -154,7 +154,7 @@ def in_stock() -> bool:
 def carrying(metadata: Any, within: Context) -> list[tuple[str, Any]]:
     """Return `metadata` with the ids of the span in `within`, in place of any that were there."""
     own: dict[str, Any] = {}
-    propagate.inject(own, context=within, setter=MetadataSetter())
+    propagate.inject(own, context=within, setter=_SETTER)
     return [*((k, v) for k, v in metadata or () if k not in own), *own.items()]
 
 
@@ -163,3 +163,6 @@ class MetadataSetter(Setter[dict[str, Any]]):
 
     def set(self, carrier: dict[str, Any], key: str, value: str) -> None:
         carrier[key.lower()] = value
+
+
+_SETTER = MetadataSetter()

@@ -40,6 +40,7 @@ AT_BOTH_ENDS = [
     "tests/chains",
     "tests/core/redaction",
     "tests/fuzz",
+    "tests/grpc/test_grpc_streams.py",
     "tests/sentry",
     "tests/soak",
     "tests/telemetry",

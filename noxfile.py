@@ -34,7 +34,10 @@ ONCE = [
     "tests/plugin/test_apps.py",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
-AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/sentry", "tests/soak", "tests/audit"]
+AT_BOTH_ENDS = [
+    *("tests/chains", "tests/fuzz", "tests/sentry", "tests/soak", "tests/audit"),
+    "tests/grpc/test_grpc_streams.py",
+]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.

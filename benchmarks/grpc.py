@@ -27,7 +27,7 @@ ARMS = ("bare", "stock", "everylayer")
 MODES = ("threads", "asyncio")
 LAYERS = (0, 4, 8)
 KINDS = ("unary", "stream of 1", "stream of 100")
-COUNTED = {"unary": 150, "stream of 1": 100, "stream of 100": 8}
+COUNTED = {"unary": 80, "stream of 1": 50, "stream of 100": 3}
 
 
 class Row(NamedTuple):
@@ -92,7 +92,7 @@ def counted(mode: str, layers: int, rounds: int) -> Iterator[Row]:
             prefix = instructions.valgrind(Path(folder))
             with server(arm, mode, layers, prefix) as (channel, pid):
                 for kind in KINDS:
-                    send(channel, kind, 20)
+                    send(channel, kind, COUNTED[kind])  # What comes first warms up.
                 meter = instructions.Meter(pid, Path(folder))
                 for number, kind in itertools.product(range(rounds), KINDS):
                     times = COUNTED[kind]

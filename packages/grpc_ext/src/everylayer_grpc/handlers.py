@@ -87,24 +87,27 @@ class Known:
 
     It keeps a handler alive, whose address is then no other's; bounded, for apps that make new
     ones for each RPC.
+
+    Attributes:
+        made: by the address of a handler, that and what was made of it.
     """
 
-    __slots__ = ("_made",)
+    __slots__ = ("made",)
 
     _SIZE = 512
 
     def __init__(self) -> None:
-        self._made: dict[int, tuple[Any, Any]] = {}
+        self.made: dict[int, tuple[Any, Any]] = {}
 
     def get(self, handler: Any) -> Any:
         """Return what was kept for this very handler, None if nothing was."""
-        found = self._made.get(id(handler))
+        found = self.made.get(id(handler))
         return None if found is None else found[1]
 
     def keep(self, handler: Any, made: Any) -> Any:
         """Keep `made`, and return it."""
-        if len(self._made) < self._SIZE:
-            self._made[id(handler)] = (handler, made)
+        if len(self.made) < self._SIZE:
+            self.made[id(handler)] = (handler, made)
         return made
 
 

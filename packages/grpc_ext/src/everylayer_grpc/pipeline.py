@@ -107,19 +107,11 @@ def _step_in_span(intercept: Callable[..., Any], inner: Step, inside: Layer, lay
     return step
 
 
-def outermost_step(intercept: Callable[..., Any], inner: Step) -> Step:
-    """Return the step of the first interceptor, around which the seam itself stands."""
-
-    def step(call: Call, details: Any) -> Any:
-        return intercept(partial(inner, call), details)
-
-    return step
-
-
 def servicer_step(inside: Layer, of_span: bool) -> Step:
     """Return the step of the servicer, whose handlers come again with each RPC."""
     wrap = spanned_handler if of_span else probed_handler
     known = Known()
+    made = known.made  # Not by its method: each RPC comes here.
 
     def step(call: Call, details: Any) -> Any:
         try:
@@ -130,11 +122,12 @@ def servicer_step(inside: Layer, of_span: bool) -> Step:
             raise
         if handler is None:
             return None
-        found = known.get(handler)
-        if found is None:
-            found = known.keep(handler, wrap(handler, inside, None))
-            if type(found) is Probed:
-                found.raw = handler
+        kept = made.get(id(handler))
+        if kept is not None:
+            return kept[1]
+        found = known.keep(handler, wrap(handler, inside, None))
+        if type(found) is Probed:
+            found.raw = handler
         return found
 
     return step

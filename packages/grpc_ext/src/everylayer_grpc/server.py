@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -17,11 +18,15 @@ from everylayer.settings import Settings
 from .call import CURRENT, Call, show
 from .handlers import NAMED, Behavior, Probed, behavior_of, with_behavior
 from .naming import GRPC, is_stock, named, servicer
-from .pipeline import Step, interceptor_step, outermost_step, servicer_step
+from .pipeline import Step, interceptor_step, servicer_step
 from .streams import counting, last_responses
 
 new = tuple.__new__
 Continuation = Callable[[Any], Any]
+
+
+def _nothing(call: Call, details: Any) -> Any:
+    return None
 
 
 class ServerSeam(grpc.ServerInterceptor):
@@ -31,14 +36,16 @@ class ServerSeam(grpc.ServerInterceptor):
 
     Attributes:
         settings: the rules in force.
-        inner: the step of the interceptors inside it; None leaves them to gRPC.
+        outer: the method of the interceptor right inside it; None leaves all of them to gRPC.
+        inner: the step of what is inside that one.
         first: the interceptor right inside it; None is the servicer.
         alone: nothing inside it begins the server span.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.inner: Step | None = None
+        self.outer: Callable[..., Any] | None = None
+        self.inner: Step = _nothing
         self.first: Layer | None = None
         self.alone = True
 
@@ -47,13 +54,13 @@ class ServerSeam(grpc.ServerInterceptor):
             return continuation(handler_call_details)
         details = handler_call_details
         call = Call(self.settings, details.method, details.invocation_metadata or ())
-        inner = self.inner
+        outer = self.outer
         try:
-            if inner is None:
+            if outer is None:
                 handler = continuation(details)
             else:
                 call.handler_of = continuation
-                handler = inner(call, details)
+                handler = outer(partial(self.inner, call), details)
         except BaseException as exc:
             observe(exc, self.first, "intercept_service", ledger=call)
             drop_frame(exc)
@@ -147,5 +154,5 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
             step = interceptor_step(
                 others[at].intercept_service, step, around, own, is_stock(others[at - 1])
             )
-        made.inner = outermost_step(others[0].intercept_service, step)
+        made.outer, made.inner = others[0].intercept_service, step
     return [made]

@@ -1,6 +1,7 @@
 """The exception as a log event, where OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN asks for it.
 
-Source: semantic-conventions docs/exceptions/exceptions-logs.md, docs/http/http-exceptions.md.
+Source: semantic-conventions docs/exceptions/exceptions-logs.md, docs/http/http-exceptions.md,
+docs/rpc/rpc-exceptions.md.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from ..record import ErrorRecord
 from . import attributes
 
 HTTP_EVENT = "http.server.request.exception"
+RPC_EVENT = "rpc.server.call.exception"
 EVENT = "exception"
+
+_RPC = ("rpc.system", "rpc.system.name")  # The second is what later conventions call it.
 
 
 def write(span: Span, record: ErrorRecord) -> None:
@@ -21,7 +25,6 @@ def write(span: Span, record: ErrorRecord) -> None:
     The exception object is left out on purpose: the SDK would format it again, and raise
     where its `__str__` does.
     """
-    server = getattr(span, "kind", None) is SpanKind.SERVER
     severity = SeverityNumber.WARN if record.handled else SeverityNumber.ERROR
     get_logger("everylayer").emit(
         LogRecord(
@@ -30,6 +33,13 @@ def write(span: Span, record: ErrorRecord) -> None:
             severity_number=severity,
             severity_text=severity.name,
             attributes=attributes.of(record),
-            event_name=HTTP_EVENT if server else EVENT,
+            event_name=_name_for(span),
         )
     )
+
+
+def _name_for(span: Span) -> str:
+    if getattr(span, "kind", None) is not SpanKind.SERVER:
+        return EVENT
+    told = getattr(span, "attributes", None) or {}
+    return RPC_EVENT if any(name in told for name in _RPC) else HTTP_EVENT

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ ONCE = [
     "tests/core/redaction/test_hostile_time.py",
     "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
+    "tests/prometheus",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = ["tests/chains", "tests/fuzz", "tests/sentry", "tests/soak", "tests/audit"]
@@ -227,6 +229,16 @@ def envoy(session: nox.Session) -> None:
     """Ask three services through a real Envoy that tries again, on the loopback."""
     install(session, "envoy")
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/envoy"]))
+
+
+@nox.session(python=NEWEST)
+def prometheus(session: nox.Session) -> None:
+    """Fire the alerts in deploy/prometheus: by promtool, and by a real Prometheus and an app."""
+    absent = [name for name in ("promtool", "prometheus") if shutil.which(name) is None]
+    if absent:
+        session.skip(f"{' and '.join(absent)} not found: apt-get install prometheus")
+    install(session, "prometheus")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/prometheus"]))
 
 
 @nox.session(python=NEWEST)

@@ -22,7 +22,7 @@ from ..failsafe import contained, own_failures
 from ..forks import ForkLock
 from ..layers import WORK
 from ..settings import Settings
-from . import integrity, served
+from . import attributes, integrity, served
 
 if TYPE_CHECKING:
     from ..sighting import Sighting
@@ -74,7 +74,7 @@ def prepare() -> None:
         found: Tallies[str] = Tallies()
         for place, times in own_failures().items():
             found[_places(place)] += times - _before_fork.get(place, 0)
-        return [Observation(n, {"everylayer.failure.place": p}) for p, n in found.items() if n]
+        return [Observation(n, {attributes.FAILURE_PLACE: p}) for p, n in found.items() if n]
 
     with _lock:
         if _instruments is None:
@@ -104,7 +104,7 @@ def redacted(rules: Iterable[str]) -> None:
     instruments = live()
     if instruments is not None:
         for rule, times in Tallies(map(_rules, rules)).items():
-            instruments.redactions.add(times, {"everylayer.redaction.rule": rule})
+            instruments.redactions.add(times, {attributes.REDACTION_RULE: rule})
 
 
 @contained
@@ -157,19 +157,19 @@ class Tally:
         instruments.errors.add(
             1,
             {
-                "everylayer.layer.name": _named(framework, layer.name),
-                "everylayer.framework": framework,
-                "everylayer.outcome": outcome,
+                attributes.LAYER_NAME: _named(framework, layer.name),
+                attributes.FRAMEWORK: framework,
+                attributes.OUTCOME: outcome,
             },
             context,
         )
         placement = _placement(sighting, span, home, written)
         instruments.placements.add(
-            1, {"everylayer.placement": placement, "everylayer.framework": framework}, context
+            1, {attributes.PLACEMENT: placement, attributes.FRAMEWORK: framework}, context
         )
         name = sighting.tenant or tenant.of_span(span)
         if name:
-            labels = {"app.tenant.id": tenant.label_of(name), "everylayer.outcome": outcome}
+            labels = {attributes.TENANT: tenant.label_of(name), attributes.OUTCOME: outcome}
             instruments.tenants.add(1, labels, context)
 
     @contained
@@ -186,14 +186,14 @@ class Tally:
         for reason, times in ((BUDGET, budget), (CROWDED, crowded)):
             if times > 0:
                 labels = {
-                    "everylayer.framework": page.framework,
-                    "everylayer.outcome": DROPPED,
-                    "everylayer.drop.reason": reason,
+                    attributes.FRAMEWORK: page.framework,
+                    attributes.OUTCOME: DROPPED,
+                    attributes.DROP_REASON: reason,
                 }
                 instruments.errors.add(times, labels)
         if self._any:
             self._trace(span)
-            labels = {"everylayer.framework": page.framework}
+            labels = {attributes.FRAMEWORK: page.framework}
             instruments.duration.record(perf_counter() - self._began, labels)
 
     def _trace(self, span: Span | None) -> None:
@@ -214,7 +214,7 @@ class Tally:
         self._count(state, framework, 1)
 
     def _count(self, state: str, framework: str, traces: int) -> None:
-        labels = {"everylayer.trace.state": state, "everylayer.framework": framework}
+        labels = {attributes.TRACE_STATE: state, attributes.FRAMEWORK: framework}
         self._instruments.traces.add(traces, labels)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter as Tallies
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from .. import spans
@@ -52,6 +54,8 @@ _rules = BoundedValues(_MAX_RULES, name="rules of redaction")
 _places = BoundedValues(_MAX_PLACES, name="places of own failures")
 # Frameworks whose states have all begun.
 _begun: set[str] = set()
+# Threads in the middle of an `add`.
+_adding: set[int] = set()
 # A forked child has not had its parent's failures.
 _before_fork: dict[str, int] = {}
 
@@ -104,7 +108,7 @@ def redacted(rules: Iterable[str]) -> None:
     instruments = live()
     if instruments is not None:
         for rule, times in Tallies(map(_rules, rules)).items():
-            instruments.redactions.add(times, {attributes.REDACTION_RULE: rule})
+            _add(instruments.redactions.add, times, {attributes.REDACTION_RULE: rule})
 
 
 @contained
@@ -154,7 +158,8 @@ class Tally:
         else:
             outcome = ESCAPED
         context = None if home is None else trace.set_span_in_context(home)
-        instruments.errors.add(
+        _add(
+            instruments.errors.add,
             1,
             {
                 attributes.LAYER_NAME: _named(framework, layer.name),
@@ -164,13 +169,16 @@ class Tally:
             context,
         )
         placement = _placement(sighting, span, home, written)
-        instruments.placements.add(
-            1, {attributes.PLACEMENT: placement, attributes.FRAMEWORK: framework}, context
+        _add(
+            instruments.placements.add,
+            1,
+            {attributes.PLACEMENT: placement, attributes.FRAMEWORK: framework},
+            context,
         )
         name = sighting.tenant or tenant.of_span(span)
         if name:
             labels = {attributes.TENANT: tenant.label_of(name), attributes.OUTCOME: outcome}
-            instruments.tenants.add(1, labels, context)
+            _add(instruments.tenants.add, 1, labels, context)
 
     @contained
     def done(self, span: Span | None, budget: int) -> None:
@@ -190,11 +198,11 @@ class Tally:
                     attributes.OUTCOME: DROPPED,
                     attributes.DROP_REASON: reason,
                 }
-                instruments.errors.add(times, labels)
+                _add(instruments.errors.add, times, labels)
         if self._any:
             self._trace(span)
             labels = {attributes.FRAMEWORK: page.framework}
-            instruments.duration.record(perf_counter() - self._began, labels)
+            _add(instruments.duration.record, perf_counter() - self._began, labels)
 
     def _trace(self, span: Span | None) -> None:
         page = self._page
@@ -215,7 +223,28 @@ class Tally:
 
     def _count(self, state: str, framework: str, traces: int) -> None:
         labels = {attributes.TRACE_STATE: state, attributes.FRAMEWORK: framework}
-        self._instruments.traces.add(traces, labels)
+        _add(self._instruments.traces.add, traces, labels)
+
+
+def _add(
+    add: Callable[..., None],
+    amount: float,
+    labels: dict[str, Any],
+    context: Context | None = None,
+) -> None:
+    """Call `add`, unless this thread is in one already.
+
+    The collector may run a finalizer that records an error while the SDK holds a lock that is not
+    reentrant: one too few is better than to wait for ever.
+    """
+    thread = get_ident()
+    if thread in _adding:
+        return
+    _adding.add(thread)
+    try:
+        add(amount, labels, context)
+    finally:
+        _adding.discard(thread)
 
 
 def _named(framework: str, layer: str) -> str:
@@ -247,6 +276,7 @@ def _tracing() -> bool:
 
 
 def _begin_anew() -> None:
+    _adding.clear()
     _before_fork.update(own_failures())
 
 

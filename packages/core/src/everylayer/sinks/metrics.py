@@ -54,6 +54,8 @@ _rules = BoundedValues(_MAX_RULES, name="rules of redaction")
 _places = BoundedValues(_MAX_PLACES, name="places of own failures")
 # Frameworks whose states have all begun.
 _begun: set[str] = set()
+# No span, so no exemplar: one metric with them is enough to find a trace by.
+_NOWHERE = Context()
 # Threads in the middle of an `add`.
 _adding: set[int] = set()
 # A forked child has not had its parent's failures.
@@ -157,7 +159,7 @@ class Tally:
             outcome = DETACHED if layer.kind == WORK else LATE
         else:
             outcome = ESCAPED
-        context = None if home is None else trace.set_span_in_context(home)
+        context = _NOWHERE if home is None else trace.set_span_in_context(home)
         _add(
             instruments.errors.add,
             1,
@@ -173,12 +175,11 @@ class Tally:
             instruments.placements.add,
             1,
             {attributes.PLACEMENT: placement, attributes.FRAMEWORK: framework},
-            context,
         )
         name = sighting.tenant or tenant.of_span(span)
         if name:
             labels = {attributes.TENANT: tenant.label_of(name), attributes.OUTCOME: outcome}
-            _add(instruments.tenants.add, 1, labels, context)
+            _add(instruments.tenants.add, 1, labels)
 
     @contained
     def done(self, span: Span | None, budget: int) -> None:
@@ -230,7 +231,7 @@ def _add(
     add: Callable[..., None],
     amount: float,
     labels: dict[str, Any],
-    context: Context | None = None,
+    context: Context = _NOWHERE,
 ) -> None:
     """Call `add`, unless this thread is in one already.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ ONCE = [
     "tests/matrix",
     "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
+    "tests/prometheus",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = [
@@ -251,6 +253,16 @@ def celery(session: nox.Session) -> None:
     """Have tasks done, fail and die in a Celery worker with forked processes."""
     install(session, "test")
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/prefork"]))
+
+
+@nox.session(python=NEWEST)
+def prometheus(session: nox.Session) -> None:
+    """Fire the alerts in deploy/prometheus: by promtool, and by a real Prometheus and an app."""
+    absent = [name for name in ("promtool", "prometheus") if shutil.which(name) is None]
+    if absent:
+        session.skip(f"{' and '.join(absent)} not found: apt-get install prometheus")
+    install(session, "prometheus")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/prometheus"]))
 
 
 @nox.session(python=NEWEST)

@@ -27,6 +27,7 @@ from everylayer.sinks.served import count
 from . import span, trailing
 from .codes import code_of, http_status, is_server_error
 from .raised import after_departure, has_left, is_abort, is_departure
+from .request import scope_of
 
 Metadata = Sequence[tuple[str, "str | bytes"]]
 
@@ -105,7 +106,8 @@ class Call(Ledger):
             attributes=attributes,
             at_ns=at_ns,
         )
-        arrival.note_trace(self, self.metadata)
+        if self.context is not None and self.page is not None and self.page.came is None:
+            arrival.note(self, scope_of(self.method, self.metadata, self.context))
         sighting = self.sighting_of(exc) if said else None
         if sighting is not None:
             sighting.said = said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..failsafe import contained
@@ -56,14 +56,6 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
         tells and trust.trusts(rules.trusted_peers, request),
         header(request, TRACEPARENT) if rules.metrics else "",
     )
-
-
-def note_trace(ledger: Ledger, metadata: Iterable[tuple[str, Any]]) -> None:
-    """Let the page of `ledger` know the trace that an RPC came with, by its `metadata`."""
-    page = ledger.page
-    if page is not None and page.came is None:
-        found = next((v for k, v in metadata if k == TRACEPARENT and isinstance(v, str)), "")
-        page.came = Arrival("", 0, False, found if ledger.settings.metrics else "")
 
 
 def attempt_in(text: str) -> int:

@@ -29,6 +29,15 @@ REQUEST_ATTEMPT = "everylayer.request.attempt"
 UPSTREAM = "everylayer.upstream"
 LINK = "everylayer.link"
 
+# Of metrics alone.
+FRAMEWORK = "everylayer.framework"
+OUTCOME = "everylayer.outcome"
+DROP_REASON = "everylayer.drop.reason"
+PLACEMENT = "everylayer.placement"
+TRACE_STATE = "everylayer.trace.state"
+REDACTION_RULE = "everylayer.redaction.rule"
+FAILURE_PLACE = "everylayer.failure.place"
+
 
 def of(record: ErrorRecord) -> dict[str, AttributeValue]:
     """Return the attributes of `record`."""

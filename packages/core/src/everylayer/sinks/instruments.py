@@ -7,17 +7,19 @@ from typing import NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 
-Callback = Callable[[CallbackOptions], Iterable[Observation]]
+from .attributes import (
+    DROP_REASON,
+    FAILURE_PLACE,
+    FRAMEWORK,
+    LAYER_NAME,
+    OUTCOME,
+    PLACEMENT,
+    REDACTION_RULE,
+    TENANT,
+    TRACE_STATE,
+)
 
-LAYER = "everylayer.layer.name"
-FRAMEWORK = "everylayer.framework"
-OUTCOME = "everylayer.outcome"
-REASON = "everylayer.drop.reason"
-PLACEMENT = "everylayer.placement"
-STATE = "everylayer.trace.state"
-TENANT = "app.tenant.id"
-RULE = "everylayer.redaction.rule"
-PLACE = "everylayer.failure.place"
+Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class Described(NamedTuple):
@@ -35,7 +37,7 @@ ERRORS = Described(
     "Counter",
     "{error}",
     "Errors observed, by the layer they began in and what became of them.",
-    (LAYER, FRAMEWORK, OUTCOME, REASON),
+    (LAYER_NAME, FRAMEWORK, OUTCOME, DROP_REASON),
 )
 PLACEMENTS = Described(
     "everylayer.error.placements",
@@ -49,7 +51,7 @@ TRACES = Described(
     "Counter",
     "{trace}",
     "Requests with an error, by whether the trace they came with is whole.",
-    (STATE, FRAMEWORK),
+    (TRACE_STATE, FRAMEWORK),
 )
 TENANTS = Described(
     "everylayer.tenant.errors",
@@ -70,7 +72,7 @@ REDACTIONS = Described(
     "Counter",
     "{redaction}",
     "Secrets replaced in what errors say, by the rule that found them.",
-    (RULE,),
+    (REDACTION_RULE,),
 )
 REQUESTS = Described(
     "everylayer.requests",
@@ -83,7 +85,7 @@ FAILURES = Described(
     "ObservableCounter",
     "{failure}",
     "Failures of everylayer itself, which no app notices.",
-    (PLACE,),
+    (FAILURE_PLACE,),
 )
 ALL = (ERRORS, PLACEMENTS, TRACES, TENANTS, DURATION, REDACTIONS, REQUESTS, FAILURES)
 

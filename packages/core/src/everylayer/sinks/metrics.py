@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter as Tallies
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from .. import spans
@@ -22,7 +24,7 @@ from ..failsafe import contained, own_failures
 from ..forks import ForkLock
 from ..layers import WORK
 from ..settings import Settings
-from . import integrity, served
+from . import attributes, integrity, served
 
 if TYPE_CHECKING:
     from ..page import Page
@@ -52,6 +54,10 @@ _rules = BoundedValues(_MAX_RULES, name="rules of redaction")
 _places = BoundedValues(_MAX_PLACES, name="places of own failures")
 # Frameworks whose states have all begun.
 _begun: set[str] = set()
+# No span, so no exemplar: one metric with them is enough to find a trace by.
+_NOWHERE = Context()
+# Threads in the middle of an `add`.
+_adding: set[int] = set()
 # A forked child has not had its parent's failures.
 _before_fork: dict[str, int] = {}
 
@@ -74,7 +80,7 @@ def prepare() -> None:
         found: Tallies[str] = Tallies()
         for place, times in own_failures().items():
             found[_places(place)] += times - _before_fork.get(place, 0)
-        return [Observation(n, {"everylayer.failure.place": p}) for p, n in found.items() if n]
+        return [Observation(n, {attributes.FAILURE_PLACE: p}) for p, n in found.items() if n]
 
     with _lock:
         if _instruments is None:
@@ -104,7 +110,7 @@ def redacted(rules: Iterable[str]) -> None:
     instruments = live()
     if instruments is not None:
         for rule, times in Tallies(map(_rules, rules)).items():
-            instruments.redactions.add(times, {"everylayer.redaction.rule": rule})
+            _add(instruments.redactions.add, times, {attributes.REDACTION_RULE: rule})
 
 
 @contained
@@ -153,24 +159,27 @@ class Tally:
             outcome = DETACHED if layer.kind == WORK else LATE
         else:
             outcome = ESCAPED
-        context = None if home is None else trace.set_span_in_context(home)
-        instruments.errors.add(
+        context = _NOWHERE if home is None else trace.set_span_in_context(home)
+        _add(
+            instruments.errors.add,
             1,
             {
-                "everylayer.layer.name": _named(framework, layer.name),
-                "everylayer.framework": framework,
-                "everylayer.outcome": outcome,
+                attributes.LAYER_NAME: _named(framework, layer.name),
+                attributes.FRAMEWORK: framework,
+                attributes.OUTCOME: outcome,
             },
             context,
         )
         placement = _placement(sighting, span, home, written)
-        instruments.placements.add(
-            1, {"everylayer.placement": placement, "everylayer.framework": framework}, context
+        _add(
+            instruments.placements.add,
+            1,
+            {attributes.PLACEMENT: placement, attributes.FRAMEWORK: framework},
         )
         name = sighting.tenant or tenant.of_span(span)
         if name:
-            labels = {"app.tenant.id": tenant.label_of(name), "everylayer.outcome": outcome}
-            instruments.tenants.add(1, labels, context)
+            labels = {attributes.TENANT: tenant.label_of(name), attributes.OUTCOME: outcome}
+            _add(instruments.tenants.add, 1, labels)
 
     @contained
     def done(self, span: Span | None, budget: int) -> None:
@@ -186,15 +195,15 @@ class Tally:
         for reason, times in ((BUDGET, budget), (CROWDED, crowded)):
             if times > 0:
                 labels = {
-                    "everylayer.framework": page.framework,
-                    "everylayer.outcome": DROPPED,
-                    "everylayer.drop.reason": reason,
+                    attributes.FRAMEWORK: page.framework,
+                    attributes.OUTCOME: DROPPED,
+                    attributes.DROP_REASON: reason,
                 }
-                instruments.errors.add(times, labels)
+                _add(instruments.errors.add, times, labels)
         if self._any:
             self._trace(span)
-            labels = {"everylayer.framework": page.framework}
-            instruments.duration.record(perf_counter() - self._began, labels)
+            labels = {attributes.FRAMEWORK: page.framework}
+            _add(instruments.duration.record, perf_counter() - self._began, labels)
 
     def _trace(self, span: Span | None) -> None:
         page = self._page
@@ -214,8 +223,29 @@ class Tally:
         self._count(state, framework, 1)
 
     def _count(self, state: str, framework: str, traces: int) -> None:
-        labels = {"everylayer.trace.state": state, "everylayer.framework": framework}
-        self._instruments.traces.add(traces, labels)
+        labels = {attributes.TRACE_STATE: state, attributes.FRAMEWORK: framework}
+        _add(self._instruments.traces.add, traces, labels)
+
+
+def _add(
+    add: Callable[..., None],
+    amount: float,
+    labels: dict[str, Any],
+    context: Context = _NOWHERE,
+) -> None:
+    """Call `add`, unless this thread is in one already.
+
+    The collector may run a finalizer that records an error while the SDK holds a lock that is not
+    reentrant: one too few is better than to wait for ever.
+    """
+    thread = get_ident()
+    if thread in _adding:
+        return
+    _adding.add(thread)
+    try:
+        add(amount, labels, context)
+    finally:
+        _adding.discard(thread)
 
 
 def _named(framework: str, layer: str) -> str:
@@ -247,6 +277,7 @@ def _tracing() -> bool:
 
 
 def _begin_anew() -> None:
+    _adding.clear()
     _before_fork.update(own_failures())
 
 

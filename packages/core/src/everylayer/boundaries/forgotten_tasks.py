@@ -76,4 +76,7 @@ def _span_of(about: dict[str, Any]) -> Span:
     context = context or getattr(source, "_context", None)
     if isinstance(context, contextvars.Context):
         return work.span_in(context)
+    if source is not None and source is about.get("handle"):
+        # One of uvloop's, which keeps its context to itself but is still in it.
+        return trace.get_current_span()
     return _spans.get(source, INVALID_SPAN) if source is not None else INVALID_SPAN

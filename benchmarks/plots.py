@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,17 @@ def draw(run: Run, folder: Path) -> None:
         if any(key.case == "growth" for key in run.requests.rounds):
             _panels(frameworks, folder / "layers.png", lambda f, a: _layers(run, f, a))
         if run.latency:
-            _panels(frameworks, folder / "latency.png", lambda f, a: _latency(run, f, a))
+            _panels(_shown(run.latency), folder / "latency.png", lambda f, a: _latency(run, f, a))
         if run.storms:
-            _panels(frameworks, folder / "storm.png", lambda f, a: _storm(run, f, a))
+            _panels(_shown(run.storms), folder / "storm.png", lambda f, a: _storm(run, f, a))
         if run.renderer:
             _renderer(run, folder / "renderer.png")
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[Framework]:
+    """Return the frameworks of `rows`: a part may be measured without the others."""
+    present = {row["framework"] for row in rows}
+    return [framework for framework in NAMES if framework in present]
 
 
 def _panels(

@@ -178,6 +178,18 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     assert all((tmp_path / "benchmarks" / picture).stat().st_size > 1000 for picture in pictures)
 
 
+def test_a_part_alone_has_its_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="in the dependency group bench only")
+    from benchmarks.__main__ import write
+
+    whole = sample()
+    run = Run(whole.meta, Requests(), missing="no tool")
+    run.storms = whole.storms[:1]
+    write(run, tmp_path)
+    assert [file.name for file in (tmp_path / "benchmarks").glob("*.png")] == ["storm.png"]
+    assert "storm.png" in (tmp_path / "benchmarks.md").read_text()
+
+
 def test_nothing_tells_whose_machine_it_was() -> None:
     import platform
 

@@ -134,8 +134,6 @@ def _of_words(more: tuple[str, ...]) -> Heads:
     Few words have what comes before a value behind them, and only those can end in a name.
     """
     words = re.compile(rf"(?<![\w-]){_WORD}{_TAIL}").search
-    # The value before it may have ended within a word.
-    rest = re.compile(_WORD + _TAIL).match
     # Names are told apart by their first letters, but not where these may be of either case.
     small = re.compile(_names(map(str.lower, more)) + r"\Z").search
     ascii_names = all(map(str.isascii, more))
@@ -145,18 +143,16 @@ def _of_words(more: tuple[str, ...]) -> Heads:
         return re.compile(_names(more) + r"\Z", re.IGNORECASE)
 
     def find(text: str, at: int) -> tuple[int, bool] | None:
-        first = at or -1
-        found = rest(text, at) if at else None
-        while found is not None or (found := words(text, at)) is not None:
+        # No value, and nothing before one, ends within a word.
+        while (found := words(text, at)) is not None:
             word = found["word"]
-            if ascii_names and word.isascii() and found.start() != first:
+            if ascii_names and word.isascii():
                 name = small(word.lower())
             else:
                 name = any_case().search(text, found.start(), found.end("word"))
             at = found.end()
             if name is not None and (name["line"] or not found["pair"]):
                 return at, bool(name["line"])
-            found = None
         return None
 
     return find

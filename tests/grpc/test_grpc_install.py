@@ -22,7 +22,7 @@ import grpc_sync
 from contract.expect import check
 from contract.faults import PLAIN
 from contract.telemetry import Telemetry, server_span, server_spans
-from everylayer import Settings, SettingsError, settings
+from everylayer import Settings, SettingsError, signals
 from everylayer_grpc import patches
 from everylayer_grpc.instrumentor import EveryLayerGrpcInstrumentor
 from everylayer_grpc.server import ServerSeam
@@ -121,7 +121,7 @@ def test_details_of_an_abort_are_redacted(telemetry: Telemetry) -> None:
 def test_the_log_event_has_the_name_that_is_for_rpcs(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, beside: bool
 ) -> None:
-    monkeypatch.setattr(settings, "signals", lambda environ=None: (False, True))
+    monkeypatch.setattr(signals, "wanted", lambda environ=None: (False, True))
     chain = [everylayer_grpc.server_interceptor()]
     send([stock.server_interceptor(), *chain] if beside else chain, "servicer")
     telemetry.wait(server_spans)

@@ -72,7 +72,7 @@ records = st.builds(
     sentry_event_id=texts,
     variables=texts,
     upstream=st.none() | st.builds(Received, st.builds(ErrorContext, hops, counts), counts),
-    came=st.none() | st.builds(Arrival, idents, counts, st.booleans()),
+    came=st.none() | st.builds(Arrival, idents, counts, st.booleans(), st.just("")),
     tenant=st.from_regex(r"([A-Za-z0-9][A-Za-z0-9._:@-]{0,127})?", fullmatch=True),
 )
 

@@ -9,8 +9,8 @@ from typing import Any
 from opentelemetry import context, trace
 
 from contract.telemetry import Telemetry, reset
-from everylayer import asgi, failsafe, stacktrace, text, wsgi
-from everylayer.settings import Settings, SettingsError, resolve, signals
+from everylayer import asgi, failsafe, signals, stacktrace, text, wsgi
+from everylayer.settings import Settings, SettingsError, resolve
 
 LOOP = asyncio.new_event_loop()
 
@@ -32,7 +32,7 @@ def settings_are_read_or_refused(environ: Mapping[str, str]) -> None:
         assert isinstance(found, Settings)
         # What came out is fit to go in again.
         assert Settings(**{name: getattr(found, name) for name in vars(found)}) == found
-    to_spans, to_logs = signals(environ)
+    to_spans, to_logs = signals.wanted(environ)
     assert to_spans or to_logs
 
 

@@ -22,6 +22,7 @@ from .ledger import Ledger
 from .observer import observe
 from .settings import Settings
 from .sinks.served import count
+from .stacktrace import is_own
 
 ClientStatus = Callable[[BaseException], "int | None"]
 
@@ -269,10 +270,15 @@ def _see_hidden(
 
 
 def _scope_around() -> Scope | None:
-    """Return the scope of the request, from whoever is about to send its response."""
+    """Return the scope of the request, from the seams that are about to send its response.
+
+    Not from frames of the app: one that is asked for its variables keeps them, before Python 3.13,
+    and with them the exception that it is dealing with.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if "scope" in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
+        names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
+        if "scope" in names and is_own(frame):
             found: Scope | None = frame.f_locals.get("scope")
             if trust.is_scope(found):
                 return found

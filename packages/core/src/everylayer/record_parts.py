@@ -24,7 +24,10 @@ Wrong = Callable[[str, str], Exception]
 
 
 def came_to(came: Arrival | None) -> dict[str, Any] | None:
-    return None if came is None else came._asdict()
+    if came is None:
+        return None
+    # Its trace is that of `origin`.
+    return {name: value for name, value in came._asdict().items() if name != "traceparent"}
 
 
 def came_from(found: Any, wrong: Wrong) -> Arrival | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, origin, settings, spans
+from . import chain, origin, settings, spans, volume
 from .boundaries import received, tenant
 from .failsafe import contained
 from .layers import WORK, Layer
@@ -32,9 +32,10 @@ class Page:
         failed: an error has already described the span's failure.
         known: type, message and place of the errors written.
         came: what the request says of itself, None while no seam has read it.
+        account: the bytes that the events take.
     """
 
-    __slots__ = ("came", "dropped", "events", "failed", "known", "seen")
+    __slots__ = ("account", "came", "dropped", "events", "failed", "known", "seen")
 
     def __init__(self) -> None:
         self.seen: list[Sighting] = []
@@ -43,6 +44,7 @@ class Page:
         self.failed = False
         self.known: set[Identity] = set()
         self.came: Arrival | None = None
+        self.account = volume.Account()
 
     def find(self, exc: BaseException) -> Sighting | None:
         """Return the sighting of this very object."""
@@ -72,6 +74,8 @@ class Page:
         self.failed = self.failed or other.failed
         self.known |= other.known
         self.came = self.came or other.came
+        if not self.account.bytes:
+            self.account = other.account
 
     def take(self) -> list[Sighting]:
         """Return what is not yet written, and count it as written."""
@@ -84,6 +88,8 @@ class Page:
 class _Entry(NamedTuple):
     sighting: Sighting
     record: ErrorRecord
+    # As built, where `record` had to be shortened: what others wrote is compared with it.
+    whole: ErrorRecord
 
 
 def write(
@@ -121,6 +127,9 @@ def write(
         if (entry := _entry(sighting, span, page, rules, response_status)) is not None
     ]
     kept = _within_budget(entries, page, rules.max_events)
+    shorter = volume.fitted([entry.record for entry in kept], page.account, rules)
+    if shorter is not None:
+        kept = [entry._replace(record=r) for entry, r in zip(kept, shorter, strict=True)]
     homes = [(_home(span, entry, rules) or span) if span and has_span else span for entry in kept]
     if link is not None:
         kept = _with_events(kept, homes, rules, since_ns, span) or kept
@@ -235,7 +244,7 @@ def _entry(
         behind = behind.redacted(guard.redactor_of(rules.redaction))
     if behind is not None or page.came is not None:
         built = built._replace(upstream=behind, came=page.came)
-    return _Entry(sighting, built)
+    return _Entry(sighting, built, built)
 
 
 def _fails_again(sighting: Sighting, page: Page) -> bool:
@@ -286,7 +295,7 @@ def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
     if (
         not begun
         and spans.ended(span)
-        and spans.has_event(span, entry.record, rules, entry.sighting.exc)
+        and spans.has_event(span, entry.whole, rules, entry.sighting.exc)
     ):
         # Stock may have recorded it as it ended the span, before it reached a seam.
         return span
@@ -311,9 +320,9 @@ def _to_span(
         return
     if not error.handled and not page.failed:
         page.failed = first = True
-        spans.fail(home, error, rules)
+        spans.fail(home, entry.whole, rules)
     on_span.write(home, error.sentry_event_id, rules, first=first)
-    if to_spans and not spans.has_event(home, error, rules, entry.sighting.exc):
+    if to_spans and not spans.has_event(home, entry.whole, rules, entry.sighting.exc):
         span_event.write(home, error, entry.sighting.attributes)
 
 

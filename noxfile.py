@@ -33,6 +33,7 @@ ONCE = [
     "tests/matrix",
     "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
+    "tests/wire",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = [

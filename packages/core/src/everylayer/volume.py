@@ -16,7 +16,7 @@ from .failsafe import contained
 from .forks import ForkLock
 
 if TYPE_CHECKING:
-    from .record import ErrorRecord
+    from .record import Cause, ErrorRecord
     from .settings import Settings
 
 # What any span may take, whatever came before: eight events with hardly any text.
@@ -130,20 +130,28 @@ def _level(sizes: Sequence[int], room: int) -> int:
 
 
 def _shortened(record: ErrorRecord, limit: int) -> ErrorRecord:
+    causes = record.causes
+    while causes and _chain(causes) > limit // 4:
+        causes = causes[:-1]
     message = text.cut(record.message, max(limit // 4, _LEAST_MESSAGE))
-    stack = text.cut(record.stacktrace, max(limit - _bytes(message), _LEAST_MESSAGE))
-    return record._replace(message=message, stacktrace=stack, variables="")
+    left = limit - _chain(causes) - _bytes(message)
+    stack = text.cut(record.stacktrace, max(left, _LEAST_MESSAGE))
+    return record._replace(message=message, stacktrace=stack, causes=causes, variables="")
 
 
 def _text(record: ErrorRecord) -> int:
-    return _bytes(record.message) + _bytes(record.stacktrace) + _bytes(record.variables)
+    said = (record.message, record.stacktrace, record.variables)
+    return _chain(record.causes) + sum(map(_bytes, said))
+
+
+def _chain(causes: Sequence[Cause]) -> int:
+    return sum(len(cause.type) + len(cause.relation) + 8 for cause in causes)
 
 
 def _fixed(record: ErrorRecord) -> int:
     names = (record.type, record.function, record.file, record.layer.name, record.tenant)
-    chain = sum(len(cause.type) + len(cause.relation) + 8 for cause in record.causes)
     upstream = _UPSTREAM if record.upstream is not None else 0
-    return _KEYS + sum(map(_bytes, names)) + chain + upstream
+    return _KEYS + sum(map(_bytes, names)) + upstream
 
 
 def _bytes(value: str) -> int:

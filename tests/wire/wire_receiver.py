@@ -68,7 +68,7 @@ class Receiver(TraceServiceServicer):  # type: ignore[misc]
             self.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
         return True
 
-    def Export(self, request: ExportTraceServiceRequest, context: Any) -> Any:
+    def Export(self, request: ExportTraceServiceRequest, context: Any) -> Any:  # noqa: N802
         """Take a request over gRPC, whose server has refused a larger one by itself."""
         self.take(request.SerializeToString())
         return ExportTraceServiceResponse()

@@ -31,8 +31,8 @@ _PART = 16
 _KEYS = 400
 _UPSTREAM = 2048
 # Enough to say what is missing.
-_LEAST_TEXT = 128
-_LEAST_MESSAGE = 64
+_LEAST_TEXT = 144
+_LEAST_MESSAGE = 72
 
 
 class Account:

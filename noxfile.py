@@ -35,6 +35,7 @@ ONCE = [
     "tests/boundaries/test_processes_celery.py",
     "tests/plugin/test_apps.py",
     "tests/prometheus",
+    "tests/wire",
 ]
 # What searches, or starts many processes: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = [
@@ -239,6 +240,14 @@ def sentry(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", *(session.posargs or ["tests/sentry/test_sentry_server.py"])
     )
+
+
+@nox.session(python=NEWEST)
+def backend(session: nox.Session) -> None:
+    """Export a storm of errors into a real back end, MLflow on SQLite, and read it back."""
+    # Not with the constraints: the server asks for versions of its own.
+    session.install(*requirements("backend"))
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/backend"]))
 
 
 @nox.session(python=NEWEST)

@@ -28,6 +28,8 @@ OTHER: dict[str, tuple[Any, str]] = {
     "max_stack_bytes": (300, " 300 "),
     "max_description_chars": (20, "20"),
     "max_events": (3, "3"),
+    "max_span_bytes": (5000, "5000"),
+    "max_batch_bytes": (4_000_000, "4000000"),
     "late_spans": (False, "0"),
     "server_span": (False, "OFF"),
     "swallowed": ("monitor", "monitor"),
@@ -59,6 +61,8 @@ SMALLEST = {
     "max_stack_bytes": 256,
     "max_description_chars": 16,
     "max_events": 1,
+    "max_span_bytes": 4096,
+    "max_batch_bytes": 2_097_152,
     "max_tenants": 1,
     "tenant_shards": 2,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import volume
 from .layers import Layer
 from .sighting import Identity, Sighting
 from .sinks import integrity
@@ -27,11 +28,12 @@ class Page:
         torn: what a layer has lost of the trace on the way in.
         traced: metrics have the trace.
         told: how many of `dropped` metrics have.
+        account: the bytes that the events take.
     """
 
     __slots__ = (
-        "came", "dropped", "events", "failed", "framework", "known", "seen", "told", "torn",
-        "traced",
+        "account", "came", "dropped", "events", "failed", "framework", "known", "seen", "told",
+        "torn", "traced",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -45,6 +47,7 @@ class Page:
         self.failed = False
         self.known: set[Identity] = set()
         self.came: Arrival | None = None
+        self.account = volume.Account()
 
     def find(self, exc: BaseException) -> Sighting | None:
         """Return the sighting of this very object."""
@@ -84,6 +87,8 @@ class Page:
         self.torn = self.torn or other.torn
         self.traced = self.traced or other.traced
         self.told += other.told
+        if not self.account.bytes:
+            self.account = other.account
 
     def take(self) -> list[Sighting]:
         """Return what is not yet written, and count it as written."""

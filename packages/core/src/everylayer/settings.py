@@ -11,31 +11,17 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from . import signals
+from . import choices, signals
+from .presets import Preset, budgets
 
 if TYPE_CHECKING:
     from .redaction import Redaction
 
-ClientErrors = Literal["layers", "all", "none"]
-Preset = Literal["default", "tempo"]
-Swallowed = Literal["off", "monitor"]
-Sentry = Literal["off", "link", "capture"]
-Detached = Literal["off", "record"]
-ErrorContext = Literal["off", "trusted", "send"]
-Tenant = Literal["off", "header", "resolver"]
-
 _logger = logging.getLogger("everylayer")
 
 ENV_PREFIX = "EVERYLAYER_"
-
-
-# Tempo keeps the first 2,048 bytes of an attribute and drops the rest.
-_PRESETS: Mapping[str, Mapping[str, int]] = {
-    "default": {},
-    "tempo": {"max_message_bytes": 2048, "max_stack_bytes": 2048},
-}
 
 
 _NEEDED_FOR = "as only its sys.monitoring tells what a layer handles by itself"
@@ -64,7 +50,7 @@ class Settings:
     """
 
     enabled: bool = _setting(True, "record errors at all")
-    client_errors: ClientErrors = _setting(
+    client_errors: choices.ClientErrors = _setting(
         "layers", "4xx exceptions: of middleware and hooks only, of views too, or never"
     )
     ignored: tuple[str, ...] = _setting((), "exception classes that are never recorded")
@@ -74,21 +60,25 @@ class Settings:
     max_stack_bytes: int = _setting(16384, "budget of exception.stacktrace, bytes")
     max_description_chars: int = _setting(512, "budget of the status description, characters")
     max_events: int = _setting(8, "exception events a span; the rest is counted")
+    max_span_bytes: int = _setting(65_536, "budget of the events of a span together, bytes")
+    max_batch_bytes: int = _setting(
+        3_145_728, "budget of the events of 512 failing spans in a row, bytes; 4 MiB a request"
+    )
     late_spans: bool = _setting(True, "put errors after the span's end on a child span")
     server_span: bool = _setting(True, "start a server span where nothing else does")
-    swallowed: Swallowed = _setting(
+    swallowed: choices.Swallowed = _setting(
         "off", "show what the app's layers handle by themselves: Python 3.12 and newer"
     )
     snapshot_token: str = _secret("what a request for a snapshot must bear; empty: none is given")
     chaos: str = _setting(
         "", "path of the plan of faults to put; needs EVERYLAYER_CHAOS_ENVIRONMENT"
     )
-    sentry: Sentry = _setting(
+    sentry: choices.Sentry = _setting(
         "link", "Sentry's events: left alone, linked to spans, or also made of what it misses"
     )
     trace_url: str = _setting("", "link to a trace, with {trace_id} and {span_id}")
     sentry_url: str = _setting("", "link to a Sentry event, with {event_id}")
-    detached: Detached = _setting(
+    detached: choices.Detached = _setting(
         "off", "record what threads, futures and tasks raise that a request starts and forgets"
     )
     redaction: str | Redaction = _setting(
@@ -97,7 +87,7 @@ class Settings:
     local_variables: bool = _setting(
         False, "local variables of the app's frames, redacted and bounded"
     )
-    error_context: ErrorContext = _setting(
+    error_context: choices.ErrorContext = _setting(
         "off", "tell callers of a 5xx where it began: nobody, trusted peers, or everybody"
     )
     error_context_header: str = _setting("x-error-context", "the header that tells it")
@@ -105,7 +95,9 @@ class Settings:
         (), "whose claims count: networks, certificates, functions"
     )
     baggage_keys: tuple[str, ...] = _setting((), "baggage that may come in and go out")
-    tenant: Tenant = _setting("off", "whose request it is: nobody asks, a header, or a function")
+    tenant: choices.Tenant = _setting(
+        "off", "whose request it is: nobody asks, a header, or a function"
+    )
     tenant_header: str = _setting("x-tenant-id", "the header that names the tenant")
     tenant_resolver: str | Callable[..., Any] = _setting(
         "", "the function that tells the tenant of a request: package.module:function"
@@ -123,9 +115,9 @@ class Settings:
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
             _check(f.name, getattr(self, f.name), _KINDS[f.name])
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in get_args(choices):
-                raise _bad(name, getattr(self, name), f"one of {_listed(get_args(choices))}")
+        for name, known in choices.CHOICES.items():
+            if getattr(self, name) not in get_args(known):
+                raise _bad(name, getattr(self, name), f"one of {_listed(get_args(known))}")
         for name, fields in _TEMPLATES.items():
             _check_template(name, getattr(self, name), fields)
         if self.swallowed == "monitor" and sys.version_info < (3, 12):
@@ -145,20 +137,13 @@ class Settings:
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
-_CHOICES: Mapping[str, Any] = {
-    "client_errors": ClientErrors,
-    "detached": Detached,
-    "error_context": ErrorContext,
-    "preset": Preset,
-    "sentry": Sentry,
-    "swallowed": Swallowed,
-    "tenant": Tenant,
-}
 _LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,
     "max_description_chars": 16,
     "max_events": 1,
+    "max_span_bytes": 4096,
+    "max_batch_bytes": 2_097_152,
     "max_tenants": 1,
     "tenant_shards": 2,
 }
@@ -195,10 +180,12 @@ def configure(**values: Any) -> Settings:
 
 def reset() -> None:
     """Forget what `configure()` set, and read the environment anew, and the policy's file."""
+    from . import volume
     from .boundaries import tenant
     from .redaction import guard
 
     guard.forget()
+    volume.forget()
     _forget_detached()
     tenant.forget_labels()
     _configured.clear()
@@ -234,9 +221,7 @@ def resolve(
     for name in given:
         if name not in _KINDS:
             raise _unknown(name)
-    preset = given.get("preset", "default")
-    budgets = _PRESETS.get(preset, {}) if isinstance(preset, str) else {}
-    made = Settings(**{**budgets, **given})
+    made = Settings(**{**budgets(given.get("preset")), **given})
     if made.enabled and made.metrics:
         from .sinks import metrics
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from . import chain, origin, redaction, signals, spans
+from . import chain, origin, redaction, signals, spans, volume
 from .boundaries import received, tenant
 from .failsafe import contained
 from .layers import WORK, Layer
@@ -23,6 +23,8 @@ from .sinks.sentry import on_span, switch
 class _Entry(NamedTuple):
     sighting: Sighting
     record: ErrorRecord
+    # As built, where `record` had to be shortened: what others wrote is compared with it.
+    whole: ErrorRecord
 
 
 def write(
@@ -73,6 +75,7 @@ def _write(
     entries = _entries(span, page, pending, rules, response_status, tally)
     kept = _within_budget(entries, page, rules.max_events)
     left_out = len(entries) - len(kept)
+    kept = _shortened(kept, page, rules)
     homes = [
         # Nearly always the span itself.
         span
@@ -235,7 +238,7 @@ def _entry(
     if behind is not None:
         behind = behind.redacted(redaction.guard.redactor_of(rules.redaction))
         built = built._replace(upstream=behind)
-    return _Entry(sighting, built)
+    return _Entry(sighting, built, built)
 
 
 def _fails_again(sighting: Sighting, page: Page) -> bool:
@@ -255,6 +258,14 @@ def _within_budget(entries: list[_Entry], page: Page, max_events: int) -> list[_
         entries = [entry for entry in entries if entry in ranked]
     page.events += len(entries)
     return entries
+
+
+def _shortened(entries: list[_Entry], page: Page, rules: Settings) -> list[_Entry]:
+    """Return `entries` with records as long as there is room for in a span and its batch."""
+    shorter = volume.fitted([entry.record for entry in entries], page.account, rules)
+    if shorter is None:
+        return entries
+    return [entry._replace(record=r) for entry, r in zip(entries, shorter, strict=True)]
 
 
 @contained
@@ -286,7 +297,7 @@ def _home(span: Span, entry: _Entry, rules: Settings) -> Span:
     if (
         not begun
         and spans.ended(span)
-        and spans.has_event(span, entry.record, rules, entry.sighting.exc)
+        and spans.has_event(span, entry.whole, rules, entry.sighting.exc)
     ):
         # Stock may have recorded it as it ended the span, before it reached a seam.
         return span
@@ -309,12 +320,12 @@ def _to_span(
         spans.end_late(home, error, rules.max_description_chars, event=to_spans)
         return True
     if entry.sighting.late or spans.ended(home):
-        return spans.has_event(home, error, rules, entry.sighting.exc)
+        return spans.has_event(home, entry.whole, rules, entry.sighting.exc)
     if not error.handled and not page.failed:
         page.failed = first = True
-        spans.fail(home, error, rules)
+        spans.fail(home, entry.whole, rules)
     on_span.write(home, error.sentry_event_id, rules, first=first)
-    if to_spans and not spans.has_event(home, error, rules, entry.sighting.exc):
+    if to_spans and not spans.has_event(home, entry.whole, rules, entry.sighting.exc):
         span_event.write(home, error, entry.sighting.attributes)
     return True
 

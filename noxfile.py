@@ -305,5 +305,5 @@ def build(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def constraints(session: nox.Session) -> None:
     """Write the newest versions that resolve on each Python present to the constraints file."""
-    groups = requirements("types", "lint", "browser")
+    groups = requirements("types", "lint", "browser", "prometheus")
     session.run("python", "tests/constraints/refresh.py", *PRESENT, "--", *groups)

@@ -273,6 +273,8 @@ def _show_on_its_way(exc: BaseException | None) -> None:
 
 
 _FINISHING = "finalize_request"
+# Frames that count for `stacklevel` and are never the caller: before 3.11 logging's own did.
+_OF_LOGGING = 1 if sys.version_info >= (3, 11) else 2
 
 
 class Swallowed(logging.Filter):
@@ -292,7 +294,7 @@ def _exception(logger: logging.Logger, *args: Any, **kwargs: Any) -> None:
     """Do what `Logger.exception` does; here Flask tells what failed, whatever the log's level."""
     if sys._getframe(1).f_code.co_name == _FINISHING:
         _show_swallowed(sys.exc_info()[1])
-    kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+    kwargs["stacklevel"] = max(kwargs.get("stacklevel", 1), _OF_LOGGING) + 1
     logging.Logger.exception(logger, *args, **kwargs)
 
 

@@ -42,7 +42,7 @@ def initialised(**options: Any) -> Iterator[Kept]:
     kept = Kept()
     for scope in (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()):
         # They last as long as the thread, and with them what another test has left there.
-        scope.clear()
+        scope.clear_breadcrumbs()
     given = {"include_local_variables": False, **options}
     # Without a release each `init` asks git for one.
     sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", release="shop@1", transport=kept, **given)

@@ -11,6 +11,7 @@ from . import text
 from .failsafe import contained
 
 _SDK = "opentelemetry.sdk.trace"
+_METHOD = "record_exception"
 
 
 class _Silent:
@@ -35,10 +36,11 @@ def tell(span: Span, exception: BaseException, attributes: Mapping[str, Any] | N
     A guard on the instance hides a patch of the class, such as the one by which Sentry's
     `OTLPIntegration(capture_exceptions=True)` captures what is recorded.
     """
-    patched: Any = getattr(type(span), "record_exception", None)
-    code = getattr(patched, "__code__", None)
-    globals_ = getattr(patched, "__globals__", {})
-    if code is None or globals_.get("__name__") == _SDK:
+    owner = next((cls for cls in type(span).__mro__ if _METHOD in vars(cls)), None)
+    if owner is None or owner.__module__ != _SDK:
+        return  # A span of another make records by a method of its own.
+    patched: Any = vars(owner)[_METHOD]
+    if getattr(patched, "__globals__", {"__name__": _SDK}).get("__name__") == _SDK:
         return
     # The SDK formats it, which a hostile one does not survive.
     if text.is_printable(exception):

@@ -27,6 +27,9 @@ ONCE = [
     "tests/examples",
     "tests/benchmarks",
     "tests/boundaries/test_interleaved.py",
+    "tests/chains",
+    "tests/fuzz",
+    "tests/soak",
     "tests/audit/test_audit_whole.py",
     "tests/audit/test_demo.py",
     "tests/boundaries/tenant/test_ten_million_ids.py",
@@ -37,15 +40,12 @@ ONCE = [
     "tests/prometheus",
     "tests/wire",
 ]
-# What searches, or starts many processes: on the oldest and the newest interpreter.
+# What starts many processes, or is about texts: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = [
     "tests/audit",
-    "tests/chains",
     "tests/core/redaction",
-    "tests/fuzz",
     "tests/grpc/test_grpc_streams.py",
     "tests/sentry",
-    "tests/soak",
     "tests/telemetry",
 ]
 # What has a session of its own.
@@ -118,7 +118,7 @@ def install(session: nox.Session, group: str, constraints: str = LATEST) -> None
 
 @nox.session(python=SUPPORTED)
 def tests(session: nox.Session) -> None:
-    """Run the suite: whole and with coverage on the newest interpreter, the seams on the others.
+    """Run the suite: whole on the newest interpreter, the seams on the others.
 
     The newest runs every case of the tables, the oldest every fourth, those between every tenth,
     chosen by name.
@@ -127,9 +127,7 @@ def tests(session: nox.Session) -> None:
     args = session.posargs
     if not args:
         args = [*PARALLEL, *BY_THEMSELVES]
-        if session.python == NEWEST:
-            args += ["--cov", "--cov-report=term"]
-        else:
+        if session.python != NEWEST:
             between = session.python != PRESENT[0]
             left_out = [*ONCE, *AT_BOTH_ENDS] if between else ONCE
             args += [f"--ignore={folder}" for folder in left_out]
@@ -137,6 +135,14 @@ def tests(session: nox.Session) -> None:
             session.log(f"Python {session.python} runs 1 in {sample} cases of each table")
             args.append(f"--sample={sample}")
     session.run("python", "-m", "pytest", *args)
+
+
+@nox.session(python=NEWEST)
+def coverage(session: nox.Session) -> None:
+    """Run the whole suite and count the branches that it takes: 95 % at least."""
+    install(session, "test")
+    args = session.posargs or [*PARALLEL, *BY_THEMSELVES]
+    session.run("python", "-m", "pytest", *args, "--cov", "--cov-report=term")
 
 
 @nox.session(python=SUPPORTED[0])

@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
+from ..forks import ForkLock
 from .away import call, label_of
 from .crossing import here
 from .failure import Failure, sight
@@ -139,6 +140,9 @@ def _told_of(error: BaseException, future: Any) -> None:
             error.__suppress_context__ = True
 
 
+_asking = ForkLock()
+
+
 class _Told:
     """Where the first initializer that fails leaves its error."""
 
@@ -156,10 +160,13 @@ class _Told:
             self._queue.put(found)
 
     def reason(self) -> BaseException | None:
-        # Of many futures that ask at once, the error of a broken pool is the same object.
-        if self._queue.empty():
-            return None
-        return restore(self._queue.get())
+        # Of many futures that ask at once, the error of a broken pool is the same object. One that
+        # came second would wait for ever for what the first one has taken.
+        with _asking:
+            if self._queue.empty():
+                return None
+            found = self._queue.get()
+        return restore(found)
 
 
 class _Initializer:

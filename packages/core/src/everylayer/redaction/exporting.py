@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -22,6 +22,8 @@ from ..settings import current
 from . import guard
 from .cleaning import Cleaner
 from .policy import Redaction
+
+T = TypeVar("T")
 
 _EVENT = "exception"
 _TYPE = "exception.type"
@@ -53,16 +55,7 @@ class RedactingSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export `spans`; one that cannot be redacted is left out, and counted."""
-        cleaner = _cleaner(self._redaction)
-        if cleaner is None:
-            return self._exporter.export(spans)
-        found = []
-        for span in spans:
-            try:
-                found.append(_span(span, cleaner, every=self._attributes))
-            except Exception:
-                count_failure("everylayer.redaction", with_stack=False)
-        return self._exporter.export(found)
+        return self._exporter.export(_redacted(spans, _span, self._redaction, self._attributes))
 
     def shutdown(self) -> None:
         """Shut the exporter down."""
@@ -96,16 +89,7 @@ class RedactingLogRecordExporter(LogRecordExporter):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Export `batch`; a record that cannot be redacted is left out, and counted."""
-        cleaner = _cleaner(self._redaction)
-        if cleaner is None:
-            return self._exporter.export(batch)
-        found = []
-        for record in batch:
-            try:
-                found.append(_log(record, cleaner, every=self._attributes))
-            except Exception:
-                count_failure("everylayer.redaction", with_stack=False)
-        return self._exporter.export(found)
+        return self._exporter.export(_redacted(batch, _log, self._redaction, self._attributes))
 
     def shutdown(self) -> None:
         """Shut the exporter down."""
@@ -163,12 +147,27 @@ def _check(redaction: str | Redaction | None) -> None:
         guard.redactor_of(redaction)
 
 
-def _cleaner(redaction: str | Redaction | None) -> Cleaner | None:
+def _redacted(
+    items: Sequence[T],
+    redact: Callable[[T, Cleaner, bool], T],
+    redaction: str | Redaction | None,
+    every: bool,
+) -> Sequence[T]:
+    """Return `items` as they may be exported, without those that cannot be redacted."""
     redactor = guard.redactor_of(current().redaction if redaction is None else redaction)
-    return Cleaner(redactor) if redactor is not None else None
+    if redactor is None:
+        return items
+    cleaner = Cleaner(redactor)
+    found = []
+    for item in items:
+        try:
+            found.append(redact(item, cleaner, every))
+        except Exception:
+            count_failure("everylayer.redaction", with_stack=False)
+    return found
 
 
-def _span(span: ReadableSpan, cleaner: Cleaner, *, every: bool) -> ReadableSpan:
+def _span(span: ReadableSpan, cleaner: Cleaner, every: bool) -> ReadableSpan:
     before, status, links = span.events, span.status, span.links
     if not (before or status.description or every):
         return span
@@ -210,7 +209,7 @@ def _event(event: Event, cleaner: Cleaner, *, every: bool) -> Event:
     return Event(event.name, _bounded(kept, event.dropped_attributes), event.timestamp)
 
 
-def _log(record: ReadableLogRecord, cleaner: Cleaner, *, every: bool) -> ReadableLogRecord:
+def _log(record: ReadableLogRecord, cleaner: Cleaner, every: bool) -> ReadableLogRecord:
     log = record.log_record
     found = log.attributes or {}
     if not every and (_OURS in found or _TEXTS.isdisjoint(found)):

@@ -6,16 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from opentelemetry.context import get_current
-
 from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 from everylayer.observer import observe
 
-from .call import CURRENT, Call, show
+from .call import Call, show
 from .handlers import NAMED, Known, Probed
-from .probes import probed_handler, spanned_handler
-from .raised import has_left
+from .probes import probed_handler, spanned_handler, spanned_unary
 
 new = tuple.__new__
 
@@ -82,23 +79,7 @@ def _step_in_span(intercept: Callable[..., Any], inner: Step, inside: Layer, lay
                 return known.get(raw) or known.keep(raw, spanned_handler(raw, inside, None))
             return None if handler is None else spanned_handler(handler, inside, layer)
         behavior = handler[4]
-
-        def unary(request: Any, context: Any) -> Any:
-            call = CURRENT.get()
-            if call is None:
-                return behavior(request, context)
-            call.within = get_current()
-            try:
-                response = behavior(request, context)
-            except BaseException as exc:
-                show(exc, layer, "call")
-                call.leave_unary(exc)
-                drop_frame(exc)
-                raise
-            if has_left(call.context):
-                call.leave_unary()
-            return response
-
+        unary = spanned_unary(behavior, layer)
         about = getattr(behavior, "__dict__", None)
         if about:
             vars(unary).update(about)

@@ -68,10 +68,8 @@ def probed(
     return call
 
 
-def spanned(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
-) -> Behavior:
-    """Return `behavior`, which runs right inside the layer that begins the server span."""
+def spanned_unary(behavior: Behavior, layer: Layer) -> Behavior:
+    """As `spanned`, for one message each way."""
 
     def unary(request: Any, context: Any) -> Any:
         known = CURRENT.get()
@@ -88,6 +86,16 @@ def spanned(
         if has_left(known.context):
             known.leave_unary()
         return response
+
+    return unary
+
+
+def spanned(
+    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
+) -> Behavior:
+    """Return `behavior`, which runs right inside the layer that begins the server span."""
+    if not (takes_stream or gives_stream):
+        return spanned_unary(behavior, layer)
 
     def call(request: Any, context: Any, *more: Any) -> Any:
         known = CURRENT.get()
@@ -111,4 +119,4 @@ def spanned(
         known.streamed()
         return response
 
-    return call if takes_stream or gives_stream else unary
+    return call

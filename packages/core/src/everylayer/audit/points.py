@@ -31,9 +31,12 @@ class OfOne:
     def _is_mine(self, frame: FrameType | None) -> bool:  # Run by a callback.
         while frame is not None:
             if any(frame.f_code is code for code in self._codes):
-                return runs(self._layer, frame)
+                return self._runs(frame)
             frame = frame.f_back
         return True
+
+    def _runs(self, frame: FrameType) -> bool:  # Run by a callback.
+        return runs(self._layer, frame)
 
 
 class Later:

@@ -14,7 +14,6 @@ from everylayer.audit.callables import where
 from everylayer.audit.parts import INSTRUMENTATION, Part, Points, attempted
 from everylayer.audit.points import OfOne
 from everylayer.faults.code import CodePoint
-from everylayer.faults.point import Point, Visit
 from everylayer.layers import codes_of, name_of
 
 from ..aio_server import AioServerSeam
@@ -170,27 +169,8 @@ def _tells(code: CodeType) -> bool:
     return "self" in code.co_freevars or _parameters(code)[:1] == ("self",)
 
 
-class OfLayer:
+class OfLayer(OfOne):
     """A point in codes that several interceptors may run, for the one that `self` is there."""
 
-    def __init__(self, point: Point, codes: tuple[CodeType, ...], layer: Any) -> None:
-        self._point = point
-        self._codes = codes
-        self._layer = layer
-
-    def arm(self, visit: Visit) -> None:
-        def visited() -> None:  # Run by a callback.
-            if self._is_mine(inspect.currentframe()):
-                visit()
-
-        self._point.arm(visited)
-
-    def disarm(self) -> None:
-        self._point.disarm()
-
-    def _is_mine(self, frame: FrameType | None) -> bool:
-        while frame is not None:
-            if any(frame.f_code is code for code in self._codes):
-                return not _tells(frame.f_code) or frame.f_locals.get("self") is self._layer
-            frame = frame.f_back
-        return True
+    def _runs(self, frame: FrameType) -> bool:
+        return not _tells(frame.f_code) or frame.f_locals.get("self") is self._layer

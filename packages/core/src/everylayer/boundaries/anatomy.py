@@ -119,11 +119,6 @@ def set_attribute(exc: BaseException, name: str, value: Any) -> None:
     dictionary_of(exc)[name] = value
 
 
-def set_args(exc: BaseException, args: tuple[Any, ...]) -> None:
-    """Set `exc.args`."""
-    _set_args(exc, args)
-
-
 def place_of(cls: type) -> tuple[str, str]:
     """Return the module and the qualified name that `cls` says it has."""
     name = text.class_name(cls)

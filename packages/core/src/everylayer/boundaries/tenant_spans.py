@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry import baggage, propagate, trace
+from opentelemetry import baggage, propagate
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.textmap import (
     CarrierT,
@@ -118,8 +118,3 @@ def send_on(key: str) -> None:
             current = Onward(current)
             propagate.set_global_textmap(current)
         current.keys |= {key}
-
-
-def is_equipped(provider: trace.TracerProvider) -> bool:
-    """Tell whether `provider` needs nothing more."""
-    return hasattr(provider, _MARK) or not hasattr(provider, "add_span_processor")

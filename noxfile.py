@@ -20,6 +20,7 @@ nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
 PACKAGES = ["core", "django_ext", "flask_ext", "grpc_ext", "starlette_ext"]
+IMPORT_NAMES = ["everylayer", *(f"everylayer_{name.removesuffix('_ext')}" for name in PACKAGES[1:])]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = [
@@ -162,9 +163,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def types(session: nox.Session) -> None:
-    """Check the packages with mypy in strict mode."""
+    """Check the packages with mypy, and a user's project with mypy and pyright."""
     install(session, "types")
     session.run("mypy")
+    session.run("mypy", "--config-file=", "--strict", "--python-version=3.10", "tests/typed/shop")
+    session.run("pyright", "--project", "tests/typed")
+    session.run("python", "tests/typed/complete.py", *IMPORT_NAMES)
 
 
 @nox.session(python=NEWEST)

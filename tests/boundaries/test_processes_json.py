@@ -20,8 +20,8 @@ from everylayer import failsafe
 from everylayer.boundaries.arrival import Arrival
 from everylayer.boundaries.error_context import ErrorContext, Hop
 from everylayer.boundaries.received import Received
+from everylayer.error_record import Cause, ErrorRecord
 from everylayer.layers import Layer
-from everylayer.record import Cause, ErrorRecord
 from everylayer.record_json import MAX_BYTES, RecordError
 
 SCHEMA = Path(__file__).parents[2] / "docs/schema/error-record-v1.json"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 
 from contract.telemetry import Telemetry, error_events
+from everylayer.error_record import build
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
-from everylayer.record import build
 from everylayer.settings import Settings
 
 GATE = Layer("Gate", "middleware", 0)

@@ -15,10 +15,10 @@ from contract.expect import Expected, check
 from contract.faults import DEPARTURES, FAULTS, PLAIN, Fault, fault_site
 from contract.telemetry import Telemetry, error_events
 from everylayer import writer
+from everylayer.error_record import build
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
-from everylayer.record import build
 from everylayer.sinks import span_event
 
 GATE = Layer("Gate", "middleware", 0)

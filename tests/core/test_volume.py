@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from everylayer import volume
+from everylayer.error_record import ErrorRecord
 from everylayer.layers import Layer
-from everylayer.record import ErrorRecord
 from everylayer.settings import Settings
 
 MINUTE_NS = 60 * 10**9

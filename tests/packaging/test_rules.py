@@ -37,7 +37,7 @@ OWN_WEB = {
     "everylayer_starlette": {"fastapi", "starlette"},
 }
 # Values and rules, each testable without a span.
-PURE = ["chain", "layers", "policy", "record", "rendering", "settings", "stacktrace", "text"]
+PURE = ["chain", "error_record", "layers", "policy", "rendering", "settings", "stacktrace", "text"]
 # What few load, and may need what its extra brings.
 # Chaos finds its way into an app as the audit does; whoever does not ask for it loads neither.
 EXTRA_OF = {

@@ -18,8 +18,8 @@ import everylayer_starlette
 import kit_faults
 from contract.versions import STREAMS_FAIL_IN_GROUPS
 from everylayer import Layer, Settings, volume
+from everylayer.error_record import build
 from everylayer.page import Page
-from everylayer.record import build
 from kit_apps import BOTH, OURS, STOCK
 from soak_load import THREADS, Load, Plan, blocks, hasty, load
 

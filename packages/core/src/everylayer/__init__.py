@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .boundaries.tenant import tenant, tenant_label, use_tenant
     from .boundaries.tenant_source import TenantRequest
     from .boundaries.tenant_spans import TenantSpanProcessor
+    from .error_record import ErrorRecord
     from .log_filter import TraceFilter
     from .origin import ErrorOrigin, trace_of
-    from .record import ErrorRecord
     from .record_json import error_from_json, error_to_json
     from .redaction import Redaction, Sensitive, reveal, sensitive
     from .remote import record_remote
@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "BoundedValues": ".boundaries.bounded",
     "ErrorOrigin": ".origin",
-    "ErrorRecord": ".record",
+    "ErrorRecord": ".error_record",
     "OpenTracingPropagator": ".boundaries.opentracing",
     "Process": ".boundaries.processes",
     "ProcessPoolExecutor": ".boundaries.process_pool",

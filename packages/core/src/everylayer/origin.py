@@ -9,9 +9,9 @@ from opentelemetry.trace import Span, SpanContext, format_span_id, format_trace_
 
 from . import chain, notes
 from .boundaries import received
+from .error_record import ErrorRecord
 from .failsafe import contained
 from .layers import Layer, from_traceback
-from .record import ErrorRecord
 
 _KEY = "_everylayer_origin"
 

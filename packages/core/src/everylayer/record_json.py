@@ -11,8 +11,8 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from . import chain, record_parts, settings, text
 from .boundaries import received, tenant
+from .error_record import Cause, ErrorRecord, build
 from .layers import Layer, from_traceback
-from .record import Cause, ErrorRecord, build
 from .redaction import guard, values
 
 SCHEMA = "everylayer.error-record"

@@ -8,8 +8,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from . import settings, signals, spans, text
+from .error_record import ErrorRecord
 from .failsafe import contained
-from .record import ErrorRecord
 from .record_json import Received
 from .redaction.guard import redactor_of
 from .settings import Settings

@@ -13,8 +13,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from . import span_class, text
+from .error_record import ErrorRecord
 from .failsafe import contained
-from .record import ErrorRecord
 from .redaction import earlier
 from .settings import Settings
 from .sighting import Sighting

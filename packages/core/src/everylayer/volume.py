@@ -16,7 +16,7 @@ from .failsafe import contained
 from .forks import ForkLock
 
 if TYPE_CHECKING:
-    from .record import Cause, ErrorRecord
+    from .error_record import Cause, ErrorRecord
     from .settings import Settings
 
 # What any span may take, whatever came before: eight events with hardly any text.

@@ -8,11 +8,11 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, origin, redaction, signals, spans, volume
 from .boundaries import received, tenant
+from .error_record import ErrorRecord, build
 from .failsafe import contained
 from .layers import WORK, Layer
 from .page import Page
 from .policy import Verdict, judge
-from .record import ErrorRecord, build
 from .redaction import earlier, values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting

@@ -41,7 +41,7 @@ class EveryLayerMiddleware:
     async_capable = True
 
     def __init__(self, get_response: GetResponse | None = None, **unknown: Any) -> None:
-        self.get_response = _checked(get_response, unknown)
+        self.get_response: GetResponse = _checked(get_response, unknown)
         rules = config.load()
         patches.install()
         handled.watch()

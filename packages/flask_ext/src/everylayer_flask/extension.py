@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
@@ -14,6 +14,11 @@ from everylayer.wsgi import WSGIApp
 from . import handled, patches, probes, walk
 from .request import Entry, outermost
 from .rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from everylayer.wsgi import Environ, StartResponse
 
 NAME = "everylayer"
 
@@ -82,7 +87,12 @@ class EveryLayerMiddleware:
 
             surround(self, around_wsgi, self._everylayer.rules.settings)
 
-    __call__ = outermost
+    if TYPE_CHECKING:
+
+        def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            """Serve a request as WSGI's servers ask for it (PEP 3333)."""
+    else:
+        __call__ = outermost
 
     @contained
     def _look_inside(self, app: WSGIApp, settings: dict[str, Any]) -> None:

@@ -36,9 +36,9 @@ class Failure:
     __slots__ = ("_asked", "_error", "_lock", "_process", "_sighted", "carried", "label", "origin")
 
     def __init__(self, carried: Carried, origin: Origin | None, label: str) -> None:
-        self.carried = carried
-        self.origin = origin
-        self.label = label
+        self.carried: Carried = carried
+        self.origin: Origin | None = origin
+        self.label: str = label
         self._error: BaseException | None = None
         self._asked = False
         self._sighted = False

@@ -51,9 +51,10 @@ class Process(multiprocessing.Process):
         tblib_or_explain()
         span = trace.get_current_span()
         # Gone once it has started.
-        label = label_of(vars(self).get("_target") or type(self))
+        own = vars(self)
+        label = label_of(own.get("_target") or type(self))
         reader, writer = multiprocessing.Pipe(duplex=False)
-        self.run = functools.partial(_run, self, writer, crossing.here())  # type: ignore[method-assign]
+        own["run"] = functools.partial(_run, self, writer, crossing.here())
         try:
             super().start()
         except BaseException:
@@ -61,7 +62,7 @@ class Process(multiprocessing.Process):
             raise
         finally:
             writer.close()
-            del self.run
+            del own["run"]
         self._watcher = threading.Thread(
             target=_watch,
             args=(self, reader, span, label, tenant() or ""),

@@ -38,7 +38,7 @@ class Sensitive:
     def __init__(self, kind: str = "sensitive") -> None:
         global _in_use
         _in_use = True
-        self.kind = kind
+        self.kind: str = kind
 
     def __repr__(self) -> str:
         return f"Sensitive({self.kind!r})"

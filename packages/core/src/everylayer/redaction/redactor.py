@@ -79,7 +79,7 @@ class Redactor:
             always: there are rules of the user's, whose signs are not known.
             strict: see the attribute.
         """
-        self.strict = strict
+        self.strict: bool = strict
         self.sources: Generations[str, tuple[str, ...]] = Generations(_NAMES)
         self._names: Generations[tuple[str, bool], bool] = Generations(_NAMES)
         self._rules = tuple(enumerate(rules, 1))
@@ -88,7 +88,7 @@ class Redactor:
         self._actions = dict(actions)
         self._allowed = allowed
         self._always = always
-        self.frames = FrameCache(redact=self.code)
+        self.frames: FrameCache = FrameCache(redact=self.code)
 
     def find(self, text: str, exact: Exact | None = None, *, code: bool = False) -> list[Finding]:
         """Return the secrets in `text`, in order and apart from each other."""

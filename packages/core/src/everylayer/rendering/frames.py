@@ -45,7 +45,7 @@ class FrameCache:
 
     def __init__(self, size: int = 16384, redact: Callable[[str], str] | None = None) -> None:
         """Hold at most twice `size` frames; usual ones take half a kilobyte each."""
-        self.redact = redact
+        self.redact: Callable[[str], str] | None = redact
         self.by_code: Generations[int, Rendered] = Generations(size)
         self.by_source: Generations[tuple[object, ...], tuple[str, str]] = Generations(size // 8)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.util.types import AttributeValue
 
-from ..record import ErrorRecord
+from ..error_record import ErrorRecord
 
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 
-from ..record import ErrorRecord
+from ..error_record import ErrorRecord
 from . import attributes
 
 HTTP_EVENT = "http.server.request.exception"

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 
 from .. import text
-from ..record import ErrorRecord
+from ..error_record import ErrorRecord
 from . import attributes
 
 EVENT = "exception"

@@ -15,8 +15,8 @@ from sentry_sdk.scope import use_isolation_scope, use_scope
 from sentry_sdk.utils import event_from_exception, exceptions_from_error
 
 from ... import chain
+from ...error_record import ErrorRecord
 from ...failsafe import contained
-from ...record import ErrorRecord
 from ...redaction import values
 from ...settings import Settings
 from ...sighting import Sighting

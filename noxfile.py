@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -103,6 +104,12 @@ nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 # An absent version is named as skipped where another one runs; where none can, that is a failure.
 nox.options.error_on_missing_interpreters = not PRESENT
+
+
+def project(name: str) -> dict[str, Any]:
+    """Return what the package in this folder says of itself."""
+    about: dict[str, Any] = nox.project.load_toml(f"packages/{name}/pyproject.toml")["project"]
+    return about
 
 
 def requirements(*groups: str) -> list[str]:
@@ -306,10 +313,40 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def build(session: nox.Session) -> None:
-    """Build a wheel and a source distribution of each package into dist/."""
+    """Build a wheel and a source distribution of each package into dist/.
+
+    `-- v1.2.3` builds nothing unless that is the version of each package and of the changelog.
+    """
+    if session.posargs:
+        (tag,) = session.posargs
+        told = {name: f"v{project(name)['version']}" for name in PACKAGES}
+        latest = Path("CHANGELOG.md").read_text(encoding="utf-8").partition("\n## ")[2].split()[:2]
+        if {*told.values(), f"v{latest[0]}"} != {tag} or latest[1] == "(unreleased)":
+            session.error(
+                f"{tag} is not what the packages ({told}) and CHANGELOG.md ({latest}) say"
+            )
     session.install("build")
+    shutil.rmtree("dist", ignore_errors=True)
     for name in PACKAGES:
         session.run("python", "-m", "build", "--outdir", "dist", f"packages/{name}")
+
+
+@nox.session(python=NEWEST)
+def sbom(session: nox.Session) -> None:
+    """List what each distribution brings with it, as CycloneDX files in sbom/; after `build`."""
+    session.install("cyclonedx-bom>=7")
+    shutil.rmtree("sbom", ignore_errors=True)
+    Path("sbom").mkdir()
+    for name in PACKAGES:
+        distribution, version = project(name)["name"], project(name)["version"]
+        place = Path(session.create_tmp()) / name
+        session.run("python", "-m", "venv", "--clear", "--without-pip", str(place))
+        python = str(place / ("Scripts" if os.name == "nt" else "bin") / "python")
+        pip = ["python", "-m", "pip", "--python", python, "install", "--quiet"]
+        session.run(*pip, "--find-links=dist", f"{distribution}=={version}")
+        about = [f"--pyproject=packages/{name}/pyproject.toml", "--output-reproducible"]
+        target = f"--output-file=sbom/{distribution}-{version}.cdx.json"
+        session.run("cyclonedx-py", "environment", *about, target, python)
 
 
 @nox.session(python=NEWEST)

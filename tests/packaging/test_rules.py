@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,3 +284,21 @@ def test_the_floor_declared_is_the_floor_that_is_run(package: str) -> None:
         for floor in floors:
             release = Version(floor).release
             assert {Version(pin).release[: len(release)] for pin in lowest[name]} == {release}, name
+
+
+def test_each_module_of_the_core_has_its_place_in_the_architecture() -> None:
+    said = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\*?\w+\*?)(?:\.py|/)?`", said))
+    source = FOLDERS["everylayer"] / "src" / "everylayer"
+    rooms = {
+        path.stem for folder in (source, source / "boundaries") for path in folder.glob("*.py")
+    }
+    rooms |= {path.name for path in source.iterdir() if (path / "__init__.py").exists()}
+    families = [name.removesuffix("*") for name in named if name.endswith("*")]
+    families += [name.removeprefix("*") for name in named if name.startswith("*")]
+    unnamed = {
+        room
+        for room in rooms - named - {"__init__"}
+        if not any(room.startswith(part) or room.endswith(part) for part in families)
+    }
+    assert not unnamed

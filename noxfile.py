@@ -202,11 +202,13 @@ def browser(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure everything against stock instrumentation into docs; `-- --quick` a sample of it.
 
-    `-- helpers` measures those for threads, tasks, processes and tenants against the plain ones.
+    `-- helpers` measures those for threads, tasks, processes and tenants against the plain ones,
+    `-- imports` what importing everylayer adds.
     """
     install(session, "bench")
-    helpers = session.posargs[:1] == ["helpers"]
-    module, args = ("benchmarks.helpers", 1) if helpers else ("benchmarks", 0)
+    part = session.posargs[0] if session.posargs[:1] in (["helpers"], ["imports"]) else None
+    module = f"benchmarks.{part}" if part else "benchmarks"
+    args = 1 if part else 0
     session.run("python", "-m", module, *session.posargs[args:])
 
 

@@ -214,7 +214,7 @@ def run_grpc(folder: Path) -> None:
     def count(_: bytes, context: Any) -> Iterator[bytes]:
         yield from (b"1", b"2")
 
-    handlers = {
+    handlers: dict[str, Any] = {
         "Order": grpc.unary_unary_rpc_method_handler(act),
         "Count": grpc.unary_stream_rpc_method_handler(count),
     }

@@ -49,7 +49,10 @@ AT_BOTH_ENDS = [
     "tests/telemetry",
 ]
 # What has a session of its own.
-BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork",)]
+BY_THEMSELVES = [
+    *(f"--ignore={folder}" for folder in ("tests/prefork",)),
+    "--ignore-glob=*/tests/docs/test_site_*",
+]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -165,6 +168,16 @@ def types(session: nox.Session) -> None:
     """Check the packages with mypy in strict mode."""
     install(session, "types")
     session.run("mypy")
+
+
+@nox.session(python=NEWEST)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into build/site, and check it page by page."""
+    pyproject = nox.project.load_toml("pyproject.toml")
+    session.install("--constraint", LATEST, *nox.project.dependency_groups(pyproject, "docs"))
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    # Without the suite's own conftest, which wants the packages installed.
+    session.run("python", "-m", "pytest", "--confcutdir=tests/docs", "tests/docs", *SITE)
 
 
 @nox.session(python=NEWEST)

@@ -1,0 +1,28 @@
+"""MkDocs' hooks: what the pages link to outside docs/ is part of the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from docsite.outside import Outside
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+_outside: list[Outside] = []
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each file beside docs/ that a page links to."""
+    outside = Outside(Path(config.config_file_path).parent)
+    _outside[:] = [outside]
+    pages = {file.src_uri: file.content_string for file in files.documentation_pages()}
+    for name, text in outside.collect(pages).items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Turn links that leave docs/, or come from beside it, into links within the site."""
+    return _outside[0].inside(page.file.src_uri, markdown)

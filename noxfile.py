@@ -49,10 +49,7 @@ AT_BOTH_ENDS = [
     "tests/telemetry",
 ]
 # What has a session of its own.
-BY_THEMSELVES = [
-    *(f"--ignore={folder}" for folder in ("tests/prefork",)),
-    "--ignore-glob=*/tests/docs/test_site_*",
-]
+BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork", "tests/site")]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -177,7 +174,7 @@ def docs(session: nox.Session) -> None:
     session.install("--constraint", LATEST, *nox.project.dependency_groups(pyproject, "docs"))
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
     # Without the suite's own conftest, which wants the packages installed.
-    session.run("python", "-m", "pytest", "--confcutdir=tests/docs", "tests/docs", *SITE)
+    session.run("python", "-m", "pytest", "--confcutdir=tests/site", "tests/site")
 
 
 @nox.session(python=NEWEST)

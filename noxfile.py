@@ -36,6 +36,7 @@ ONCE = [
     "tests/core/redaction/test_hostile_time.py",
     "tests/matrix",
     "tests/boundaries/test_processes_celery.py",
+    "tests/docs",
     "tests/plugin/test_apps.py",
     "tests/prometheus",
     "tests/wire",

@@ -25,9 +25,7 @@ def rewritten(markdown: str, change: Callable[[str], str]) -> str:
         target = change(found[f"target{kind}"])
         return f"{found[f'before{kind}']}{target}{found[f'after{kind}']}"
 
-    return "".join(
-        line if is_code else _LINK.sub(one, line) for line, is_code in _lines(markdown)
-    )
+    return "".join(line if is_code else _LINK.sub(one, line) for line, is_code in _lines(markdown))
 
 
 def targets(markdown: str) -> list[str]:

@@ -112,4 +112,6 @@ class Outside:
         text = source.read_text(encoding="utf-8")
         if source.suffix == ".md":
             return text
-        return f"{_UNSEARCHED}# {path}\n\n````{_LANGUAGES.get(source.suffix, 'text')}\n{text}\n````\n"
+        return (
+            f"{_UNSEARCHED}# {path}\n\n````{_LANGUAGES.get(source.suffix, 'text')}\n{text}\n````\n"
+        )

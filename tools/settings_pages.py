@@ -59,8 +59,7 @@ VARIABLES = {
     ),
     "OTEL_SERVICE_NAME": (
         "text",
-        "the name by which a [failing response](services.md) names this service, where the "
-        "tracer's resource has none",
+        "how a [failing response](services.md) names this service where no resource does",
     ),
     "OTEL_RESOURCE_ATTRIBUTES": (
         "list of `key=value`",
@@ -82,14 +81,14 @@ INTRODUCTION = """# Settings
 
 Each setting can be given in three ways; the first one that is given counts:
 
-1. to the app: `app.add_middleware(EveryLayerMiddleware, max_events=4)`, `EveryLayer(app, max_events=4)`,
-   `EVERYLAYER = {"max_events": 4}` in Django's settings;
+1. to the app: `app.add_middleware(EveryLayerMiddleware, max_events=4)`,
+   `EveryLayer(app, max_events=4)`, `EVERYLAYER = {"max_events": 4}` in Django's settings;
 2. to the process, in code: `everylayer.configure(max_events=4)`, before the app is built;
 3. to the process, by a variable: `EVERYLAYER_MAX_EVENTS=4`.
 
-An unknown name or a wrong value stops the app at its start with an error that names the setting, the value and the remedy.
-In a variable a list is separated by commas, `1`, `yes` and `on` are as good as `true`, `0`, `no` and `off` as `false`, and
-an empty variable is as good as none.
+An unknown name or a wrong value stops the app at its start with an error that names the setting,
+the value and the remedy. In a variable a list is separated by commas, `1`, `yes` and `on` are as
+good as `true`, `0`, `no` and `off` as `false`, and an empty variable is as good as none.
 """
 
 

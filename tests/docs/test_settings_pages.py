@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import settings_pages
 
+import settings_pages
 from everylayer import Settings
 
 ROOT = Path(__file__).parents[2]

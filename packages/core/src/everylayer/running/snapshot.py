@@ -42,7 +42,8 @@ class TraceRef:
     """The span that a thread or task works in.
 
     Attributes:
-        trace_id, span_id: in hexadecimal.
+        trace_id: in hexadecimal, 32 digits.
+        span_id: in hexadecimal, 16 digits.
         name: "" where the span does not record, so that it has none.
         since: when the span began, nanoseconds since the epoch; 0 if that is not known.
         ended: the span has ended, but not the work.

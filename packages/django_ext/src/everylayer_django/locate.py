@@ -42,6 +42,7 @@ PLUMBING = (
     "asyncio.",
     "concurrent.",
     "contextlib",
+    "ddtrace.",
     "django.core.handlers.",
     "django.dispatch.",
     "django.urls.",

@@ -23,7 +23,7 @@ Known = dict[int, tuple[CodeType, Layer]]
 # Frames of these say how a function of the app was called, not which one it is.
 PLUMBING = frozenset(
     (
-        *("asgiref", "asyncio", "blinker", "concurrent", "contextlib", "everylayer"),
+        *("asgiref", "asyncio", "blinker", "concurrent", "contextlib", "ddtrace", "everylayer"),
         *("everylayer_flask", "flask", "jinja2", "opentelemetry", "threading", "werkzeug"),
     )
 )

@@ -25,8 +25,8 @@ _ANSWERS = {
 _ANSWERING = frozenset(name.rpartition(".")[2] for name in _ANSWERS)
 
 _MACHINERY = frozenset(
-    {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "everylayer_starlette"}
-    | {"fastapi", "opentelemetry", "sentry_sdk", "starlette", "threading"}
+    {"anyio", "asyncio", "concurrent", "contextlib", "ddtrace", "everylayer"}
+    | {"everylayer_starlette", "fastapi", "opentelemetry", "sentry_sdk", "starlette", "threading"}
 )
 # Functions of the frameworks that call the app's own: what the next foreign frame is.
 _CALLS = {

@@ -97,7 +97,7 @@ def find_interpreters() -> list[str]:
 PRESENT = find_interpreters()
 NEWEST = PRESENT[-1] if PRESENT else None
 
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"

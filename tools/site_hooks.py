@@ -26,7 +26,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Turn links that leave docs/, or come from beside it, into links within the site."""
-    return _outside[0].inside(page.file.src_uri, markdown)
+    outside = _outside[0]
+    if page.file.src_uri in outside.pages:
+        # It has no place in the navigation, so its text may have that space.
+        page.meta["hide"] = ["navigation"]
+    return outside.inside(page.file.src_uri, markdown)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def test_few_blocks_are_not_run() -> None:
 
 def test_envoys_parts_are_those_of_the_deployment() -> None:
     page = ROOT / "docs" / "howto" / "kubernetes-envoy.md"
-    whole = yaml.safe_load((ROOT / "deploy" / "envoy" / "envoy.yaml").read_text("utf-8"))
+    text = (ROOT / "deploy" / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
+    whole = yaml.safe_load(re.sub(r"\$\{\w+\}", "0", text))
     parts = [block for block in blocks(page) if block.title.startswith("deploy/envoy/")]
     assert parts
     for part in parts:

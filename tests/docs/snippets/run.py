@@ -20,9 +20,7 @@ FORGOTTEN = ("OTEL_", "EVERYLAYER_", "DJANGO_", "FLASK_", "COV_", "PYTEST_")
 
 def environment() -> dict[str, str]:
     """Return the environment that a page starts in."""
-    env = {
-        name: value for name, value in os.environ.items() if not name.startswith(FORGOTTEN)
-    }
+    env = {name: value for name, value in os.environ.items() if not name.startswith(FORGOTTEN)}
     scripts = str(Path(sys.executable).parent)
     return env | {"PATH": f"{scripts}{os.pathsep}{env['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -72,15 +70,15 @@ class Run:
     def _console(self, block: Block) -> None:
         typed = commands(block.body)
         assert typed, "no line begins with `$ `"
+        served = typed.pop()[0] if block.title == FIRST else ""
         for command, output in typed:
             if checks.only_checked(command, self._terminals.has):
-                continue
-            if block.title == FIRST and not command.startswith(("export ", "cd ")):
-                self._terminals.serve(command)
                 continue
             printed = self._terminals.run(command)
             if output:
                 assert shown.agrees(output, printed), f"$ {command}\nprinted:\n{printed}"
+        if served:
+            self._terminals.serve(served)
 
     def _python(self) -> None:
         """Run the blocks without a title in one namespace, in lines as the page numbers them."""

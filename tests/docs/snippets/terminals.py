@@ -17,7 +17,7 @@ from pathlib import Path
 from snippets import shown
 
 PORT = re.compile(r"(?:127\.0\.0\.1|localhost|\[::\]):(\d{4,5})\b")
-PATIENCE = 30.0  # seconds
+PATIENCE = 20.0  # seconds
 
 
 def free_port() -> int:
@@ -37,7 +37,7 @@ class Terminals:
         self._where.mkdir()
         # A person's terminal is no pipe: there curl shows no progress beside such short answers.
         (folder / ".curlrc").write_text("silent\nshow-error\n", encoding="utf-8")
-        self._env = env | {"CURL_HOME": str(folder)}
+        self._env = env | {"CURL_HOME": str(folder), "HOME": str(folder)}
         self._ports = {port: str(free_port()) for port in sorted(set(PORT.findall(text)))}
         self._log = folder / "terminal"
         self._running: subprocess.Popen[bytes] | None = None

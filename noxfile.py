@@ -28,6 +28,7 @@ ONCE = [
     "tests/benchmarks",
     "tests/boundaries/test_interleaved.py",
     "tests/chains",
+    "tests/docs",
     "tests/fuzz",
     "tests/soak",
     "tests/audit/test_audit_whole.py",
@@ -279,6 +280,15 @@ def celery(session: nox.Session) -> None:
     """Have tasks done, fail and die in a Celery worker with forked processes."""
     install(session, "test")
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/prefork"]))
+
+
+@nox.session(python=NEWEST)
+def migrations(session: nox.Session) -> None:
+    """Run the programs of docs/migrate before and after, ddtrace's included."""
+    install(session, "test")
+    # Not with the constraints, nor for every Python: nothing else wants it.
+    session.install("ddtrace>=4.16")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/docs/test_migrations.py"]))
 
 
 @nox.session(python=NEWEST)

@@ -32,7 +32,7 @@ import everylayer
 import everylayer_grpc
 from contract.drive import environ, run_asgi, run_wsgi, scope
 from contract.telemetry import Telemetry, error_events, session
-from everylayer import settings
+from everylayer import settings, signals
 from everylayer.boundaries import error_context
 from everylayer.clients import httpx as everylayer_httpx
 from everylayer.sinks import instruments
@@ -269,6 +269,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
             run_flask(stock=False)
             settings.reset()
             patch.setenv("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "logs/dup")
+            signals._signals_of_the_process.cache_clear()
             run_starlette()
             run_lifespan()
             run_remote()
@@ -278,6 +279,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
             yield Written(telemetry.spans, telemetry.logs, of_stock)
         finally:
             patch.undo()
+            signals._signals_of_the_process.cache_clear()
             sentry_sdk.get_global_scope().set_client(None)
             switch.detach()
             settings.reset()
@@ -405,7 +407,7 @@ def test_metrics_are_those_of_the_code() -> None:
 def test_headers_are_those_of_the_code() -> None:
     table = section(PAGE, "Headers and metadata").partition("### ")[0]
     said = set(names(table)) - {"everylayer_tenant"}
-    assert said == in_source(_HEADER) - {"x-forwarded-for"}
+    assert said == in_source(_HEADER)
     assert "everylayer_tenant" in in_source(re.compile(r"everylayer_\w+"))
 
 

@@ -6,3 +6,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# What pages take as given, a conftest.py of their own included, is theirs alone.
+collect_ignore = ["given"]

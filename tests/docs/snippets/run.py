@@ -15,7 +15,7 @@ GIVEN = Path(__file__).resolve().parents[1] / "given"
 CONSOLE = ("console", "shell", "sh", "bash")
 FIRST = "Terminal 1"
 # Nothing that these tests start may find its way to an exporter, or to somebody's settings.
-FORGOTTEN = ("OTEL_", "EVERYLAYER_", "DJANGO_", "FLASK_", "COV_", "PYTEST_")
+FORGOTTEN = ("OTEL_", "EVERYLAYER_", "DJANGO_", "FLASK_", "COV_", "COVERAGE_", "PYTEST_")
 
 
 def environment() -> dict[str, str]:

@@ -26,6 +26,7 @@ ONCE = [
     "tests/packaging",
     "tests/examples",
     "tests/benchmarks",
+    "tests/docs",
     "tests/boundaries/test_interleaved.py",
     "tests/chains",
     "tests/docs",

@@ -9,23 +9,24 @@ import importlib.metadata
 import json
 import re
 import shlex
-import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+import tomllib
 import yaml
-from everylayer import Settings
-from everylayer.cli import cli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from everylayer import Settings
+from everylayer.cli import cli
 from snippets.pages import ROOT
 
 SETTINGS = {f"EVERYLAYER_{field.name.upper()}" for field in dataclasses.fields(Settings)}
 # Read before there are settings.
 SETTINGS.add("EVERYLAYER_CHAOS_ENVIRONMENT")
+# Installed to work on the project, not by its tests.
+TOOLS = {"nox", "pip"}
 SESSION = re.compile(r"^def (\w+)\(session: nox\.Session\)", re.MULTILINE)
 VARIABLE = re.compile(r"\bEVERYLAYER_[A-Z_]+")
 
@@ -56,6 +57,8 @@ def installs(words: list[str]) -> None:
     names = [word for word in words[words.index("install") + 1 :] if not word.startswith("-")]
     assert names
     for requirement in map(Requirement, names):
+        if requirement.name in TOOLS:
+            continue
         found = importlib.metadata.metadata(requirement.name)
         extras = {canonicalize_name(extra) for extra in found.get_all("Provides-Extra") or ()}
         assert {canonicalize_name(extra) for extra in requirement.extras} <= extras, requirement
@@ -67,7 +70,7 @@ def own_command(words: list[str]) -> None:
         return
     command = cli.get_command(click.Context(cli), words[1])
     assert command is not None, words
-    with command.make_context(words[1], [word for word in words[2:] if word != "<"]):
+    with command.make_context(words[1], words[2:]):
         pass
 
 
@@ -81,31 +84,45 @@ def variables(text: str) -> None:
     assert set(VARIABLE.findall(text)) <= SETTINGS
 
 
-def only_checked(command: str, has_target: Callable[[str], bool]) -> bool:
+def pip(words: list[str]) -> None:
+    """Hold `pip install ...` to what is there, and what follows after `&&` to its own rules."""
+    end = words.index("&&") if "&&" in words else len(words)
+    installs(words[:end])
+    if words[end + 1 :]:
+        assert only_checked(shlex.join(words[end + 1 :]), lambda module: False)
+
+
+def activates(words: list[str]) -> None:
+    assert words[1].endswith("bin/activate")
+
+
+def nothing(words: list[str]) -> None:
+    """Leave the environment to the reader: the tests have one."""
+
+
+BY_NAME: dict[str, Callable[[list[str]], None]] = {
+    ".": activates,
+    "everylayer": own_command,
+    "nox": nox_session,
+    "pip": pip,
+    "venv": nothing,
+}
+
+
+def only_checked(command: str, has_module: Callable[[str], bool]) -> bool:
     """Check a command that is not run: what installs, what takes long, what no app is there for."""
-    line = command.partition("  #")[0].replace("\\\n", " ")
+    line = command.partition("  #")[0].partition(" < ")[0].replace("\\\n", " ")
     words = shlex.split(line)
-    if words[0] in ("python", "python3", sys.executable) and words[1:2] == ["-m"]:
+    if words[:2] == ["python", "-m"]:
         words = words[2:]
-    match words[0]:
-        case "venv":
-            return True
-        case "." | "source":
-            return words[1].endswith("bin/activate")
-        case "pip":
-            for part in line.split("&&"):
-                if "install" in part:
-                    installs(shlex.split(part))
-            if "nox -s" in line:
-                nox_session(words)
-            return True
-        case "nox":
-            nox_session(words)
-            return True
-        case "everylayer" if not any(has_target(word.partition(":")[0]) for word in words[2:]):
-            own_command(words)
-            return True
-    return False
+    if words[0] == "cd":  # Of the repository, not of a reader's own.
+        return (ROOT / words[1]).is_dir()
+    if words[0] == "everylayer" and any(has_module(word.partition(":")[0]) for word in words[2:]):
+        return False
+    check = BY_NAME.get(words[0])
+    if check is not None:
+        check(words)
+    return check is not None
 
 
 def kubernetes(manifest: dict[str, Any]) -> None:

@@ -51,7 +51,12 @@ def block(text: str, match: re.Match[str]) -> Block:
 
 
 def commands(body: str) -> list[tuple[str, str]]:
-    """Return what a console block has typed after `$`, each with the output shown below it."""
+    """Return what a console block has typed after `$`, each with the output shown below it.
+
+    A block without any `$` is nothing but commands.
+    """
+    if not body.startswith("$ "):
+        body = "".join(f"$ {line}\n" for line in body.splitlines())
     typed: list[list[str]] = []
     goes_on = False
     for line in body.splitlines():

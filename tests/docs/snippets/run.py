@@ -15,14 +15,14 @@ GIVEN = Path(__file__).resolve().parents[1] / "given"
 CONSOLE = ("console", "shell", "sh", "bash")
 FIRST = "Terminal 1"
 # Nothing that these tests start may find its way to an exporter, or to somebody's settings.
-FORGOTTEN = ("OTEL_", "EVERYLAYER_", "DJANGO_", "FLASK_", "COV_", "PYTEST_")
+FORGOTTEN = ("OTEL_", "EVERYLAYER_", "DJANGO_", "FLASK_", "COV_", "COVERAGE_", "PYTEST_")
 
 
 def environment() -> dict[str, str]:
     """Return the environment that a page starts in."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(FORGOTTEN)}
     scripts = str(Path(sys.executable).parent)
-    return env | {"PATH": f"{scripts}{os.pathsep}{env['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    return env | {"PATH": f"{scripts}{os.pathsep}{env['PATH']}"}
 
 
 class Run:
@@ -69,7 +69,6 @@ class Run:
 
     def _console(self, block: Block) -> None:
         typed = commands(block.body)
-        assert typed, "no line begins with `$ `"
         served = typed.pop()[0] if block.title == FIRST else ""
         for command, output in typed:
             if checks.only_checked(command, self._terminals.has):

@@ -20,7 +20,6 @@ from contract.telemetry import Telemetry, error_events, session
 from everylayer import chaos, settings, snapshot_app
 from everylayer.boundaries import trust
 from everylayer.clients import httpx as everylayer_httpx
-from everylayer.record_json import RecordError
 from everylayer.settings import SettingsError
 from everylayer_flask import EveryLayer
 from pages import rows, section, text_of
@@ -185,7 +184,7 @@ def test_chaos_is_for_who_starts_the_process(
 
 @pytest.mark.parametrize("data", ["", "[]", "{}", '{"version": "2.0"}', "x" * 2_000_000])
 def test_a_record_that_is_none_is_refused(data: str) -> None:
-    with pytest.raises(RecordError):
+    with pytest.raises(everylayer.RecordError):
         everylayer.error_from_json(data)
 
 

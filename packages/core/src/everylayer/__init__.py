@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .log_filter import TraceFilter
     from .origin import ErrorOrigin, trace_of
     from .record import ErrorRecord
-    from .record_json import error_from_json, error_to_json
+    from .record_json import RecordError, error_from_json, error_to_json
     from .redaction import Redaction, Sensitive, reveal, sensitive
     from .remote import record_remote
     from .running.snapshot import Snapshot, snapshot
@@ -45,6 +45,7 @@ _LAZY = {
     "Process": ".boundaries.processes",
     "ProcessPoolExecutor": ".boundaries.process_pool",
     "Propagator": ".boundaries.propagator",
+    "RecordError": ".record_json",
     "Redaction": ".redaction",
     "Sensitive": ".redaction",
     "Snapshot": ".running.snapshot",
@@ -81,6 +82,7 @@ __all__ = [
     "Process",
     "ProcessPoolExecutor",
     "Propagator",
+    "RecordError",
     "Redaction",
     "Sensitive",
     "Settings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, MutableMapping
 from types import CodeType, FrameType
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import get_current
 from starlette._utils import is_async_callable
+from starlette.requests import ClientDisconnect
 
 from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, close
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.boundaries import arrival
-from everylayer.chain import MAX_LINKS, drop_frame, traceback_of
+from everylayer.chain import MAX_LINKS, drop_frame, linked, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
@@ -85,6 +87,10 @@ def see(
     elif not ledger.again(exc):
         for each in (*_converted(exc), exc):
             observe(each, None, phase, ledger=ledger, client_status=client_status(each))
+        if type(exc) is ClientDisconnect:
+            _, context, _ = linked(exc)
+            if context is not None and _of_body(context):
+                ledger.see(context, phase="stream", handled=False)
         arrival.note(ledger, scope)
 
 
@@ -101,6 +107,21 @@ def _converted(exc: BaseException) -> list[BaseException]:
         if len(found) >= MAX_LINKS:
             break  # A layer has made it a cause of itself.
     return found
+
+
+def _of_body(exc: BaseException) -> bool:
+    """Tell whether the body that is streamed has raised `exc`, rather than the server's `send`.
+
+    Starlette takes any `OSError` there for the client's going away.
+    """
+    tb = traceback_of(exc) if issubclass(type(exc), OSError) else None
+    while tb is not None and tb.tb_frame.f_code.co_name != "stream_response":
+        tb = tb.tb_next
+    following = tb.tb_next if tb is not None else None
+    if following is None:
+        return False
+    code = following.tb_frame.f_code
+    return bool(code.co_flags & inspect.CO_ASYNC_GENERATOR) or code.co_name == "__anext__"
 
 
 def _by_starlette(exc: BaseException) -> bool:

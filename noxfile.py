@@ -52,7 +52,7 @@ AT_BOTH_ENDS = [
     "tests/telemetry",
 ]
 # What has a session of its own.
-BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork",)]
+BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork", "tests/site")]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -99,7 +99,7 @@ def find_interpreters() -> list[str]:
 PRESENT = find_interpreters()
 NEWEST = PRESENT[-1] if PRESENT else None
 
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
@@ -177,6 +177,16 @@ def types(session: nox.Session) -> None:
     session.run("mypy", "--config-file=", "--strict", "--python-version=3.10", "tests/typed/shop")
     session.run("pyright", "--project", "tests/typed")
     session.run("python", "tests/typed/complete.py", *IMPORT_NAMES)
+
+
+@nox.session(python=NEWEST)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into build/site, and check it page by page."""
+    pyproject = nox.project.load_toml("pyproject.toml")
+    session.install("--constraint", LATEST, *nox.project.dependency_groups(pyproject, "docs"))
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    # Without the suite's own conftest, which wants the packages installed.
+    session.run("python", "-m", "pytest", "--confcutdir=tests/site", "tests/site")
 
 
 @nox.session(python=NEWEST)

@@ -88,6 +88,14 @@ def test_switched_off_it_does_nothing(telemetry: Telemetry) -> None:
     assert telemetry.spans == ()
 
 
+def test_switched_off_it_still_lets_the_others_run(telemetry: Telemetry) -> None:
+    send(
+        [stock.server_interceptor(), everylayer_grpc.server_interceptor(enabled=False)], "servicer"
+    )
+    span = server_span(telemetry.wait(server_spans))
+    assert "everylayer.layer.name" not in (span.attributes or {})
+
+
 def test_it_begins_no_span_where_that_is_not_wanted(telemetry: Telemetry) -> None:
     send([everylayer_grpc.server_interceptor(server_span=False), *layers()], "servicer")
     assert telemetry.spans == ()

@@ -68,6 +68,6 @@ def count_failure(place: str, *, with_stack: bool = True, lost: str = _LOST) -> 
 
 
 def own_failures() -> Mapping[str, int]:
-    """Return how often everylayer failed since the process began, by place."""
+    """Return how often everylayer failed since the process began, by the function that did."""
     with _lock:
         return MappingProxyType(dict(_counts))

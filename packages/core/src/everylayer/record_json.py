@@ -31,14 +31,19 @@ class RecordError(ValueError):
 
 
 class Received(NamedTuple):
-    """An error record from elsewhere and the span that it was on, if it says so."""
+    """An error record from elsewhere.
+
+    Attributes:
+        record: the error.
+        origin: the span that it was on, None where it does not say so.
+    """
 
     record: ErrorRecord
     origin: SpanContext | None
 
 
 def error_to_json(error: BaseException | ErrorRecord, layer: str | None = None) -> str:
-    """Return `error`, redacted and bounded as a span event is, and the current span's ids.
+    """Return `error` in JSON, redacted and bounded as a span event is, and the current span's ids.
 
     Args:
         error: an exception, or a record made before.

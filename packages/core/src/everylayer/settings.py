@@ -51,62 +51,87 @@ class Settings:
 
     enabled: bool = _setting(True, "record errors at all")
     client_errors: choices.ClientErrors = _setting(
-        "layers", "4xx exceptions: of middleware and hooks only, of views too, or never"
+        "layers", "4xx exceptions: of `layers` and hooks only, of views too (`all`), or `none`"
     )
-    ignored: tuple[str, ...] = _setting((), "exception classes that are never recorded")
-    expected: tuple[str, ...] = _setting((), "exception classes recorded, but never as ERROR")
-    preset: Preset = _setting("default", "byte budgets that suit a back end")
-    max_message_bytes: int = _setting(4096, "budget of exception.message, bytes")
-    max_stack_bytes: int = _setting(16384, "budget of exception.stacktrace, bytes")
-    max_description_chars: int = _setting(512, "budget of the status description, characters")
-    max_events: int = _setting(8, "exception events a span; the rest is counted")
-    max_span_bytes: int = _setting(65_536, "budget of the events of a span together, bytes")
+    ignored: tuple[str, ...] = _setting(
+        (), "exception classes that are never recorded, as dotted names"
+    )
+    expected: tuple[str, ...] = _setting(
+        (), "exception classes that are recorded, but never as ERROR"
+    )
+    preset: Preset = _setting("default", "budgets that suit a back end")
+    max_message_bytes: int = _setting(4096, "budget of `exception.message`")
+    max_stack_bytes: int = _setting(16384, "budget of `exception.stacktrace`")
+    max_description_chars: int = _setting(512, "budget of the span status's description")
+    max_events: int = _setting(
+        8, "exception events a span; the rest is counted in `everylayer.exceptions.dropped`"
+    )
+    max_span_bytes: int = _setting(65_536, "what the exception events of a span may take together")
     max_batch_bytes: int = _setting(
-        3_145_728, "budget of the events of 512 failing spans in a row, bytes; 4 MiB a request"
+        3_145_728, "what those of 512 failing spans may: in a storm later errors are shorter"
     )
-    late_spans: bool = _setting(True, "put errors after the span's end on a child span")
-    server_span: bool = _setting(True, "start a server span where nothing else does")
+    late_spans: bool = _setting(True, "errors after the span's end on a child span")
+    server_span: bool = _setting(True, "make a server span where nothing else does")
     swallowed: choices.Swallowed = _setting(
-        "off", "show what the app's layers handle by themselves: Python 3.12 and newer"
+        "off", "`monitor`: also what a layer raises and handles by itself; Python 3.12 and newer"
     )
-    snapshot_token: str = _secret("what a request for a snapshot must bear; empty: none is given")
+    snapshot_token: str = _secret(
+        "what a request for a snapshot must bear, at least 16 characters; empty: none is given"
+    )
     chaos: str = _setting(
-        "", "path of the plan of faults to put; needs EVERYLAYER_CHAOS_ENVIRONMENT"
+        "", "the plan of faults to put: a TOML or JSON file; needs `EVERYLAYER_CHAOS_ENVIRONMENT`"
     )
     sentry: choices.Sentry = _setting(
-        "link", "Sentry's events: left alone, linked to spans, or also made of what it misses"
+        "link", "`link` Sentry's events and spans, `capture` what Sentry misses as well, or `off`"
     )
-    trace_url: str = _setting("", "link to a trace, with {trace_id} and {span_id}")
-    sentry_url: str = _setting("", "link to a Sentry event, with {event_id}")
+    trace_url: str = _setting(
+        "", "link to a trace, put into Sentry's events: a URL with `{trace_id}`, `{span_id}`"
+    )
+    sentry_url: str = _setting(
+        "", "link to a Sentry event, put on the span: a URL with `{event_id}`, `{trace_id}`"
+    )
     detached: choices.Detached = _setting(
-        "off", "record what threads, futures and tasks raise that a request starts and forgets"
+        "off", "`record`: also what threads, futures and tasks raise that a request forgets"
     )
     redaction: str | Redaction = _setting(
-        "default", "secrets in errors: default, strict, finance, off, or a TOML file's path"
+        "default", "secrets in errors: `default`, `strict`, `finance`, `off`, or a TOML file's path"
     )
     local_variables: bool = _setting(
-        False, "local variables of the app's frames, redacted and bounded"
+        False, "local variables of the app's own frames on the event, redacted and bounded"
     )
     error_context: choices.ErrorContext = _setting(
-        "off", "tell callers of a 5xx where it began: nobody, trusted peers, or everybody"
+        "off", "tell the caller of a 5xx where it began: `trusted` peers, or `send` to everybody"
     )
-    error_context_header: str = _setting("x-error-context", "the header that tells it")
+    error_context_header: str = _setting("x-error-context", "the response header that tells it")
     trusted_peers: tuple[str, ...] = _setting(
-        (), "whose claims count: networks, certificates, functions"
+        (),
+        "whose claims count: networks (`10.0.0.0/8`), certificates (`x509:CN=billing`, "
+        "`spiffe://shop.example/*`), functions (`shop.mesh:is_peer`)",
     )
-    baggage_keys: tuple[str, ...] = _setting((), "baggage that may come in and go out")
+    baggage_keys: tuple[str, ...] = _setting(
+        (),
+        "keys of baggage that `everylayer.Propagator` takes in and sends on, or `app.*`",
+    )
     tenant: choices.Tenant = _setting(
-        "off", "whose request it is: nobody asks, a header, or a function"
+        "off", "whose request it is: told by a `header`, or by a function (`resolver`)"
     )
     tenant_header: str = _setting("x-tenant-id", "the header that names the tenant")
     tenant_resolver: str | Callable[..., Any] = _setting(
-        "", "the function that tells the tenant of a request: package.module:function"
+        "", "the function that tells the tenant of a request: `package.module:function`"
     )
-    tenant_baggage: str = _setting("", "key of baggage for the tenant; empty: in none")
-    tenant_shards: int = _setting(4096, "shards of span ids: a power of two, 65536 at most")
-    tenant_map: str = _setting("", "path of known tenants, and their shards, in JSON")
-    metrics: bool = _setting(True, "count errors and requests into the app's MeterProvider")
-    max_tenants: int = _setting(200, "tenants in metrics; the rest is other")
+    tenant_baggage: str = _setting(
+        "", "key of baggage under which the tenant goes on; empty: it does not"
+    )
+    tenant_shards: int = _setting(
+        4096, "shards of span ids by tenant, a power of two, 65536 at most"
+    )
+    tenant_map: str = _setting("", "known tenants, and their shards: a JSON file")
+    metrics: bool = _setting(
+        True, "count errors, requests and what became of both into the app's `MeterProvider`"
+    )
+    max_tenants: int = _setting(
+        200, "tenants that `everylayer.tenant_label()` tells apart in metrics; the rest is `other`"
+    )
 
     def __post_init__(self) -> None:
         from .redaction import guard
@@ -122,7 +147,7 @@ class Settings:
             _check_template(name, getattr(self, name), fields)
         if self.swallowed == "monitor" and sys.version_info < (3, 12):
             raise _bad("swallowed", self.swallowed, f"off, or Python 3.12 or newer, {_NEEDED_FOR}")
-        for name, least in _LEAST.items():
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise _bad(name, getattr(self, name), f"at least {least}")
         if 0 < len(self.snapshot_token) < _LEAST_TOKEN:
@@ -137,7 +162,7 @@ class Settings:
 
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
-_LEAST = {
+LEAST = {
     "max_message_bytes": 64,
     "max_stack_bytes": 256,
     "max_description_chars": 16,

@@ -30,7 +30,7 @@ class EveryLayer:
 
     Args:
         app: the app, or nothing where `init_app` is called later.
-        settings: fields of `everylayer.Settings`; they win over `app.config["EVERYLAYER_*"]`,
+        **settings: fields of `everylayer.Settings`; they win over `app.config["EVERYLAYER_*"]`,
             that over `everylayer.configure()`, and that over the environment.
 
     Raises:
@@ -68,6 +68,10 @@ class EveryLayerMiddleware:
     """The same around any WSGI app: the outermost layer of `app = EveryLayerMiddleware(app)`.
 
     A Flask app inside it, below layers around the app object, gets its seams too.
+
+    Args:
+        app: a WSGI app.
+        **settings: fields of `everylayer.Settings`, over `configure()` and `EVERYLAYER_*`.
 
     Raises:
         TypeError: `app` cannot be called.

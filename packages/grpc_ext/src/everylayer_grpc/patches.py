@@ -190,4 +190,6 @@ def _inside_ours(
     # gRPC refuses what is no interceptor, with a list of those: it must be theirs alone.
     if settings is None or not all(isinstance(layer, kind) for layer in others):
         return list(given)
-    return [*outside(settings), *arrange(settings, others)]
+    # A seam that records nothing must not be the one that runs the others.
+    arranged = arrange(settings, others) if settings.enabled else others
+    return [*outside(settings), *arranged]

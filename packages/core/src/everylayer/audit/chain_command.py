@@ -16,7 +16,14 @@ from .wire import Chained, Job
 
 @click.command()
 @target_options
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the chain.",
+)
 @click.option("--path", help="Send one GET of this path, and mark the layers that it passes.")
 @rpc_options
 @verbose_option

@@ -66,6 +66,7 @@ _WIDEST = 160
     type=click.Choice(["table", "json", "junit", "html"]),
     default="table",
     show_default=True,
+    help="What the report is.",
 )
 @click.option(
     "--output",

@@ -36,7 +36,7 @@ class Propagator(TextMapPropagator):
 
     Args:
         span_context: what carries the span's context; None: W3C Trace Context.
-        values: settings, over `configure()` and `EVERYLAYER_*`.
+        **values: settings, over `configure()` and `EVERYLAYER_*`.
 
     Raises:
         SettingsError: for an unknown setting or a value that does not fit.

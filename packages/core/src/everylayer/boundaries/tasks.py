@@ -76,7 +76,18 @@ def create_task(
     return asyncio.create_task(watched(coro), name=name, **given)
 
 
-if sys.version_info >= (3, 11):
+if sys.version_info < (3, 11):
+
+    class TaskGroup:
+        """Stands for `asyncio.TaskGroup`, which Python has from 3.11 on."""
+
+        def __init__(self) -> None:
+            raise RuntimeError(
+                "everylayer.TaskGroup needs Python 3.11 or newer, which has asyncio.TaskGroup; "
+                "on 3.10 use anyio.create_task_group() within everylayer.guard()"
+            )
+
+else:
 
     class TaskGroup(asyncio.TaskGroup):
         """`asyncio.TaskGroup`, whose errors are on the trace of the request: one for the group."""
@@ -90,14 +101,3 @@ if sys.version_info >= (3, 11):
                 work.failed(exc, trace.get_current_span(), work.in_frame(caller), "group")
                 drop_frame(exc)
                 raise
-
-else:
-
-    class TaskGroup:
-        """Stands for `asyncio.TaskGroup`, which Python has from 3.11 on."""
-
-        def __init__(self) -> None:
-            raise RuntimeError(
-                "everylayer.TaskGroup needs Python 3.11 or newer, which has asyncio.TaskGroup; "
-                "on 3.10 use anyio.create_task_group() within everylayer.guard()"
-            )

@@ -24,7 +24,8 @@ class Rule:
 
     Attributes:
         layer: glob for names or ids of layers, as `everylayer chain` shows them.
-        phase: see `everylayer.audit.model.Phase`; `*` for each that a layer has.
+        phase: `before` or `after` the layers inside, `stream`, `teardown`, `background`; `*` for
+            each that the layer has.
         probability: the share of the requests that fail, of those that `trace_id` and `modulus`
             leave; the same trace id always fares alike.
         trace_id: what the trace id begins with, in hexadecimal.
@@ -68,7 +69,7 @@ class Chaos:
     Attributes:
         rules: the first one that chooses a trace puts its fault, and no other one does.
         seed: another one lets other trace ids fail, where it is for `probability` to say.
-        journal: path of a file to add to what was put; see `journal.py`.
+        journal: path of a file of JSON lines to which each fault that was put is added.
     """
 
     rules: tuple[Rule, ...] = ()

@@ -44,8 +44,8 @@ class Running:
     """Chaos that has begun; a context manager that stops it.
 
     Attributes:
-        plan: its plan.
-        journal: what it has put so far.
+        plan (Chaos): its plan.
+        journal (Journal): what it has put so far.
         places: for each rule, where it may put its fault.
     """
 

@@ -31,7 +31,13 @@ _in_use = False
 
 
 class Sensitive:
-    """Marks a field whose value is redacted wherever an error shows it."""
+    """Marks a field whose value is redacted wherever an error shows it.
+
+    As in `number: Annotated[str, Sensitive("card")]`.
+
+    Args:
+        kind: what is shown in its place.
+    """
 
     __slots__ = ("kind",)
 

@@ -15,7 +15,7 @@ _ID = re.compile("[A-Za-z0-9_-]{1,32}")
 
 @runtime_checkable
 class KeyProvider(Protocol):
-    """Keys by their id. Implement it over an HSM or a KMS: see docs/redaction.md.
+    """Keys by their id. Implement it over an HSM or a KMS.
 
     Both methods are called while an error is recorded and must not block for long: fetch keys
     beforehand. What they raise drops the text that was to be redacted.
@@ -32,6 +32,10 @@ class KeyProvider(Protocol):
 
 class Keys:
     """Keys in memory; the first is current, the others read what was made before a rotation.
+
+    Args:
+        keys: id -> key of 32 bytes; ids are of letters, digits, `-` and `_`, at most 32.
+        source: where they come from, for messages.
 
     Raises:
         SettingsError: for no key at all, a bad id, or a key that is not of 32 bytes.

@@ -30,7 +30,15 @@ _OPENERS = ("=", ":", '"', "'", "`", "_", "-", ".", "eyJ", "AIza")
 
 
 class Finding(NamedTuple):
-    """One secret: the rule that found it, its kind, where it is, what takes its place."""
+    """One secret in a text.
+
+    Attributes:
+        rule: the rule, or the pattern, that found it.
+        kind: what it is.
+        start: where it begins, in characters.
+        end: where it ends, exclusive.
+        replacement: what takes its place.
+    """
 
     rule: str
     kind: str

@@ -42,7 +42,8 @@ class TraceRef:
     """The span that a thread or task works in.
 
     Attributes:
-        trace_id, span_id: in hexadecimal.
+        trace_id: in hexadecimal, 32 digits.
+        span_id: in hexadecimal, 16 digits.
         name: "" where the span does not record, so that it has none.
         since: when the span began, nanoseconds since the epoch; 0 if that is not known.
         ended: the span has ended, but not the work.
@@ -60,7 +61,11 @@ class ThreadState:
     """A thread.
 
     Attributes:
+        name: as `threading` knows it.
+        ident: its number there.
+        daemon: the process ends without waiting for it.
         task: the name of the asyncio task that it runs, "" for none.
+        trace: what it works for, None for nothing that is known.
         stack: its lines, the innermost last, as in a traceback.
     """
 
@@ -77,10 +82,12 @@ class TaskState:
     """An asyncio task that is not done.
 
     Attributes:
+        name: as asyncio knows it.
         coroutine: qualified name of its outermost coroutine.
         thread: ident of the thread that runs its loop, 0 where that is not known.
         running: it is being run, so that its stack is that of its thread.
         awaits: what it waits for, in a few words.
+        trace: what it works for, None for nothing that is known.
         stack: its lines, the innermost last, as in a traceback.
     """
 
@@ -99,7 +106,11 @@ class Snapshot:
 
     Attributes:
         time: when it was taken, nanoseconds since the epoch.
-        threads_left_out, tasks_left_out: how many more there were than a snapshot shows.
+        pid: the id of the process.
+        threads: its threads.
+        tasks: the tasks of its event loops that are not done.
+        threads_left_out: how many more threads there were than a snapshot shows.
+        tasks_left_out: and how many more tasks.
         notes: what it could not see.
     """
 

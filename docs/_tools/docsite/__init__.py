@@ -1,0 +1,3 @@
+"""What builds the documentation site besides MkDocs."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Runs what the documentation shows."""
+
+from __future__ import annotations

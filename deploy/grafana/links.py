@@ -38,7 +38,9 @@ def to_traces(traces: Traces) -> build.DashboardLink:
         "queries": [query],
         "range": {"from": "${__from}", "to": "${__to}"},
     }
-    address = "/explore?schemaVersion=1&panes=" + _encoded(json.dumps({"errors": pane}))
+    address = "/explore?schemaVersion=1&panes=" + _encoded(
+        json.dumps({"errors": pane}, separators=(",", ":"))
+    )
     return _link("Traces with an error of ${__field.labels.everylayer_layer_name}", address)
 
 

@@ -81,7 +81,7 @@ def lines(
     *,
     steps: Sequence[Step] = (),
     stacked: bool = False,
-    symlog: bool = False,
+    scale: ScaleDistribution = ScaleDistribution.LINEAR,
     bounds: tuple[float | None, float | None] = (0, None),
     no_value: str = "none",
     colors: dict[str, str] | None = None,
@@ -95,7 +95,7 @@ def lines(
         unit: Grafana's id of the unit.
         steps: lines to be above or below of.
         stacked: the series add up.
-        symlog: values that differ by orders of magnitude, 0 among them.
+        scale: LOG for values that differ by orders of magnitude, SYMLOG with 0 among them.
         bounds: of the axis.
         no_value: what is said where there is no series.
         colors: of series, by name.
@@ -126,9 +126,11 @@ def lines(
         panel = panel.max(high)
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
-    if symlog:
-        scale = common.ScaleDistributionConfig().type(ScaleDistribution.SYMLOG)
-        panel = panel.scale_distribution(scale.log(10).linear_threshold(1))
+    if scale is not ScaleDistribution.LINEAR:
+        made = common.ScaleDistributionConfig().type(scale).log(10)
+        panel = panel.scale_distribution(
+            made.linear_threshold(1) if scale is ScaleDistribution.SYMLOG else made
+        )
     if steps:
         style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(_thresholds(steps)).thresholds_style(style)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from grafana_foundation_sdk.models.common import ScaleDistribution
+
 import links
 import queries as q
 from panels import GREEN, ORANGE, RED, YELLOW, Kind, Query, Step, bars, lines, number
@@ -66,7 +68,7 @@ def service_level() -> Iterator[Kind]:
         [Query(q.burn(window), said) for window, said in _WINDOWS],
         "suffix: x",
         steps=[Step(None, GREEN), Step(1, YELLOW), Step(6, ORANGE), Step(14.4, RED)],
-        symlog=True,
+        scale=ScaleDistribution.SYMLOG,
         no_value="no error",
     )
     yield lines(
@@ -152,6 +154,8 @@ def itself() -> Iterator[Kind]:
             Query(q.duration(0.99), "99 %"),
         ],
         _SECONDS,
+        scale=ScaleDistribution.LOG,
+        bounds=(None, None),
         colors={"median": GREEN, "95 %": ORANGE, "99 %": RED},
     )
     yield lines(

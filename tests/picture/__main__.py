@@ -27,8 +27,8 @@ _SCRIPTS = {
     "starlette-shop": Path(__file__).with_name("starlette_served.py"),
 }
 _RATES = {"flask-shop": 14.0, "starlette-shop": 9.0}
-# Of the whole time: when one shop loses the traces of its callers, and when it has them again. Enough
-# for the page, and little enough for it to end.
+# Of the whole time: when one shop loses the traces of its callers, and when it has them again.
+# Enough for the page, and little enough for it to end.
 _LOST, _FOUND = 0.25, 0.277
 TARGET = Path(__file__).parents[2] / "docs" / "dashboard.png"
 

@@ -127,8 +127,8 @@ def _head(figure: Figure, firing: Sequence[Series], shown: Span, lost: Span) -> 
     card.write(
         0.05,
         0.44,
-        f"{_clock(shown.start)} to {_clock(shown.end)} UTC.  flask-shop was made deaf to its callers' "
-        f"traceparent at {_clock(lost.start)}, for {lost.end - lost.start:.0f} seconds.",
+        f"{_clock(shown.start)} to {_clock(shown.end)} UTC. At {_clock(lost.start)} flask-shop was "
+        f"made deaf to its callers' traceparent, for {lost.end - lost.start:.0f} seconds.",
         color=FAINT,
         size=8,
     )

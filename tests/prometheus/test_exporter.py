@@ -43,15 +43,15 @@ def readers() -> Iterator[tuple[CollectorRegistry, InMemoryMetricReader]]:
         observe(instruments.FAILURES),
     )
     with TracerProvider().get_tracer("test").start_as_current_span("request"):
-        for each, add in (
-            (instruments.ERRORS, made.errors.add),
-            (instruments.PLACEMENTS, made.placements.add),
-            (instruments.TRACES, made.traces.add),
-            (instruments.TENANTS, made.tenants.add),
-            (instruments.REDACTIONS, made.redactions.add),
-            (instruments.DURATION, made.duration.record),
+        made.errors.add(1, observed[instruments.ERRORS.name])
+        made.duration.record(1, observed[instruments.DURATION.name])
+        for each, sums in (
+            (instruments.PLACEMENTS, made.placements),
+            (instruments.TRACES, made.traces),
+            (instruments.TENANTS, made.tenants),
+            (instruments.REDACTIONS, made.redactions),
         ):
-            add(1, observed[each.name])
+            sums.add(1, *observed[each.name].values())
     yield registry, memory
     provider.shutdown()
 

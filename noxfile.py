@@ -282,7 +282,7 @@ def prometheus(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def dashboard(session: nox.Session) -> None:
-    """Write the dashboard, and draw it from two apps under a real Prometheus: twenty minutes."""
+    """Write the dashboard, and draw it from two apps under a real Prometheus: 12 minutes."""
     if shutil.which("prometheus") is None:
         session.skip("prometheus not found: apt-get install prometheus")
     install(session, "picture")

@@ -134,7 +134,10 @@ def _head(figure: Figure, firing: Sequence[Series], shown: Span, lost: Span) -> 
     )
     right = {"ha": "right", "color": FAINT, "size": 8}
     card.write(
-        card.width, 0.18, "Drawn from the dashboard's own queries of a real Prometheus", **right
+        card.width,
+        0.18,
+        "By matplotlib, from the dashboard's own queries of a real Prometheus",
+        **right,
     )
     if firing:
         names = ", ".join(sorted({series.name for series in firing}))

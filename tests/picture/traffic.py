@@ -86,7 +86,7 @@ class Customers:
         began = time.monotonic()
         while True:
             turn = 2 * math.pi * (time.monotonic() - began) / self._tide
-            rate = self._rate * (1 + 0.3 * math.sin(turn))
+            rate = self._rate * (1 - 0.3 * math.sin(turn))
             if self._stop.wait(random.expovariate(rate)):
                 return
             (visit,) = random.choices(self._visits, self._weights)

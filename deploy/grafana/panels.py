@@ -138,7 +138,7 @@ def lines(
 
 
 def bars(
-    title: str, about: str, query: Query, unit: str, links: list[build.DashboardLink]
+    title: str, about: str, query: Query, unit: str, links: Sequence[build.DashboardLink]
 ) -> bargauge.Panel:
     """Return one bar a series, of the whole time that is shown; a click leads further."""
     return (
@@ -155,7 +155,7 @@ def bars(
         .display_mode(BarGaugeDisplayMode.BASIC)
         .color_scheme(build.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .data_links(links)
+        .data_links([*links])
     )
 
 

@@ -49,7 +49,7 @@ def drive(world: World, minutes: float) -> tuple[board.Span, board.Span]:
     time.sleep(began + minutes * 60 - time.time())
     stop.set()
     # The first minute is too short for any rate.
-    return board.Span(began + 60, time.time()), board.Span(lost, found)
+    return board.Span(began + min(60, minutes * 12), time.time()), board.Span(lost, found)
 
 
 def main() -> None:

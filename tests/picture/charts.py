@@ -58,10 +58,10 @@ def lines(card: Card, panel: Panel, shown: Span, marks: Sequence[Span]) -> None:
     """Draw series over time, or say that there is none."""
     made = panel.made["fieldConfig"]["defaults"]
     custom = made["custom"]
-    axes = card.axes(0.66, 0.38, 0.16, 0.56)
+    axes = card.axes(0.66, 0.38, 0.24, 0.56)
     _time(axes, shown)
     for mark in marks:
-        axes.axvspan(mark.start / _DAY, mark.end / _DAY, color=RED, alpha=0.07, lw=0)
+        axes.axvspan(mark.start / _DAY, mark.end / _DAY, color=RED, alpha=0.06, lw=0)
         axes.axvline(mark.start / _DAY, color=RED, alpha=0.5, lw=0.8, ls=(0, (2, 2)))
     if not panel.series:
         axes.set_yticks([])
@@ -84,7 +84,7 @@ def lines(card: Card, panel: Panel, shown: Span, marks: Sequence[Span]) -> None:
     _scale(axes, made, custom)
     axes.legend(
         loc="upper left",
-        bbox_to_anchor=(-0.46 / (card.width - 0.82), -0.26 / (card.height - 0.94) - 0.01),
+        bbox_to_anchor=(-0.46 / (card.width - 0.9), -0.26 / (card.height - 0.94) - 0.01),
         ncols=4,
         borderaxespad=0,
         handlelength=1.1,
@@ -150,14 +150,16 @@ def _scale(axes: Any, made: Mapping[str, Any], custom: Mapping[str, Any]) -> Non
 
 
 def alerts_of(firing: Sequence[Series]) -> list[Span]:
-    """Return when any of the alerts was firing."""
-    times = sorted({at for series in firing for at, _ in series.points})
-    if not times:
-        return []
+    """Return when each of the alerts was firing; two at once are shaded twice."""
+    return [span for series in firing for span in _runs([at for at, _ in series.points])]
+
+
+def _runs(times: Sequence[float]) -> list[Span]:
     every = min((b - a for a, b in pairwise(times)), default=1.0)
-    found = [[times[0], times[0]]]
-    for at in times[1:]:
-        if at - found[-1][1] > 2 * every:
-            found.append([at, at])
-        found[-1][1] = at
-    return [Span(start, end) for start, end in found]
+    found: list[Span] = []
+    for at in times:
+        if found and at - found[-1].end <= 2 * every:
+            found[-1] = Span(found[-1].start, at)
+        else:
+            found.append(Span(at, at))
+    return found

@@ -141,7 +141,9 @@ def _head(figure: Figure, firing: Sequence[Series], shown: Span, lost: Span) -> 
     )
     if firing:
         names = ", ".join(sorted({series.name for series in firing}))
-        card.write(card.width, 0.44, f"shaded: {names}", **{**right, "color": RED})
+        card.write(
+            card.width, 0.44, f"shaded, darker where both fire: {names}", **{**right, "color": RED}
+        )
 
 
 def _clock(at: float) -> str:

@@ -314,6 +314,17 @@ def prometheus(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST)
+def dashboard(session: nox.Session) -> None:
+    """Write the dashboard, and draw it from two apps under a real Prometheus: 12 minutes."""
+    if shutil.which("prometheus") is None:
+        session.skip("prometheus not found: apt-get install prometheus")
+    install(session, "picture")
+    session.run("python", "deploy/grafana/dashboard.py")
+    paths = {"PYTHONPATH": os.pathsep.join(["tests", "tests/prometheus", "examples"])}
+    session.run("python", "-m", "picture", *session.posargs, env=paths)
+
+
+@nox.session(python=NEWEST)
 def upstream(session: nox.Session) -> None:
     """Run the frameworks' and stock's own suites, plain and with everylayer, into docs."""
     install(session, "upstream")

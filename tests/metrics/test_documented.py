@@ -64,4 +64,6 @@ def test_each_alert_has_its_page() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     alerts = re.findall(r"- alert: (\w+)", rules)
     assert re.findall(r"^## (\w+)$", runbook, re.MULTILINE) == alerts
-    assert re.findall(r"runbook: (\S+)", rules) == [f"docs/runbook.md#{a.lower()}" for a in alerts]
+    assert re.findall(r"runbook_url: (\S+)", rules) == [
+        f"docs/runbook.md#{a.lower()}" for a in alerts
+    ]

@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from opentelemetry.metrics import CallbackOptions
 
 import everylayer
 from contract.drive import environ, run_wsgi
 from everylayer import failsafe
 from everylayer.settings import Settings
 from everylayer.sinks import metrics, served
+from everylayer.sinks.sums import Sums
 from everylayer.wsgi import Seam
 from metrics_apps import serving
 from metrics_reading import Reading
@@ -93,6 +95,38 @@ def test_a_forked_child_begins_at_nothing(failures: int) -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert served.total() == before
     assert metrics._before_fork == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_count_its_parents_errors_again(reading: Reading) -> None:
+    instruments = metrics.live()
+    assert instruments is not None
+    with serving("flask") as serve:
+        serve("/fail", [])
+    every = (instruments.placements, instruments.traces)
+    assert all(list(sums(CallbackOptions())) for sums in every)
+    child = os.fork()
+    if child == 0:
+        os._exit(1 if any(list(sums(CallbackOptions())) for sums in every) else 0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sum(reading.series()["everylayer.error.placements"].values()) == 1
+
+
+def test_sums_of_many_threads_are_whole() -> None:
+    sums = Sums(("a", "b"))
+
+    def add(name: str) -> None:
+        for _ in range(5000):
+            sums.add(1, "all", "of them")
+            sums.add(2, "one", name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, "vwxy"))
+    found = {tuple((o.attributes or {}).items()): o.value for o in sums(CallbackOptions())}
+    assert found == {(("a", "all"), ("b", "of them")): 20_000} | {
+        (("a", "one"), ("b", name)): 10_000 for name in "vwxy"
+    }
 
 
 def test_a_finalizer_that_records_while_something_is_counted_does_not_hang(

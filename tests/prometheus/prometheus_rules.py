@@ -19,6 +19,7 @@ SHORT = {
     "6h": "15s",
     "1d": "20s",
     "3d": "30s",
+    "30d": "60s",
 }
 _WINDOW = re.compile(r"(?<=\[)\d+[mhd](?=\])|(?<=for: )\d+[mhd]")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from .attributes import (
     DROP_REASON,
@@ -18,6 +18,7 @@ from .attributes import (
     TENANT,
     TRACE_STATE,
 )
+from .sums import Sums
 
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
@@ -41,21 +42,21 @@ ERRORS = Described(
 )
 PLACEMENTS = Described(
     "everylayer.error.placements",
-    "Counter",
+    "ObservableCounter",
     "{error}",
     "Errors by the kind of span that they ended on, or why they ended on none.",
     (PLACEMENT, FRAMEWORK),
 )
 TRACES = Described(
     "everylayer.error.traces",
-    "Counter",
+    "ObservableCounter",
     "{trace}",
     "Requests with an error, by whether the trace they came with is whole.",
     (TRACE_STATE, FRAMEWORK),
 )
 TENANTS = Described(
     "everylayer.tenant.errors",
-    "Counter",
+    "ObservableCounter",
     "{error}",
     "Errors observed by tenant, where tenants are on.",
     (TENANT, OUTCOME),
@@ -69,7 +70,7 @@ DURATION = Described(
 )
 REDACTIONS = Described(
     "everylayer.redactions",
-    "Counter",
+    "ObservableCounter",
     "{redaction}",
     "Secrets replaced in what errors say, by the rule that found them.",
     (REDACTION_RULE,),
@@ -99,20 +100,29 @@ class Instruments:
     __slots__ = ("duration", "errors", "placements", "redactions", "tenants", "traces")
 
     def __init__(self, meter: Meter, requests: Callback, failures: Callback) -> None:
-        self.errors = _counter(meter, ERRORS)
-        self.placements = _counter(meter, PLACEMENTS)
-        self.traces = _counter(meter, TRACES)
-        self.tenants = _counter(meter, TENANTS)
-        self.redactions = _counter(meter, REDACTIONS)
+        # The two that need the SDK at once: for exemplars, and for buckets.
+        self.errors = meter.create_counter(ERRORS.name, ERRORS.unit, ERRORS.description)
         self.duration: Histogram = meter.create_histogram(
             DURATION.name,
             DURATION.unit,
             DURATION.description,
             explicit_bucket_boundaries_advisory=BOUNDARIES,
         )
-        for each, callback in ((REQUESTS, requests), (FAILURES, failures)):
+        self.placements = Sums(PLACEMENTS.attributes)
+        self.traces = Sums(TRACES.attributes)
+        self.tenants = Sums(TENANTS.attributes)
+        self.redactions = Sums(REDACTIONS.attributes)
+        for each, callback in (
+            (PLACEMENTS, self.placements),
+            (TRACES, self.traces),
+            (TENANTS, self.tenants),
+            (REDACTIONS, self.redactions),
+            (REQUESTS, requests),
+            (FAILURES, failures),
+        ):
             meter.create_observable_counter(each.name, [callback], each.unit, each.description)
 
-
-def _counter(meter: Meter, each: Described) -> Counter:
-    return meter.create_counter(each.name, each.unit, each.description)
+    def begin_anew(self) -> None:
+        """Forget what was counted before a fork."""
+        for sums in (self.placements, self.traces, self.tenants, self.redactions):
+            sums.begin_anew()

@@ -48,13 +48,14 @@ BUDGET, CROWDED = "budget", "crowded"
 _lock = ForkLock()
 _instruments: Instruments | None = None
 _live = False
+_traced = False
 # Pairs of a framework and a layer: the two together make a series.
 _layers = BoundedValues(MAX_LAYERS, name="layers")
 _rules = BoundedValues(_MAX_RULES, name="rules of redaction")
 _places = BoundedValues(_MAX_PLACES, name="places of own failures")
 # Frameworks whose states have all begun.
 _begun: set[str] = set()
-# No span, so no exemplar: one metric with them is enough to find a trace by.
+# No span, so no exemplar: a duration leads to no trace.
 _NOWHERE = Context()
 # Threads in the middle of an `add`.
 _adding: set[int] = set()
@@ -110,7 +111,7 @@ def redacted(rules: Iterable[str]) -> None:
     instruments = live()
     if instruments is not None:
         for rule, times in Tallies(map(_rules, rules)).items():
-            _add(instruments.redactions.add, times, {attributes.REDACTION_RULE: rule})
+            instruments.redactions.add(times, rule)
 
 
 @contained
@@ -170,16 +171,10 @@ class Tally:
             },
             context,
         )
-        placement = _placement(sighting, span, home, written)
-        _add(
-            instruments.placements.add,
-            1,
-            {attributes.PLACEMENT: placement, attributes.FRAMEWORK: framework},
-        )
+        instruments.placements.add(1, _placement(sighting, span, home, written), framework)
         name = sighting.tenant or tenant.of_span(span)
         if name:
-            labels = {attributes.TENANT: tenant.label_of(name), attributes.OUTCOME: outcome}
-            _add(instruments.tenants.add, 1, labels)
+            instruments.tenants.add(1, tenant.label_of(name), outcome)
 
     @contained
     def done(self, span: Span | None, budget: int) -> None:
@@ -214,17 +209,13 @@ class Tally:
         state = integrity.state_of(span, page.came.traceparent)
         if state == integrity.WHOLE and page.torn:
             state = page.torn
-        framework = page.framework
+        framework, traces = page.framework, self._instruments.traces
         if framework not in _begun:
             _begun.add(framework)
             # A series that begins at 1 hides its first loss from whoever looks for a rise.
             for each in integrity.STATES:
-                self._count(each, framework, 0)
-        self._count(state, framework, 1)
-
-    def _count(self, state: str, framework: str, traces: int) -> None:
-        labels = {attributes.TRACE_STATE: state, attributes.FRAMEWORK: framework}
-        _add(self._instruments.traces.add, traces, labels)
+                traces.add(0, each, framework)
+        traces.add(1, state, framework)
 
 
 def _add(
@@ -271,13 +262,20 @@ def _placement(
 
 
 def _tracing() -> bool:
-    from ..asgi_span import provider_configured
+    global _traced
+    if not _traced:
+        from ..asgi_span import provider_configured
 
-    return provider_configured()
+        # Once, and for good.
+        _traced = provider_configured()
+    return _traced
 
 
 def _begin_anew() -> None:
     _adding.clear()
+    _begun.clear()
+    if _instruments is not None:
+        _instruments.begin_anew()
     _before_fork.update(own_failures())
 
 

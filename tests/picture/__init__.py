@@ -1,0 +1,1 @@
+"""The dashboard of deploy/grafana, drawn from what a real Prometheus says of two real apps."""

@@ -10,7 +10,7 @@ except ModuleNotFoundError as _error:
         "pip install 'aiohttp>=3.11'"
     ) from _error
 
-from .outermost import setup
+from .middleware import setup
 
 __version__ = "0.1.0"
 

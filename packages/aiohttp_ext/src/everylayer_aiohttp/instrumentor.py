@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from functools import wraps
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiohttp.web_app import Application
 
+from everylayer.boundaries.patch import Patch
 from everylayer.instrumentor import Instrumentor
 from everylayer.settings import Settings, resolve
 
 from . import patches
-from .outermost import EQUIPPED, equip
+from .middleware import EQUIPPED, equip
 
 
 class EveryLayerAiohttpInstrumentor(Instrumentor):
-    """Covers each application that is made from now on, before or after stock's instrumentor.
+    """Covers each application made from now on: stock only puts a subclass in its place."""
 
-    Stock puts a subclass in the place of `web.Application`: what that derives from is patched.
-    """
-
-    _original: Callable[..., None] | None = None
+    _making: Patch | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return the versions of aiohttp that the seams fit."""
@@ -29,22 +26,25 @@ class EveryLayerAiohttpInstrumentor(Instrumentor):
 
     def switch_on(self, settings: Mapping[str, Any]) -> None:
         """Watch for applications."""
-        rules, original = resolve(settings), Application.__init__
+        rules = resolve(settings)
 
-        @wraps(original)
-        def __init__(app: Application, *args: Any, **kwargs: Any) -> None:
-            original(app, *args, **kwargs)
-            equip(app, rules)
+        def make(original: Any, switch: Any) -> Any:
+            def __init__(app: Application, *args: Any, **kwargs: Any) -> None:
+                original(app, *args, **kwargs)
+                if switch.on:
+                    equip(app, rules)
 
-        self._original = original
-        Application.__init__ = __init__  # type: ignore[method-assign]
+            return __init__
+
+        self._making = Patch(Application, "__init__", make)
+        self._making.put()
 
     def switch_off(self) -> None:
         """Watch no more, and let go of every application without a line of its own."""
-        if self._original is not None:
-            Application.__init__ = self._original  # type: ignore[method-assign]
+        if self._making is not None:
+            self._making.undo()
         for layer in EQUIPPED:
             if not layer.explicit:
-                layer.rules = Settings(enabled=False)
-        if not any(layer.rules.enabled for layer in EQUIPPED):
-            patches.remove()
+                layer.obey(Settings(enabled=False))
+        if not any(layer.explicit for layer in EQUIPPED):
+            patches.undo()

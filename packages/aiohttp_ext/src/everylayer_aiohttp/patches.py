@@ -3,65 +3,71 @@
 | target | since | why | undone |
 |---|---|---|---|
 | `RequestHandler.finish_response` | 3.11 | signals and bodies that fail after the last layer |
-  `remove()` |
-| `RequestHandler.handle_error` | 3.11 | the error context on the response that aiohttp makes of an
-  error; passed only then | `remove()` |
-| `Application.__init__` | 3.11 | each app of a process without a line of code | `remove_all()` |
+  `undo()` |
+| `RequestHandler.handle_error` | 3.11 | the error context on what aiohttp answers an error with |
+  `undo()` |
+| `Application.__init__` | 3.11 | every app of the process, under the instrumentor only |
+  `switch_off()` |
 """
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import Any
 
 from aiohttp.web_protocol import RequestHandler
 
+from everylayer.awaited import see
+from everylayer.boundaries.patch import Patch
 from everylayer.chain import drop_frame
 from everylayer.fit import takes, warn_left_alone
 
-from .seams import KEY, see
-
-_ORIGINAL = "_everylayer_original"
-_FINISH = "self request resp start_time"
-_ERROR = "self request status exc message"
-_LOST = "what fails while a response is sent"
+from .exchange import Exchange
 
 
-def install() -> None:
-    """Patch the class; a second call changes nothing."""
-    finish, error = RequestHandler.finish_response, RequestHandler.handle_error
-    if hasattr(finish, _ORIGINAL):
-        return
-    if not (takes(finish, _FINISH) and takes(error, _ERROR)):
-        name = "aiohttp.web_protocol.RequestHandler"
-        warn_left_alone(name, "aiohttp", _LOST, "everylayer-aiohttp")
-        return
-
-    @wraps(finish)
+def _finish_response(original: Any, switch: Any) -> Any:
     async def finish_response(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await finish(self, request, *args, **kwargs)
+            return await original(self, request, *args, **kwargs)
         except BaseException as exc:
-            see(exc, request, None, "response")
+            see(exc, request, Exchange.of(request), None, "response")
             drop_frame(exc)
             raise
 
-    @wraps(error)
+    return finish_response
+
+
+def _handle_error(original: Any, switch: Any) -> Any:
     def handle_error(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        response = error(self, request, *args, **kwargs)
-        ledger = request.get(KEY)
+        response = original(self, request, *args, **kwargs)
+        ledger = Exchange.of(request)
         if ledger is not None and ledger.told:
             response.headers[ledger.settings.error_context_header] = ledger.told
         return response
 
-    for replaced, original in ((finish_response, finish), (handle_error, error)):
-        setattr(replaced, _ORIGINAL, original)
-        setattr(RequestHandler, replaced.__name__, replaced)
+    return handle_error
 
 
-def remove() -> None:
-    """Put back what `install` replaced."""
-    for name in ("finish_response", "handle_error"):
-        original = getattr(getattr(RequestHandler, name), _ORIGINAL, None)
-        if original is not None:
-            setattr(RequestHandler, name, original)
+_MADE = {
+    "finish_response": (_finish_response, "self request resp start_time"),
+    "handle_error": (_handle_error, "self request status exc message"),
+}
+_PATCHES = [
+    Patch(RequestHandler, name, make)
+    for name, (make, parameters) in _MADE.items()
+    if takes(getattr(RequestHandler, name), parameters)
+]
+if len(_PATCHES) < len(_MADE):
+    _LOST = "what fails while a response is sent"
+    warn_left_alone("web_protocol.RequestHandler", "aiohttp", _LOST, "everylayer-aiohttp")
+
+
+def put() -> None:
+    """Put each in place whose target is what it was."""
+    for patch in _PATCHES:
+        patch.put()
+
+
+def undo() -> None:
+    """Put back what was there."""
+    for patch in _PATCHES:
+        patch.undo()

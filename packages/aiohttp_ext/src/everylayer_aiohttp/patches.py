@@ -38,7 +38,11 @@ def _finish_response(original: Any, switch: Any) -> Any:
 
 def _handle_error(original: Any, switch: Any) -> Any:
     def handle_error(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        response = original(self, request, *args, **kwargs)
+        try:
+            response = original(self, request, *args, **kwargs)
+        except BaseException as exc:
+            drop_frame(exc)
+            raise
         ledger = Exchange.of(request)
         if ledger is not None and ledger.told:
             response.headers[ledger.settings.error_context_header] = ledger.told

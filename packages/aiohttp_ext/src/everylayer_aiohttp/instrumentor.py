@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from aiohttp.web_app import Application
 
-from everylayer.boundaries.patch import Patch
-from everylayer.instrumentor import Instrumentor
-from everylayer.settings import Settings, resolve
+from everylayer.instrumentor import NewAppsInstrumentor
+from everylayer.settings import Settings
 
 from . import patches
 from .middleware import EQUIPPED, equip
 
 
-class EveryLayerAiohttpInstrumentor(Instrumentor):
-    """Covers each application made from now on: stock only puts a subclass in its place."""
+class EveryLayerAiohttpInstrumentor(NewAppsInstrumentor):
+    """Covers each application made from now on."""
 
-    _making: Patch | None = None
+    app_class = Application
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return the versions of aiohttp that the seams fit."""
         return ("aiohttp >= 3.11",)
 
-    def switch_on(self, settings: Mapping[str, Any]) -> None:
-        """Watch for applications."""
-        rules = resolve(settings)
-
-        def make(original: Any, switch: Any) -> Any:
-            def __init__(app: Application, *args: Any, **kwargs: Any) -> None:
-                original(app, *args, **kwargs)
-                if switch.on:
-                    equip(app, rules)
-
-            return __init__
-
-        self._making = Patch(Application, "__init__", make)
-        self._making.put()
+    def cover(self, app: Application, rules: Settings) -> None:
+        """Put the outermost middleware on `app`."""
+        equip(app, rules)
 
     def switch_off(self) -> None:
         """Watch no more, and let go of every application without a line of its own."""
-        if self._making is not None:
-            self._making.undo()
+        super().switch_off()
         for layer in EQUIPPED:
             if not layer.explicit:
                 layer.obey(Settings(enabled=False))

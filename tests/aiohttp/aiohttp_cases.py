@@ -191,13 +191,6 @@ def nothing_fails(kit: Kit) -> web.Application:
     return app_of(kit, fine)
 
 
-@case("no-middleware", replace(ESCAPED, layer="failing.view", kind="view"))
-def no_middleware(kit: Kit) -> web.Application:
-    app = kit.app()
-    app.router.add_get("/", failing(PLAIN))
-    return kit.complete(app)
-
-
 @case("class-based-view", replace(ESCAPED, layer="OfClass", kind="view"))
 def class_based_view(kit: Kit) -> web.Application:
     return app_of(kit, OfClass)

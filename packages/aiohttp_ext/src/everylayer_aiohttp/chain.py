@@ -24,14 +24,15 @@ def prepare(handler: Any, request: web.Request, seam: Outermost) -> Chain:
     view = Layer(name_of(handler), "framework" if _is_of("aiohttp", handler) else "view")
     seam.watch(handler, view)
     call, alone = seam.probe(handler, view, "view"), True
-    for index, made in reversed(list(enumerate(links))):
+    index = sum(map(_is_layer, links))
+    for made in reversed(links):
         if isinstance(made, Outermost):
             continue  # A sub-app has a line of its own.
-        of_stock = _is_of("opentelemetry", made)
-        if of_stock:
+        if _is_of("opentelemetry", made):
             call, alone = seam.binding(call), False
         call = update_wrapper(partial(made, handler=call), call)
-        if not of_stock and not _is_of("aiohttp.web_app", made):
+        if _is_layer(made):
+            index -= 1
             layer = Layer(name_of(made), "middleware", index)
             seam.watch(made, layer)
             call = seam.probe(call, layer)
@@ -45,6 +46,11 @@ def _is_link(handler: Any) -> bool:
         and list(handler.keywords) == ["handler"]
         and getattr(handler.func, "__middleware_version__", None) == 1
     )
+
+
+def _is_layer(made: Any) -> bool:
+    machinery = _is_of("aiohttp.web_app", made) or _is_of("opentelemetry", made)
+    return not (machinery or isinstance(made, Outermost))
 
 
 def _is_of(package: str, made: Any) -> bool:

@@ -227,9 +227,12 @@ def see(
     phase: str = "call",
 ) -> None:
     """Show `exc` to the ledger of its request; None is one that no outermost seam has met."""
-    if ledger is None or ledger.again(exc) or ledger.is_of_client(exc, request):
+    if ledger is None or ledger.again(exc):
         return
     observe(exc, layer, phase, ledger=ledger, client_status=ledger.client_status(exc))
+    sighting = ledger.sighting_of(exc)
+    if sighting is not None and ledger.is_of_client(exc, request):
+        sighting.departed = True
     if ledger.page is not None and ledger.page.came is None:
         arrival.note(ledger, ledger.scope_of(request))
 
@@ -267,7 +270,8 @@ def _failed(exc: BaseException, request: Any, ledger: Exchange, own: OwnSpan | N
         if ledger.status_of(exc) is not None:
             _answered(exc, request, ledger, own)
             return
-        if issubclass(type(exc), Exception):
+        sighting = ledger.sighting_of(exc)
+        if issubclass(type(exc), Exception) and not (sighting is not None and sighting.departed):
             if own is not None:
                 own.answered(500)
             if answer.due(ledger, 500):

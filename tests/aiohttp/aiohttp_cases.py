@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
-from aiohttp_kit import Application, Handler, Kit
 
+from aiohttp_kit import Application, Handler, Kit
 from contract.actions import (
     ACTIONS,
     CONVERT,

@@ -8,13 +8,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-import everylayer_aiohttp
 from aiohttp import web
-from everylayer_aiohttp import patches
 from opentelemetry.instrumentation.aiohttp_server import AioHttpServerInstrumentor
 
+import everylayer_aiohttp
 from contract.responses import Raised, Run
 from contract.telemetry import Telemetry
+from everylayer_aiohttp import patches
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Client = Callable[..., Awaitable[Run]]

@@ -6,9 +6,9 @@ import functools
 from typing import Any
 
 import pytest
+
 from aiohttp_cases import CASES, Case
 from aiohttp_kit import Kit, run
-
 from contract.expect import problems
 from contract.responses import Run, differences
 from contract.telemetry import Telemetry, tree

@@ -10,18 +10,16 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import everylayer_aiohttp
 import pytest
 from aiohttp import web, web_app, web_protocol
-from aiohttp_cases import PASSING, app_of, failing, fine, layer
-from aiohttp_kit import Application, Handler, Kit, ask, run, served
-from everylayer_aiohttp import patches
-from everylayer_aiohttp.instrumentor import EveryLayerAiohttpInstrumentor
 from opentelemetry.instrumentation.aiohttp_server import (
     AioHttpServerInstrumentor,
     create_aiohttp_middleware,
 )
 
+import everylayer_aiohttp
+from aiohttp_cases import PASSING, app_of, failing, fine, layer
+from aiohttp_kit import Application, Handler, Kit, ask, run, served
 from contract.actions import RAISE_BEFORE, SWALLOW
 from contract.collect import collect
 from contract.expect import ESCAPED, HANDLED, NOTHING, check
@@ -29,6 +27,8 @@ from contract.faults import PLAIN
 from contract.responses import differences
 from contract.telemetry import Telemetry, error_events, server_spans, tree
 from everylayer import SettingsError, own_failures
+from everylayer_aiohttp import patches
+from everylayer_aiohttp.instrumentor import EveryLayerAiohttpInstrumentor
 
 OURS = Kit(stock=False)
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
-import everylayer_aiohttp
 import pytest
 from aiohttp import web
+
+import everylayer_aiohttp
 from aiohttp_cases import PASSING, app_of
 from aiohttp_kit import Handler, Kit, ask, served, settled
-
 from contract.collect import collect
 from contract.expect import ESCAPED, NOTHING, check
 from contract.faults import PLAIN, Fault, fault_site

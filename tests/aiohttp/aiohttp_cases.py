@@ -273,6 +273,16 @@ def signal_fails_in_stream(kit: Kit) -> web.Application:
     return app
 
 
+@case("signal-of-sub-app", replace(LATE, layer="failing_signal", kind="hook"), path="/sub/")
+def signal_of_sub_app(kit: Kit) -> web.Application:
+    sub = Application()
+    sub.router.add_get("/", fine)
+    sub.on_response_prepare.append(failing_signal)
+    app = kit.app(PASSING)
+    app.add_subapp("/sub", sub)
+    return kit.complete(app)
+
+
 @case("old-style")
 def old_style(kit: Kit) -> web.Application:
     async def factory(app: web.Application, handler: Handler) -> Handler:

@@ -12,11 +12,16 @@ from typing import Any
 from aiohttp import web
 
 from everylayer.awaited import Chain, Outermost
-from everylayer.layers import Layer, name_of
+from everylayer.layers import Layer, codes_of, name_of
 
 
 def prepare(handler: Any, request: web.Request, seam: Outermost) -> Chain:
-    """Return `handler`, what the outermost middleware is given, with probes inside it."""
+    """Return `handler`, what the outermost middleware is given, with probes inside it.
+
+    Signals need none: whoever sends one is in the chain, or sends the response.
+    """
+    for hook in (hook for app in request.match_info.apps for hook in app.on_response_prepare):
+        seam.layers.add(Layer(name_of(hook), "hook"), codes_of(hook))
     links = []
     while _is_link(handler):
         links.append(handler.func)

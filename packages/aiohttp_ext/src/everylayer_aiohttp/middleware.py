@@ -8,7 +8,6 @@ from weakref import WeakSet
 from aiohttp import web
 
 from everylayer.awaited import Outermost
-from everylayer.layers import Layer, codes_of, name_of
 from everylayer.settings import Settings, resolve
 
 from . import patches
@@ -22,12 +21,10 @@ class EveryLayer(Outermost):
     __middleware_version__ = 1
 
     async def go_first(self, app: web.Application) -> None:
-        """Move to the front now that the chain is complete, and know the hooks by name."""
+        """Move to the front, now that the chain is complete."""
         if not app.middlewares.frozen:
             app.middlewares.remove(self)
             app.middlewares.insert(0, self)
-        for hook in app.on_response_prepare:
-            self.layers.add(Layer(name_of(hook), "hook"), codes_of(hook))
 
 
 # On every application that is still there.

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from opentelemetry.context import get_current
 
 from . import monitor
-from .asgi import close
-from .asgi_span import OwnSpan, begin
+from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import Scope
 from .boundaries import answer, arrival, tenant, tenant_seams, tenant_source
 from .chain import drop_frame
@@ -149,10 +148,10 @@ class Outermost:
         else:
             call, alone = self._chain(handler, request)
         token = own = None
-        if self.tenants is not None:
-            token = tenant_seams.enter(self.tenants, ledger.scope_of(request))
-        if alone:
-            own = begin(ledger.scope_of(request), None, ledger, _nobody_else)
+        if self.tenants is not None and (scope := _asked(ledger.scope_of, request)):
+            token = tenant_seams.enter(self.tenants, scope)
+        if alone and (scope := _asked(ledger.scope_of, request)):
+            own = begin(scope, None, ledger, _nobody_else)
         try:
             response = await call(request)
         except BaseException as exc:
@@ -219,6 +218,12 @@ def _nobody_else() -> bool:
 
 
 @contained
+def _asked(word: Callable[..., Any], *about: Any) -> Any:
+    """Return what a package says of `about`, None where it cannot."""
+    return word(*about)
+
+
+@contained
 def see(
     exc: BaseException,
     request: Any,
@@ -229,12 +234,12 @@ def see(
     """Show `exc` to the ledger of its request; None is one that no outermost seam has met."""
     if ledger is None or ledger.again(exc):
         return
-    observe(exc, layer, phase, ledger=ledger, client_status=ledger.client_status(exc))
+    observe(exc, layer, phase, ledger=ledger, client_status=_asked(ledger.client_status, exc))
     sighting = ledger.sighting_of(exc)
-    if sighting is not None and ledger.is_of_client(exc, request):
+    if sighting is not None and _asked(ledger.is_of_client, exc, request):
         sighting.departed = True
     if ledger.page is not None and ledger.page.came is None:
-        arrival.note(ledger, ledger.scope_of(request))
+        arrival.note(ledger, _asked(ledger.scope_of, request))
 
 
 def _swallowed(exc: BaseException, layer: Layer, frame: FrameType | None) -> None:
@@ -251,22 +256,28 @@ def _answered(response: Any, request: Any, ledger: Exchange, own: OwnSpan | None
     """Settle a request whose response is known, though it may not have left yet."""
     status = ledger.status_of(response)
     status = 500 if status is None else status
-    headers = ledger.headers_of(response) if answer.due(ledger, status) else None
-    if headers is not None:
-        name = ledger.settings.error_context_header
-        told = answer.value_for(ledger, status, headers.get(name, ""))
-        if told is not None:
-            headers[name] = told
+    if answer.due(ledger, status):
+        _tell(response, status, ledger)
     if own is not None:
         own.answered(status)
     ledger.responded(status)
-    close(ledger, ledger.scope_of(request), None, own)
+    _close(request, ledger, None, own)
+
+
+@contained
+def _tell(response: Any, status: int, ledger: Exchange) -> None:
+    """Put the error context on a response that has not been sent."""
+    headers, name = ledger.headers_of(response), ledger.settings.error_context_header
+    if headers is not None:
+        told = answer.value_for(ledger, status, headers.get(name, ""))
+        if told is not None:
+            headers[name] = told
 
 
 @contained
 def _failed(exc: BaseException, request: Any, ledger: Exchange, own: OwnSpan | None) -> None:
     """Settle a request of which the framework makes a response, if none has begun."""
-    if not ledger.has_begun(request):
+    if not _asked(ledger.has_begun, request):
         if ledger.status_of(exc) is not None:
             _answered(exc, request, ledger, own)
             return
@@ -276,4 +287,16 @@ def _failed(exc: BaseException, request: Any, ledger: Exchange, own: OwnSpan | N
                 own.answered(500)
             if answer.due(ledger, 500):
                 ledger.told = answer.value_for(ledger, 500) or ""
-    close(ledger, ledger.scope_of(request), exc, own)
+    _close(request, ledger, exc, own)
+
+
+def _close(
+    request: Any, ledger: Exchange, escaped: BaseException | None, own: OwnSpan | None
+) -> None:
+    if own is not None:
+        own.leave()
+    ledger.close(
+        escaped, lambda status: server_span(ledger.scope_of(request), ledger.start_ns, status)
+    )
+    if own is not None:
+        own.end()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -358,3 +361,48 @@ def test_what_aiohttp_has_changed_is_left_alone(
     importlib.reload(patches)
     assert "everylayer-aiohttp" in caplog.text
     assert "aiohttp" in caplog.text
+
+
+APP = """
+import asyncio
+from aiohttp import web
+from opentelemetry import trace
+from aiohttp_kit import run
+
+@web.middleware
+async def recovering(request, handler):
+    try:
+        return await handler(request)
+    except ZeroDivisionError:
+        return web.Response(status=418)
+
+async def view(request):
+    return 1 / 0
+
+app = web.Application(middlewares=[recovering])
+app.router.add_get("/", view)
+print("status", run(app).status)
+trace.get_tracer_provider().force_flush()
+"""
+
+
+def test_under_opentelemetry_instrument() -> None:
+    chosen = {
+        "OTEL_TRACES_EXPORTER": "console",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, "-c", APP],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **chosen},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "status 418" in done.stdout
+    assert done.stdout.count('"exception.type": "ZeroDivisionError"') == 1
+    assert '"everylayer.handled": true' in done.stdout
+    assert done.stdout.count('"kind": "SpanKind.SERVER"') == 1

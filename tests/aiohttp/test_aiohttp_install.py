@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.aiohttp_server import (
 )
 
 import everylayer_aiohttp
-from aiohttp_cases import PASSING, app_of, failing, fine, layer
+from aiohttp_cases import PASSING, answer, app_of, failing, fine, layer
 from aiohttp_kit import Application, Handler, Kit, ask, run, served
 from contract.actions import RAISE_BEFORE, SWALLOW
 from contract.collect import collect
@@ -221,6 +221,28 @@ def test_no_server_span_where_none_is_wanted(telemetry: Telemetry) -> None:
     everylayer_aiohttp.setup(app, server_span=False)
     run(app)
     assert not telemetry.spans
+
+
+@pytest.mark.parametrize(
+    ("client_errors", "by_view", "by_layer", "by_routing"),
+    [("layers", 0, 1, 0), ("all", 1, 1, 1), ("none", 0, 0, 0)],
+)
+def test_answers_below_500(
+    client_errors: str, by_view: int, by_layer: int, by_routing: int, telemetry: Telemetry
+) -> None:
+    forbidden = answer(web.HTTPForbidden)
+    view, gate = failing(forbidden), layer(RAISE_BEFORE, forbidden)
+    found = []
+    for handler, layers, path in ((view, (), "/"), (fine, (gate,), "/"), (fine, (), "/nowhere")):
+        app = web.Application(middlewares=[PASSING, *layers])
+        everylayer_aiohttp.setup(app, client_errors=client_errors)
+        app.router.add_get("/", handler)
+        telemetry.clear()
+        run(app, path)
+        events = error_events(telemetry.spans)
+        assert all((found.event.attributes or {})["everylayer.handled"] for found in events)
+        found.append(len(events))
+    assert found == [by_view, by_layer, by_routing]
 
 
 @pytest.mark.parametrize("asked", ["send", "off"])

@@ -61,7 +61,9 @@ class Exchange(awaited.Exchange):
 
     @staticmethod
     def status_of(response: Any) -> int | None:
-        return response.status if issubclass(type(response), web.StreamResponse) else None
+        cls = type(response)  # An abstract class is asked in Python, and slowly.
+        known = cls is web.Response or issubclass(cls, web.StreamResponse)
+        return response.status if known else None
 
     @staticmethod
     def headers_of(response: Any) -> Any:

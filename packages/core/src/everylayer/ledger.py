@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -21,9 +21,6 @@ from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
 from .sinks.sentry import switch
-
-if TYPE_CHECKING:
-    pass
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -140,6 +141,8 @@ def _parsed(answer: bytes, raised: Raised | None) -> Run:
         return Run(None, (), b"", raised)
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = tuple((n.lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines))
+    # A second answer, to one half-way, has its headers in the body of the first.
+    body = re.sub(rb"\r\nDate: [^\r]+", b"", body)
     return Run(int(first.split()[1]), headers, body, raised)
 
 

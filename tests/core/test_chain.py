@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -157,3 +158,16 @@ def test_a_seam_drops_its_own_frame(kind: type[BaseException]) -> None:
 
 def test_dropping_the_frame_of_an_unraised_exception_does_nothing() -> None:
     chain.drop_frame(ValueError("never raised"))
+
+
+def test_who_raised_is_the_innermost_frame() -> None:
+    with pytest.raises(ValueError, match="no number") as caught:
+        json.loads("{}", object_hook=lambda found: int("no number"))
+    assert chain.raised_in(caught.value, __name__)
+    assert not chain.raised_in(caught.value, "json")
+    with pytest.raises(json.JSONDecodeError) as decoding:
+        json.loads("}")
+    assert chain.raised_in(decoding.value, "json")
+    assert chain.raised_in(decoding.value, "json.decoder")
+    assert not chain.raised_in(decoding.value, "json.dec")
+    assert not chain.raised_in(ValueError("never raised"), "json")

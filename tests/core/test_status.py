@@ -272,3 +272,21 @@ def test_unset_changes_nothing(
     observe(caught(ValueError("x")), GATE, ledger=ledger)
     span.set_status(*how)
     assert finish(telemetry, span, ledger, 500).status.description == "x"
+
+
+def test_what_the_instrumentation_of_aiohttp_says_of_an_error_is_no_word_of_the_app(
+    telemetry: Telemetry, request_of: Begin, caught: Catch
+) -> None:
+    span, ledger = request_of()
+    observe(caught(ValueError("x")), GATE, ledger=ledger)
+    failed = Status(StatusCode.ERROR, "Non-integer HTTP status: ValueError")
+    stock("span.set_status(failed)", span=span, failed=failed)
+    assert finish(telemetry, span, ledger, 200).status.status_code is StatusCode.UNSET
+
+
+def test_of_another_error_it_stands(telemetry: Telemetry, request_of: Begin, caught: Catch) -> None:
+    span, ledger = request_of()
+    observe(caught(ValueError("x")), GATE, ledger=ledger)
+    failed = Status(StatusCode.ERROR, "Non-integer HTTP status: KeyError")
+    stock("span.set_status(failed)", span=span, failed=failed)
+    assert finish(telemetry, span, ledger, 200).status.description == failed.description

@@ -18,7 +18,7 @@ except ImportError as exc:
 """
 
 
-@pytest.mark.parametrize("framework", ["django", "flask", "starlette"])
+@pytest.mark.parametrize("framework", ["aiohttp", "django", "flask", "starlette"])
 def test_the_remedy_is_named(framework: str) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", IMPORT_WITHOUT, framework, f"everylayer_{framework}"],
@@ -27,5 +27,7 @@ def test_the_remedy_is_named(framework: str) -> None:
         timeout=60,
     )
     assert answer.returncode == 0, answer.stderr
-    assert f"everylayer_{framework} needs {framework.capitalize()}" in answer.stdout
+    assert f"everylayer_{framework} needs {framework}" in answer.stdout.replace(
+        framework.capitalize(), framework
+    )
     assert f"pip install '{framework}>=" in answer.stdout

@@ -23,15 +23,17 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
     "everylayer": ROOT / "packages" / "core",
+    "everylayer_aiohttp": ROOT / "packages" / "aiohttp_ext",
     "everylayer_django": ROOT / "packages" / "django_ext",
     "everylayer_flask": ROOT / "packages" / "flask_ext",
     "everylayer_grpc": ROOT / "packages" / "grpc_ext",
     "everylayer_starlette": ROOT / "packages" / "starlette_ext",
 }
 MAX_LINES = 400
-WEB = {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
+WEB = {"aiohttp", "asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
 # Who may import which web framework; core is absent because it may import none.
 OWN_WEB = {
+    "everylayer_aiohttp": {"aiohttp"},
     "everylayer_django": {"asgiref", "django"},
     "everylayer_flask": {"flask", "werkzeug"},
     "everylayer_grpc": {"grpc"},

@@ -21,12 +21,14 @@ pytestmark = pytest.mark.wheels
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
     "everylayer": "core",
+    "everylayer_aiohttp": "aiohttp_ext",
     "everylayer_django": "django_ext",
     "everylayer_flask": "flask_ext",
     "everylayer_grpc": "grpc_ext",
     "everylayer_starlette": "starlette_ext",
 }
 FRAMEWORKS = {
+    "everylayer_aiohttp": ("aiohttp>=3.11", {"asgi"}, "EveryLayerAiohttpInstrumentor"),
     "everylayer_django": ("django>=4.2", {"asgi", "wsgi"}, "EveryLayerDjangoInstrumentor"),
     "everylayer_flask": ("flask>=2.3", {"wsgi"}, "EveryLayerFlaskInstrumentor"),
     "everylayer_grpc": ("grpcio>=1.60", set(), "EveryLayerGrpcInstrumentor"),
@@ -63,6 +65,7 @@ for name in sys.argv[1:]:
 print(*missing)
 """
 BINARY = {"everylayer-grpc-bin": "everylayer_grpc.binary:BinaryPropagator"}
+NOT_AUDITED = {"everylayer_aiohttp"}
 # What the extras of core bring.
 OPTIONAL = {
     "celery", "click", "cryptography", "httpx", "opentelemetry", "pytest", "requests", "rich",
@@ -72,7 +75,8 @@ OPTIONAL = {
 NOT_INSTALLED = {"celery", "httpx", "requests", "urllib3"}
 NO_FRAMEWORK = """
 loaded = {name.partition(".")[0] for name in sys.modules}
-found = loaded & {"asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
+web = {"aiohttp", "asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
+found = loaded & web
 assert not found, found
 """
 # As the script that pip makes of the entry point; it says what is missing, and no more.
@@ -237,7 +241,7 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
     assert entry_points(wheels[package]) == {
         "opentelemetry_instrumentor": {package: f"{module}:{FRAMEWORKS[package][2]}"},
         "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
-        "everylayer_audit": audit,
+        **({} if package in NOT_AUDITED else {"everylayer_audit": audit}),
         **({"opentelemetry_propagator": BINARY} if package == "everylayer_grpc" else {}),
     }
 

@@ -25,11 +25,15 @@ from .text import clean, clean_values
 
 
 class OwnSpan:
-    """A server span that everylayer began, and must end."""
+    """A server span that everylayer began, and must end.
+
+    Under ASGI it hears of the response through its `send`. A framework whose responses are no
+    messages tells it by `answered`, then lets it `leave`, and `end`.
+    """
 
     __slots__ = ("_scope", "_send", "_span", "_token")
 
-    def __init__(self, span: Span, scope: Scope, send: Send, token: Any) -> None:
+    def __init__(self, span: Span, scope: Scope, send: Send | None, token: Any) -> None:
         self._span = span
         self._scope = scope
         self._send = send
@@ -39,7 +43,8 @@ class OwnSpan:
         """Pass `message` on; the span ends with the last one of the response."""
         kind = message.get("type")
         if kind in ("http.response.start", "websocket.accept"):
-            self._answered(message.get("status"))
+            self.answered(message.get("status"))
+        assert self._send is not None
         await self._send(message)
         if kind == "websocket.close" or (
             kind == "http.response.body" and not message.get("more_body")
@@ -58,7 +63,8 @@ class OwnSpan:
             self._span.end()
 
     @contained
-    def _answered(self, status: int | None) -> None:
+    def answered(self, status: int | None) -> None:
+        """Take the status of the response, and the route: `scope["route"].path`, if it has one."""
         from opentelemetry.instrumentation import asgi
 
         route = getattr(self._scope.get("route"), "path", None)
@@ -72,12 +78,16 @@ class OwnSpan:
             asgi.set_status_code(self._span, status)  # type: ignore[no-untyped-call]
 
 
-def begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -> OwnSpan | None:
+def begin(
+    scope: Scope, send: Send | None, ledger: Ledger, alone: Callable[[], bool]
+) -> OwnSpan | None:
     """Begin the server span of a request, None where a span is active or nobody would see one.
 
     Args:
-        scope: the request's.
-        send: the next one outwards.
+        scope: the request's; of a framework that is none of ASGI's, what stands for one: `type`,
+            `method`, `scheme`, `path`, `query_string`, `http_version`, `headers`, `server`,
+            `client`.
+        send: the next one outwards; None where the framework sends no messages.
         ledger: the request's; it is told of the span.
         alone: tells whether nothing inside starts a server span.
     """
@@ -87,7 +97,9 @@ def begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -
 
 
 @contained
-def _begin(scope: Scope, send: Send, ledger: Ledger, alone: Callable[[], bool]) -> OwnSpan | None:
+def _begin(
+    scope: Scope, send: Send | None, ledger: Ledger, alone: Callable[[], bool]
+) -> OwnSpan | None:
     rules = ledger.settings
     # Switched off, nobody has looked whether anything inside starts one.
     if not (rules.enabled and rules.server_span and provider_configured() and alone()):

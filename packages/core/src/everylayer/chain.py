@@ -79,6 +79,15 @@ def drop_frame(exc: BaseException) -> None:
         _set_traceback(exc, tb.tb_next)
 
 
+def raised_in(exc: BaseException, package: str) -> bool:
+    """Tell whether code of `package`, or of a part of it, raised `exc`."""
+    tb = _traceback(exc)
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    module = "" if tb is None else str(tb.tb_frame.f_globals.get("__name__", ""))
+    return f"{module}.".startswith(f"{package}.")
+
+
 def is_group(exc: BaseException) -> bool:
     """Tell whether `exc` is an ExceptionGroup (never, before Python 3.11).
 

@@ -10,7 +10,9 @@ from typing import Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from .boundaries import detached
-from .settings import SettingsError
+from .boundaries.patch import Patch, Switch
+from .failsafe import contained
+from .settings import Settings, SettingsError, resolve
 from .sinks.sentry import switch
 
 _logger = logging.getLogger("everylayer")
@@ -56,3 +58,47 @@ class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
     @abstractmethod
     def switch_off(self) -> None:
         """Leave no trace."""
+
+
+class NewAppsInstrumentor(Instrumentor):
+    """Covers each app that is made from now on.
+
+    Before or after stock's instrumentor: that puts a subclass in the place of the framework's
+    class, and the class that both derive from is what is watched.
+
+    Attributes:
+        app_class: the framework's own class of apps, from the module that defines it.
+    """
+
+    app_class: type[Any]
+    _making: Patch | None = None
+
+    @abstractmethod
+    def cover(self, app: Any, rules: Settings) -> None:
+        """Put the seams on `app`, which has just been made."""
+
+    def switch_on(self, settings: Mapping[str, Any]) -> None:
+        """Watch for apps."""
+        resolve(settings)
+
+        @contained
+        def adopt(app: Any) -> None:
+            rules = resolve(settings)
+            if rules.enabled:
+                self.cover(app, rules)
+
+        def making(original: Any, switch: Switch) -> Any:
+            def __init__(app: Any, *args: Any, **about: Any) -> None:
+                original(app, *args, **about)
+                if switch.on:
+                    adopt(app)
+
+            return __init__
+
+        self._making = Patch(self.app_class, "__init__", making)
+        self._making.put()
+
+    def switch_off(self) -> None:
+        """Watch no more."""
+        if self._making is not None:
+            self._making.undo()

@@ -36,7 +36,11 @@ class Ledger:
     """The errors of one request and the span that they belong to.
 
     Made by the request's outermost seam, which tells it about the response and closes it, or by
-    `ledger_for` where no seam of ours surrounds the request.
+    `ledger_for` where no seam of ours surrounds the request. That seam sets `around` before any
+    layer runs, and `within` right inside the layer that starts the server span; while the layers
+    run, all seams show what they see by `observe`; then it calls `responded` with the status, if
+    there is a response, and `close`, with the exception that leaves instead, if there is none.
+    `awaited.Outermost` is the shortest one that does all of it.
 
     Args:
         settings: the rules in force.
@@ -46,6 +50,7 @@ class Ledger:
     Attributes:
         span: the span of the request, None while there is none.
         status: the status of the response that went out, None before it started.
+        framework: what metrics call the framework; a package's ledger says it.
         start_ns: when the request began, nanoseconds since the epoch.
         around: the context in which the request came, for its span to be found if need be.
         within: the same right inside the layer that starts the request's span.

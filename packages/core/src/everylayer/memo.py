@@ -16,7 +16,8 @@ class Memo(Generic[V]):
 
     Attributes:
         entries: address -> weak reference, value. The reference tells whether the address is
-            still that object's.
+            still that object's. Where a call would be dear, ask `entries.young.get(id(target))`
+            and compare `found[0]() is target`: a miss may be one of the old generation's.
     """
 
     __slots__ = ("entries",)

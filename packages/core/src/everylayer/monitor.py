@@ -34,7 +34,8 @@ _NAME = "everylayer.monitor"
 _CONTROL = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
 # What these handle by themselves is their own affair: frameworks, instrumentation, and Python.
 _NOT_THE_USERS = sys.stdlib_module_names | {
-    *("anyio", "asgiref", "django", "everylayer", "everylayer_django", "everylayer_flask"),
+    *("aiohttp", "anyio", "asgiref", "django", "everylayer", "everylayer_aiohttp"),
+    *("everylayer_django", "everylayer_flask"),
     *("everylayer_starlette", "fastapi", "flask", "opentelemetry", "sentry_sdk", "starlette"),
     "werkzeug",
 }

@@ -27,10 +27,12 @@ def observe(
 
     Args:
         exc: the exception that crosses, or is converted at, the seam.
-        layer: the layer it came from; None lets the traceback tell.
+        layer: the layer it came from; None lets the traceback tell. The first seam that names one
+            is believed; if the ledger has a map, what that finds in the traceback goes before.
         phase: what the layer was doing, such as `process_view` or `stream`.
         ledger: the request's; None takes that of the current span.
-        client_status: the 3xx or 4xx status that the framework gives this exception.
+        client_status: the status below 500 that the framework gives this exception, where it is
+            an answer rather than a failure; below 400 it is not recorded.
         tb: its traceback, where the exception no longer has one.
     """
     known = ledger or _current_ledger()

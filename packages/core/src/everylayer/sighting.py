@@ -43,6 +43,7 @@ class Sighting:
         left: it left the app; unless a layer around the app answers it, nobody did.
         after_start: the response had started when it was seen.
         late: the span had ended when it was seen.
+        departed: it only says that the client went away: the seam could tell, its class cannot.
         written: it has been dealt with.
         home: the late child span that is already begun for it.
         scopes: Sentry's current and isolation scope where it was first seen.
@@ -65,6 +66,7 @@ class Sighting:
     left = False
     after_start = False
     late = False
+    departed = False
     written = False
     home: Span | None = None
     scopes: tuple[Any, Any] | None = None

@@ -267,8 +267,7 @@ class SpanGuard:
             return now is not None and bool(now.description)
         # Whether a known exception makes this an ERROR is for the outcome to say, not for stock.
         return stock and any(
-            description in _stock_descriptions(type(exc).__name__, text.message_of(exc))
-            for exc in self.ledger.exceptions()
+            description in _stock_descriptions(exc) for exc in self.ledger.exceptions()
         )
 
     def _is_recording(self) -> bool:
@@ -289,8 +288,10 @@ def _is_of_stock(description: str, record: ErrorRecord, max_message_bytes: int) 
     )
 
 
-def _stock_descriptions(name: str, message: str) -> tuple[str, str]:
-    return f"{name}: {message}", message
+def _stock_descriptions(exc: BaseException) -> tuple[str, str, str]:
+    cls, message = type(exc), text.message_of(exc)
+    # The last is said of an error that aiohttp's server will answer: it has no status yet.
+    return f"{cls.__name__}: {message}", message, f"Non-integer HTTP status: {cls.__qualname__}"
 
 
 def _by_opentelemetry(caller_globals: Mapping[str, Any]) -> bool:

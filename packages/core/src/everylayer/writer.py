@@ -184,6 +184,8 @@ def _without_members(sightings: list[Sighting], page: Page) -> list[Sighting]:
 def _judge(
     sighting: Sighting, layer: Layer, rules: Settings, response_status: int | None
 ) -> Verdict:
+    if sighting.departed:
+        return Verdict.IGNORE
     escaped = sighting.late or sighting.escaped or (sighting.left and response_status is None)
     handled = sighting.handled
     if sighting.phase == SWALLOWED:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, close
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.boundaries import arrival
-from everylayer.chain import MAX_LINKS, drop_frame, linked, traceback_of
+from everylayer.chain import MAX_LINKS, drop_frame, linked, raised_in, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
@@ -101,7 +101,7 @@ def _converted(exc: BaseException) -> list[BaseException]:
     own from the one that it caught.
     """
     found: list[BaseException] = []
-    while type(exc) is RuntimeError and exc.__cause__ is not None and _by_starlette(exc):
+    while type(exc) is RuntimeError and exc.__cause__ is not None and raised_in(exc, _HANDLING):
         exc = exc.__cause__
         found.insert(0, exc)
         if len(found) >= MAX_LINKS:
@@ -122,13 +122,6 @@ def _of_body(exc: BaseException) -> bool:
         return False
     code = following.tb_frame.f_code
     return bool(code.co_flags & inspect.CO_ASYNC_GENERATOR) or code.co_name == "__anext__"
-
-
-def _by_starlette(exc: BaseException) -> bool:
-    tb = traceback_of(exc)
-    while tb is not None and tb.tb_next is not None:
-        tb = tb.tb_next
-    return tb is not None and tb.tb_frame.f_globals.get("__name__") == _HANDLING
 
 
 def _ledger_below() -> Ledger | None:

@@ -41,7 +41,8 @@ def note(ledger: Ledger | None, request: Mapping[str, Any] | None) -> None:
 
     Args:
         ledger: the request's; only one that has seen an error has a page.
-        request: the ASGI scope or the WSGI environ.
+        request: the ASGI scope or the WSGI environ; of any other framework, what stands for a
+            scope: `type`, `headers` in bytes, `client`.
     """
     page = ledger.page if ledger is not None else None
     if ledger is None or page is None or page.came is not None or request is None:

@@ -1,4 +1,4 @@
-"""Functions of the standard library that are replaced for a while, and put back as they were."""
+"""Functions that are replaced for a while, and put back as they were."""
 
 from __future__ import annotations
 

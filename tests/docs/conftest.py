@@ -12,4 +12,4 @@ collect_ignore = ["given"]
 
 # What a page shows is what its reader gets: the newest versions, on a new Python.
 if sys.version_info < (3, 12):
-    collect_ignore.append("test_snippets.py")
+    collect_ignore += ["test_runner.py", "test_snippets.py", "test_snippets_start.py"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from snippets import shown
 
 PORT = re.compile(r"(?:127\.0\.0\.1|localhost|\[::\]):(\d{4,5})\b")
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def free_port() -> int:

@@ -73,6 +73,49 @@ class Probe:
             raise
 
 
+Show = Callable[[BaseException, Scope], None]
+
+
+def between(app: ASGIApp, show: Show) -> ASGIApp:
+    """Return a function around `app`: a probe at half the cost of a `Probe`.
+
+    Args:
+        app: the layer that it stands around.
+        show: shows an exception to the request's ledger, `scope[SCOPE_KEY]` if there is one; the
+            package's own function around `see`. It must not raise.
+    """
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            show(exc, scope)
+            drop_frame(exc)
+            raise
+
+    return probed
+
+
+def right_inside(app: ASGIApp, show: Show) -> ASGIApp:
+    """Return the same for right inside the layer that starts the server span: it tells which.
+
+    An error may be seen first where that span is no longer, or not yet, the current one.
+    """
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        ledger = scope.get(SCOPE_KEY)
+        if ledger is not None:
+            ledger.within = get_current()
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            show(exc, scope)
+            drop_frame(exc)
+            raise
+
+    return probed
+
+
 class Seam:
     """The outermost seam: one ledger a request, from its first layer to its last message.
 

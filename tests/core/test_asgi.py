@@ -428,3 +428,24 @@ def test_a_function_without_a_seam_shows_what_its_package_lets_it(telemetry: Tel
     run = run_asgi(right_inside(between(view, show), show), scope("/"))
     same(run_asgi(view, scope("/")), run)
     assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("cause", [True, False])
+def test_what_a_framework_makes_of_an_error_after_the_start_answers_nothing(
+    telemetry: Telemetry, cause: bool
+) -> None:
+    """Raised from it, the first error has left too; raised after it, it may have been dealt with."""
+
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        fault_site(PLAIN)
+
+    async def handling(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await Probe(view, INNER)(scope, receive, send)
+        except ValueError as error:
+            raise RuntimeError("too late to answer") from (error if cause else None)
+
+    run_asgi(Seam(handling, Settings()), scope("/"))
+    expected = Expected(layer="Inner", handled=not cause, also=("RuntimeError",))
+    check(telemetry.spans, PLAIN, expected)

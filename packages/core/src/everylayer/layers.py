@@ -105,6 +105,11 @@ def _wraps_an_instance(function: Any) -> bool:
     return not hasattr(getattr(function, "__wrapped__", None), "__code__")
 
 
+# What frameworks run on, and what stands beside them: none of it is an app's.
+MACHINERY = frozenset(
+    {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "opentelemetry", "sentry_sdk"}
+    | {"threading"}
+)
 _WRAPPERS = ("everylayer", "sentry_sdk.")
 _SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))
 
@@ -177,8 +182,8 @@ class LayerMap:
 
     Attributes:
         asked_by_seams: a layer that a seam names is what this map has told it.
-        machinery: top-level packages of the framework and of what it runs on; with it, what they
-            called is named where no layer is known, as `called_by` does.
+        machinery: top-level packages of the framework, and `MACHINERY`; with it, what they called
+            is named where no layer is known, as `called_by` does.
         shared: modules of the framework's base classes, see `every_code_of`.
     """
 

@@ -8,7 +8,9 @@ from litestar.exceptions import HTTPException, WebSocketException
 from litestar.middleware import ASGIMiddleware
 
 from everylayer.failsafe import contained
-from everylayer.layers import Layer, LayerMap, name_of
+from everylayer.layers import MACHINERY, Layer, LayerMap, name_of
+
+_HOOKS = ("before_request", "after_request", "after_response")
 
 
 def client_status(exc: BaseException) -> int | None:
@@ -23,10 +25,7 @@ class AppLayers(LayerMap):
     """Knows the app's middleware, handlers and hooks by their code."""
 
     __slots__ = ()
-    machinery = frozenset(
-        {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "everylayer_litestar"}
-        | {"litestar", "opentelemetry", "sentry_sdk", "threading"}
-    )
+    machinery = MACHINERY | {"everylayer_litestar", "litestar"}
     shared = frozenset({"litestar.middleware.base"})
 
     @contained
@@ -39,12 +38,12 @@ class AppLayers(LayerMap):
     @contained
     def know_route(self, app: Any, handler: Any) -> None:
         """Know what Litestar calls for a route besides its middleware."""
+        held = (getattr(each, name, None) for each in handler.ownership_layers for name in _HOOKS)
+        given = (each.dependency for each in handler.resolve_dependencies().values())
         self._know("view", handler.fn)
-        self._know("hook", *handler.resolve_guards(), *app.after_exception, *app.before_send)
-        self._know("hook", *(each.dependency for each in handler.resolve_dependencies().values()))
+        self._know("hook", *held, *given, *handler.resolve_guards())
+        self._know("hook", *app.after_exception, *app.before_send)
         self._know("handler", *handler.resolve_exception_handlers().values())
-        for name in ("before_request", "after_request", "after_response"):
-            self._know("hook", getattr(handler, f"resolve_{name}", lambda: None)())
 
     def _know(self, kind: str, *functions: Any) -> None:
         for function in functions:

@@ -38,14 +38,13 @@ _given: WeakSet[Any] = WeakSet()
 def _plugin_of(app: Any) -> Any:
     from .plugin import EveryLayerPlugin
 
-    found = (each for each in app.plugins if isinstance(each, EveryLayerPlugin))
-    return next((plugin for plugin in found if plugin.settings.enabled), None)
+    held = (each for each in app.plugins if isinstance(each, EveryLayerPlugin))
+    return next((plugin for plugin in held if plugin.settings.enabled), None)
 
 
 def _creating(original: Any, _: Any) -> Any:
     def _create_asgi_handler(self: Any) -> Any:
-        built = original(self)
-        plugin = _plugin_of(self)
+        built, plugin = original(self), _plugin_of(self)
         if plugin is None:
             return built
         plugin.undo.append(functools.partial(setattr, self, "asgi_handler", built))
@@ -94,8 +93,7 @@ def _giving(original: Any, _: Any) -> Any:
 
 _BUILD = "build_route_middleware_stack"
 PATCHES = Patches(
-    "litestar",
-    "everylayer-litestar",
+    *("litestar", "everylayer-litestar"),
     Target(Litestar, "_create_asgi_handler", "self", _creating, "every error"),
     Target(ASGIRouter, "lifespan", "self receive send", _living, "errors of the lifespan"),
     Target(mapping, _BUILD, "app route route_handler", _building, "what layers hide"),

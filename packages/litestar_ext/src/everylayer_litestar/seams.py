@@ -59,13 +59,12 @@ show_answered = functools.partial(show, answered=True)
 
 
 @contained
-def probe_answered(app: Any) -> None:
-    """Put a probe inside Litestar's handling of exceptions, if that stands along `app.app`."""
-    while app is not None and not isinstance(app, ExceptionHandlerMiddleware):
-        app = getattr(app, "app", None)
-    if app is not None:
-        inner: Any = app.app
-        app.app = between(inner, show_answered)  # type: ignore[assignment]
+def probe_answered(layer: Any) -> None:
+    """Put a probe inside Litestar's handling of exceptions, if that stands along `layer.app`."""
+    while layer is not None and type(layer) is not ExceptionHandlerMiddleware:
+        layer = getattr(layer, "app", None)
+    if layer is not None:
+        layer.app = between(layer.app, show_answered)  # type: ignore[arg-type, assignment]
 
 
 def interleaved(handler: Any, plugin: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from everylayer.layers import Layer, LayerMap, every_code_of, name_of
+from everylayer.layers import MACHINERY, Layer, LayerMap, every_code_of, name_of
 from everylayer.memo import Memo
 from everylayer.text import class_name, one_line
 
@@ -22,10 +22,7 @@ _ANSWERS = {
 }
 _ANSWERING = frozenset(name.rpartition(".")[2] for name in _ANSWERS)
 
-_MACHINERY = frozenset(
-    {"anyio", "asyncio", "concurrent", "contextlib", "everylayer", "everylayer_starlette"}
-    | {"fastapi", "opentelemetry", "sentry_sdk", "starlette", "threading"}
-)
+_MACHINERY = MACHINERY | {"everylayer_starlette", "fastapi", "starlette"}
 # Functions of the frameworks that call the app's own: what the next foreign frame is.
 _CALLS = {
     ("starlette.routing", "app"): "view",

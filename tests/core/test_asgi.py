@@ -434,7 +434,7 @@ def test_a_function_without_a_seam_shows_what_its_package_lets_it(telemetry: Tel
 def test_what_a_framework_makes_of_an_error_after_the_start_answers_nothing(
     telemetry: Telemetry, cause: bool
 ) -> None:
-    """Raised from it, the first error has left too; raised after it, it may have been dealt with."""
+    """Raised from it, the first error has left too; else it may have been dealt with."""
 
     async def view(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -19,7 +19,7 @@ import nox
 nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
-PACKAGES = ["core", "django_ext", "flask_ext", "grpc_ext", "starlette_ext"]
+PACKAGES = ["core", "django_ext", "flask_ext", "grpc_ext", "litestar_ext", "starlette_ext"]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.
 ONCE = [

@@ -23,7 +23,7 @@ BLOCKS = [
 
 
 def test_each_readme_shows_code() -> None:
-    assert len(READMES) == 6
+    assert len(READMES) == 7
     assert all(BLOCK.search(path.read_text(encoding="utf-8")) for path in READMES)
 
 

@@ -10,12 +10,12 @@ from litestar.di import Provide
 from litestar.exceptions import (
     HTTPException,
 )
-from litestar_kit import AFTER_START, LEVELS, SILENT, Kit, case, escaped, handled, late
-from litestar_layers import AnswersLater, Calm, Raiser
 
 from asgi_drive import Request
 from cases_layers import UNAUTHORIZED, calm, failing
 from contract.faults import PLAIN, Fault, fault_site
+from litestar_kit import AFTER_START, LEVELS, SILENT, Kit, case, escaped, handled, late
+from litestar_layers import AnswersLater, Calm, Raiser
 
 BROKEN = Fault("broken", lambda: LookupError("no page"), LookupError, "no page")
 TEAPOT = Fault("http_418", lambda: HTTPException("tea", status_code=418), HTTPException, "418: tea")

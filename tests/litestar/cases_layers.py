@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from litestar.exceptions import NotAuthorizedException
+
+from contract.actions import ACTIONS, CONVERT, RAISE_AFTER, RERAISE, SWALLOW, Action
+from contract.faults import FAULTS, PLAIN, Fault, fault_site
 from litestar_kit import (
     AFTER_START,
     ALONE,
@@ -21,9 +24,6 @@ from litestar_kit import (
     late,
 )
 from litestar_layers import FORMS, AnswersLater, Calm, InSend, Modern, Raiser
-
-from contract.actions import ACTIONS, CONVERT, RAISE_AFTER, RERAISE, SWALLOW, Action
-from contract.faults import FAULTS, PLAIN, Fault, fault_site
 
 UNAUTHORIZED = Fault(
     "http_401",

@@ -10,11 +10,11 @@ from litestar import Response, asgi, websocket
 from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import WebSocketException
 from litestar.response import Stream
-from litestar_kit import AFTER_START, SILENT, Kit, case, escaped, handled, late
-from litestar_layers import Calm, Raiser
 
 from asgi_drive import Request
 from contract.faults import PLAIN, Fault, fault_site
+from litestar_kit import AFTER_START, SILENT, Kit, case, escaped, handled, late
+from litestar_layers import Calm, Raiser
 
 if sys.version_info < (3, 11):
     # anyio's groups are those of the backport, which the standard library cannot render.

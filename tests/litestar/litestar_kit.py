@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import everylayer_litestar
 from litestar import Controller, Litestar, Router, get
-from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
+import everylayer_litestar
 from asgi_drive import Request
 from contract.expect import ESCAPED, HANDLED, LATE, NOTHING, Expected
 from contract.faults import PLAIN, Fault
+
+try:
+    from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
+except ModuleNotFoundError:  # before 2.18
+    from litestar.contrib.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
 
 LEVELS = ("app", "router", "controller", "handler")
 # Where Litestar's own stock stands; `alone` begins the server span itself.

@@ -6,17 +6,17 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import cases_hooks  # noqa: F401
-import cases_responses  # noqa: F401
 import pytest
-from litestar_kit import ALONE, CASES, PLUGIN, Case, Kit
 from opentelemetry.sdk.trace import ReadableSpan
 
+import cases_hooks  # noqa: F401
 import cases_layers  # noqa: F401
+import cases_responses  # noqa: F401
 from asgi_drive import converse
 from contract.expect import problems
 from contract.responses import Run, differences
 from contract.telemetry import Telemetry, tree
+from litestar_kit import ALONE, CASES, PLUGIN, Case, Kit
 
 ROWS = [pytest.param(case, setup, id=f"{case}-{setup}") for case in CASES for setup in case.setups]
 

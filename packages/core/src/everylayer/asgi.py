@@ -119,7 +119,8 @@ def right_inside(app: ASGIApp, show: Show) -> ASGIApp:
 class Seam:
     """The outermost seam: one ledger a request, from its first layer to its last message.
 
-    Within another one it is a probe. Sending a response while an exception is being handled shows
+    A framework's package stands it where each request passes first, and says in a subclass whether
+    it is `alone`. Within another one it is a probe; the ledger is `scope[SCOPE_KEY]`. Sending a response while an exception is being handled shows
     who swallowed it: `sys.exc_info()` in `send` is the error of the `except` block around it.
 
     Args:
@@ -186,7 +187,15 @@ def see(
     client_status: ClientStatus,
     phase: str = "call",
 ) -> None:
-    """Show `exc` to the ledger of the request whose `scope` this is."""
+    """Show `exc` to the ledger of the request whose `scope` this is, else to the current span's.
+
+    Args:
+        exc: what crosses a seam, or is about to be answered.
+        scope: of the request; a copy will do.
+        layer: what raised it, None to let the ledger's map of layers ask the traceback.
+        client_status: status below 500 that the framework gives an exception.
+        phase: what that layer was doing.
+    """
     ledger = scope.get(SCOPE_KEY)
     observe(exc, layer, phase, ledger=ledger, client_status=_status_of(exc, client_status))
     arrival.note(ledger, scope)

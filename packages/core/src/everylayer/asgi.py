@@ -120,8 +120,10 @@ class Seam:
     """The outermost seam: one ledger a request, from its first layer to its last message.
 
     A framework's package stands it where each request passes first, and says in a subclass whether
-    it is `alone`. Within another one it is a probe; the ledger is `scope[SCOPE_KEY]`. Sending a response while an exception is being handled shows
-    who swallowed it: `sys.exc_info()` in `send` is the error of the `except` block around it.
+    it is `alone`. Within another one it is a probe; the ledger is `scope[SCOPE_KEY]`.
+
+    Sending a response while an exception is being handled shows who swallowed it:
+    `sys.exc_info()` in `send` is the error of the `except` block around it.
 
     Args:
         app: the application, or its outermost layer.

@@ -20,7 +20,15 @@ import nox
 nox.needs_version = ">=2025.5.1"
 
 ROOT = Path(__file__).parent
-PACKAGES = ["core", "aiohttp_ext", "django_ext", "flask_ext", "grpc_ext", "starlette_ext"]
+PACKAGES = [
+    "core",
+    "aiohttp_ext",
+    "django_ext",
+    "flask_ext",
+    "grpc_ext",
+    "litestar_ext",
+    "starlette_ext",
+]
 IMPORT_NAMES = ["everylayer", *(f"everylayer_{name.removesuffix('_ext')}" for name in PACKAGES[1:])]
 SUPPORTED = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # What depends on the interpreter by what it drives only: wheels, whole servers, measurements.

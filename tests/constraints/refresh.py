@@ -17,6 +17,7 @@ OURS = (
     "everylayer-django",
     "everylayer-flask",
     "everylayer-grpc",
+    "everylayer-litestar",
     "everylayer-starlette",
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
 from contract.actions import ACTIONS, RERAISE, SWALLOW, TRANSLATED_TYPE, Action, perform_async
@@ -17,7 +17,7 @@ from contract.faults import ERRORS, FAULTS, PLAIN, Fault, fault_site, named
 from contract.responses import Raised, same
 from contract.telemetry import Telemetry, error_events, server_spans
 from everylayer import asgi
-from everylayer.asgi import Probe, Seam
+from everylayer.asgi import SCOPE_KEY, Probe, Seam, between, right_inside, see
 from everylayer.layers import Layer, LayerMap, codes_of
 from everylayer.settings import Settings
 
@@ -367,3 +367,85 @@ def test_a_probe_without_a_seam_uses_the_current_span(
     with tracer.start_as_current_span("GET /", kind=trace.SpanKind.SERVER):
         run_asgi(Probe(view, VIEW), scope("/"))
     check(telemetry.spans, PLAIN, Expected(layer="view"))
+
+
+def show(exc: BaseException, request: Any) -> None:
+    if SCOPE_KEY in request:
+        see(exc, request, INNER, asgi.no_client_status)
+
+
+@pytest.mark.parametrize("make", [between, right_inside])
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_probe_that_is_a_function(telemetry: Telemetry, make: Any, fault: Fault) -> None:
+    """What stands around it answers after the `except` block, so that only the probe has seen."""
+
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        fault_site(fault)
+
+    def app(inner: App) -> App:
+        async def layer(scope: Any, receive: Any, send: Any) -> None:
+            failed = False
+            try:
+                await inner(scope, receive, send)
+            except Exception:
+                failed = True
+            if failed:
+                await answer(send, 503)
+
+        return layer
+
+    plain = run_asgi(app(view), scope("/"))
+    run = run_asgi(Seam(app(make(view, show)), Settings()), scope("/"))
+    same(plain, run)
+    if fault.departure:
+        assert not error_events(telemetry.spans)
+    else:
+        check(telemetry.spans, fault, Expected(layer="Inner"))
+
+
+def test_a_probe_right_inside_tells_the_span_to_an_error_seen_without_it(
+    telemetry: Telemetry, tracer: trace.Tracer
+) -> None:
+    async def lost(scope: Any, receive: Any, send: Any) -> None:
+        token = context.attach(context.Context())
+        try:
+            await between(view, show)(scope, receive, send)
+        finally:
+            context.detach(token)
+
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        fault_site(PLAIN)
+
+    app = Seam(OpenTelemetryMiddleware(right_inside(lost, show)), Settings())
+    assert run_asgi(app, scope("/")).raised is not None
+    check(telemetry.spans, PLAIN, Expected(layer="Inner"))
+
+
+def test_a_function_without_a_seam_shows_what_its_package_lets_it(telemetry: Telemetry) -> None:
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        fault_site(PLAIN)
+
+    run = run_asgi(right_inside(between(view, show), show), scope("/"))
+    same(run_asgi(view, scope("/")), run)
+    assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("cause", [True, False])
+def test_what_a_framework_makes_of_an_error_after_the_start_answers_nothing(
+    telemetry: Telemetry, cause: bool
+) -> None:
+    """Raised from it, the first error has left too; else it may have been dealt with."""
+
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        fault_site(PLAIN)
+
+    async def handling(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await Probe(view, INNER)(scope, receive, send)
+        except ValueError as error:
+            raise RuntimeError("too late to answer") from (error if cause else None)
+
+    run_asgi(Seam(handling, Settings()), scope("/"))
+    expected = Expected(layer="Inner", handled=not cause, also=("RuntimeError",))
+    check(telemetry.spans, PLAIN, expected)

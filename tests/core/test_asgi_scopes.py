@@ -257,3 +257,29 @@ def test_a_scope_used_again_is_a_request_again(telemetry: Telemetry) -> None:
     run_asgi(OpenTelemetryMiddleware(retry), scope("/"))
     assert len(server_spans(telemetry.spans)) == 1
     assert len(error_events(telemetry.spans)) == 2
+
+
+class Route:
+    path = "/items/{item}"
+
+
+@pytest.mark.parametrize(
+    "told", [{"route": Route()}, {"path_template": "/items/{item}"}, {"path_template": None}, {}]
+)
+def test_the_span_that_we_begin_is_named_by_the_route(
+    telemetry: Telemetry, told: dict[str, Any]
+) -> None:
+    class Alone(Seam):
+        def alone(self) -> bool:
+            return True
+
+    async def view(request: Any, receive: Any, send: Any) -> None:
+        request.update(told)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    run_asgi(Alone(view, Settings()), {**scope("/items/7"), "root_path": "/api"})
+    span = server_span(telemetry.spans)
+    route = "/api/items/{item}" if any(told.values()) else None
+    assert (span.attributes or {}).get("http.route") == route
+    assert (span.name == f"GET {route}") is (route is not None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from everylayer.boundaries.patch import Patches, Target
 from everylayer.fit import takes, warn_left_alone
 
 
@@ -74,3 +75,40 @@ def test_the_warning_says_what_where_and_what_to_do(
     (record,) = caplog.records
     for part in (f"a.b.close of {shown} ", "errors of closing", "newer everylayer-web"):
         assert part in record.getMessage()
+
+
+class Router:
+    """Of a framework, one of whose methods is no longer what it was."""
+
+    def call(self, request: Any) -> str:
+        return "plain"
+
+    def build(self, everything: Any) -> str:
+        return "plain"
+
+
+def doubled(original: Callable[..., str], _: Any) -> Callable[..., str]:
+    return lambda *args: original(*args) * 2
+
+
+def test_patches_replace_what_fits_once_and_put_it_back(caplog: pytest.LogCaptureFixture) -> None:
+    before = dict(vars(Router))
+    patches = Patches(
+        "none",
+        "everylayer-web",
+        Target(Router, "call", "self request", doubled, "errors of calls"),
+        Target(Router, "build", "self routes", doubled, "errors of building"),
+        Target(Router, "gone", "self", doubled, "errors of what is gone"),
+    )
+    patches.undo()
+    with caplog.at_level(logging.WARNING, "everylayer"):
+        patches.put()
+        patches.put()
+    assert (Router().call(1), Router().build(1)) == ("plainplain", "plain")
+    assert ["Router.build" in r.getMessage() for r in caplog.records] == [True, False]
+    assert "Router.gone" in caplog.records[1].getMessage()
+    patches.undo()
+    assert dict(vars(Router)) == before
+    patches.put()
+    assert Router().call(1) == "plainplain"
+    patches.undo()

@@ -12,7 +12,16 @@ import pytest
 from contract.faults import Fault
 from everylayer import asgi, wsgi
 from everylayer.chain import traceback_of
-from everylayer.layers import UNKNOWN, Layer, LayerMap, codes_of, from_traceback, name_of
+from everylayer.layers import (
+    UNKNOWN,
+    Layer,
+    LayerMap,
+    called_by,
+    codes_of,
+    every_code_of,
+    from_traceback,
+    name_of,
+)
 
 
 class Gate:
@@ -269,3 +278,69 @@ def test_a_hostile_owner_does_not_hide_the_name() -> None:
 def test_a_fault_is_no_layer() -> None:
     # A dataclass instance is no callable: it is still named by its class.
     assert name_of(Fault("x", ValueError, ValueError, "")) == "Fault"
+
+
+def framework(source: str, **names: Any) -> dict[str, Any]:
+    """Run `source` as a module of a framework called `frame`."""
+    namespace: dict[str, Any] = {"__name__": "frame.base", **names}
+    exec(source, namespace)
+    return namespace
+
+
+def test_every_function_of_a_layer_is_its_own_those_within_included() -> None:
+    class Wide:
+        def __call__(self, request: Any) -> Any:
+            def within() -> Any:
+                return lambda: fail(request)
+
+            return within()()
+
+        @staticmethod
+        def still() -> None: ...
+
+    names = {code.co_name for code in every_code_of(functools.partial(Wide()))}
+    assert names >= {"__call__", "within", "<lambda>", "still"}
+    assert {code.co_name for code in every_code_of(fail)} == {"fail"}
+
+
+def test_what_a_base_class_wraps_counts_and_its_own_function_does_not() -> None:
+    namespace = framework(
+        "class Base:\n"
+        "    def __init_subclass__(cls):\n"
+        "        original = cls.__call__\n"
+        "        def wrapped(self, request):\n"
+        "            return original(self, request)\n"
+        "        cls.__call__ = wrapped\n"
+        "    def __call__(self, request): ...\n"
+    )
+
+    class Own(namespace["Base"]):  # type: ignore[misc]
+        def __call__(self, request: Any) -> Any:
+            return fail(request)
+
+    class Map(LayerMap):
+        shared = frozenset({"frame.base"})
+
+    layers = Map()
+    layers.learn(Layer("Own", "middleware", 0), Own)
+    found = layers.locate(traceback_from(lambda: Own()("request")))
+    assert found == Layer("Own", "middleware", 0)
+    assert {code.co_name for code in every_code_of(Own, Map.shared)} == {"__call__"}
+
+
+def test_what_a_framework_called_is_named_where_no_layer_is_known() -> None:
+    class Map(LayerMap):
+        machinery = frozenset({"frame"})
+
+    def task() -> Any:
+        return fail("request")
+
+    run = framework("def run(task): return task()\ndef own(): return {}[1]")
+    through = traceback_from(lambda: run["run"](task))
+    found = Map().locate(through)
+    assert found is not None
+    assert found.name.endswith("task")
+    assert found.kind == "app"
+    assert Map().locate(traceback_from(run["own"])) == Layer("frame.base", "framework")
+    assert called_by(frozenset({"other"}), through) is None
+    assert LayerMap().locate(through) is None

@@ -113,6 +113,7 @@ def named(module: str, name: str) -> type[Exception]:
 DEPARTED: list[BaseException] = [
     asyncio.CancelledError(),
     GeneratorExit(),
+    named("litestar.exceptions.websocket_exceptions", "WebSocketDisconnect")(),
     named("starlette.requests", "ClientDisconnect")(),
     named("starlette.websockets", "WebSocketDisconnect")(),
     named("django.core.exceptions", "RequestAborted")(),

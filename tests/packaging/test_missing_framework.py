@@ -18,7 +18,7 @@ except ImportError as exc:
 """
 
 
-@pytest.mark.parametrize("framework", ["aiohttp", "django", "flask", "starlette"])
+@pytest.mark.parametrize("framework", ["aiohttp", "django", "flask", "litestar", "starlette"])
 def test_the_remedy_is_named(framework: str) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", IMPORT_WITHOUT, framework, f"everylayer_{framework}"],

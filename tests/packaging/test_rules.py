@@ -27,16 +27,20 @@ FOLDERS = {
     "everylayer_django": ROOT / "packages" / "django_ext",
     "everylayer_flask": ROOT / "packages" / "flask_ext",
     "everylayer_grpc": ROOT / "packages" / "grpc_ext",
+    "everylayer_litestar": ROOT / "packages" / "litestar_ext",
     "everylayer_starlette": ROOT / "packages" / "starlette_ext",
 }
 MAX_LINES = 400
-WEB = {"aiohttp", "asgiref", "django", "fastapi", "flask", "grpc", "starlette", "werkzeug"}
+WEB = {
+    "aiohttp", "asgiref", "django", "fastapi", "flask", "grpc", "litestar", "starlette", "werkzeug",
+}  # fmt: skip
 # Who may import which web framework; core is absent because it may import none.
 OWN_WEB = {
     "everylayer_aiohttp": {"aiohttp"},
     "everylayer_django": {"asgiref", "django"},
     "everylayer_flask": {"flask", "werkzeug"},
     "everylayer_grpc": {"grpc"},
+    "everylayer_litestar": {"litestar"},
     "everylayer_starlette": {"fastapi", "starlette"},
 }
 # Values and rules, each testable without a span.

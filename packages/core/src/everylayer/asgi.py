@@ -73,11 +73,57 @@ class Probe:
             raise
 
 
+Show = Callable[[BaseException, Scope], None]
+
+
+def between(app: ASGIApp, show: Show) -> ASGIApp:
+    """Return a function around `app`: a probe at half the cost of a `Probe`.
+
+    Args:
+        app: the layer that it stands around.
+        show: shows an exception to the request's ledger, `scope[SCOPE_KEY]` if there is one; the
+            package's own function around `see`. It must not raise.
+    """
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            show(exc, scope)
+            drop_frame(exc)
+            raise
+
+    return probed
+
+
+def right_inside(app: ASGIApp, show: Show) -> ASGIApp:
+    """Return the same for right inside the layer that starts the server span: it tells which.
+
+    An error may be seen first where that span is no longer, or not yet, the current one.
+    """
+
+    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
+        ledger = scope.get(SCOPE_KEY)
+        if ledger is not None:
+            ledger.within = get_current()
+        try:
+            await app(scope, receive, send)
+        except BaseException as exc:
+            show(exc, scope)
+            drop_frame(exc)
+            raise
+
+    return probed
+
+
 class Seam:
     """The outermost seam: one ledger a request, from its first layer to its last message.
 
-    Within another one it is a probe. Sending a response while an exception is being handled shows
-    who swallowed it: `sys.exc_info()` in `send` is the error of the `except` block around it.
+    A framework's package stands it where each request passes first, and says in a subclass whether
+    it is `alone`. Within another one it is a probe; the ledger is `scope[SCOPE_KEY]`.
+
+    Sending a response while an exception is being handled shows who swallowed it:
+    `sys.exc_info()` in `send` is the error of the `except` block around it.
 
     Args:
         app: the application, or its outermost layer.
@@ -143,7 +189,15 @@ def see(
     client_status: ClientStatus,
     phase: str = "call",
 ) -> None:
-    """Show `exc` to the ledger of the request whose `scope` this is."""
+    """Show `exc` to the ledger of the request whose `scope` this is, else to the current span's.
+
+    Args:
+        exc: what crosses a seam, or is about to be answered.
+        scope: of the request; a copy will do.
+        layer: what raised it, None to let the ledger's map of layers ask the traceback.
+        client_status: status below 500 that the framework gives an exception.
+        phase: what that layer was doing.
+    """
     ledger = scope.get(SCOPE_KEY)
     observe(exc, layer, phase, ledger=ledger, client_status=_status_of(exc, client_status))
     arrival.note(ledger, scope)

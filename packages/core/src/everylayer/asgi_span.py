@@ -67,7 +67,8 @@ class OwnSpan:
         """Take the status of the response, and the route: `scope["route"].path`, if it has one."""
         from opentelemetry.instrumentation import asgi
 
-        route = getattr(self._scope.get("route"), "path", None)
+        # Starlette keeps the route that it took, Litestar its path.
+        route = getattr(self._scope.get("route"), "path", self._scope.get("path_template"))
         if isinstance(route, str):
             route = clean(f"{self._scope.get('root_path', '')}{route}")
             self._span.set_attribute("http.route", route)

@@ -128,6 +128,14 @@ def links(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[Link]:
         queue = following
 
 
+def with_causes(exc: BaseException | None, limit: int = MAX_LINKS) -> Iterator[BaseException]:
+    """Yield `exc` and each exception that it was raised from, at most `limit`; nothing for None."""
+    while exc is not None and limit > 0:
+        yield exc
+        exc = _cause(exc)
+        limit -= 1
+
+
 def ancestors(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[BaseException]:
     """Yield every exception that was in flight when `exc` was raised, hidden ones too."""
     seen = {id(exc)}

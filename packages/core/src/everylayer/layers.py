@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -68,11 +68,48 @@ def codes_of(target: Any, methods: Iterable[str] = ("__call__",)) -> Iterable[Co
             yield code
 
 
+def every_code_of(target: Any, shared: frozenset[str] = frozenset()) -> Iterator[CodeType]:
+    """Yield the codes of all functions of a layer, of those within them, and of what they wrap.
+
+    Args:
+        target: a class, an instance, a function or a partial of one.
+        shared: modules of base classes, whose functions tell no layer from another. What such a
+            function keeps in its closure, because it wraps it, is looked at in its place.
+    """
+    while isinstance(target, functools.partial):
+        target = target.func
+    functions: list[Any] = [target]
+    if not (inspect.isfunction(target) or inspect.ismethod(target)):
+        cls = target if inspect.isclass(target) else type(target)
+        functions = [f for base in cls.__mro__ if base is not object for f in vars(base).values()]
+    for value in functions:
+        function = getattr(value, "__func__", value)
+        function = inspect.unwrap(function) if callable(function) else None
+        while getattr(function, "__module__", None) in shared:
+            held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+            function = next(filter(inspect.isfunction, held), None)
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            yield from _nested(code)
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
 def _wraps_an_instance(function: Any) -> bool:
     """Tell of a layer that `functools.wraps` the app inside it, an object of a class."""
     return not hasattr(getattr(function, "__wrapped__", None), "__code__")
 
 
+# What frameworks run on, and what stands beside them: none of it is an app's.
+MACHINERY = frozenset(
+    {"anyio", "asyncio", "concurrent", "contextlib", "ddtrace", "everylayer", "opentelemetry"}
+    | {"sentry_sdk", "threading"}
+)
 _WRAPPERS = ("everylayer", "sentry_sdk.")
 _SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))
 
@@ -100,6 +137,27 @@ def from_traceback(tb: TracebackType | None) -> Layer:
     return UNKNOWN if named is None else Layer(frame_name(named), "app")
 
 
+def called_by(machinery: frozenset[str], tb: TracebackType | None) -> Layer | None:
+    """Name what a framework called last: of kind `app`, or `framework` where its own code failed.
+
+    Args:
+        machinery: top-level packages that are none of the app's.
+        tb: of the error; None, or one that no framework has crossed, tells nothing.
+    """
+    called: FrameType | None = None
+    framework = ""
+    while tb is not None:
+        module = str(tb.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] in machinery:
+            called, framework = None, module
+        else:
+            called = called or tb.tb_frame
+        tb = tb.tb_next
+    if not framework:
+        return None
+    return Layer(framework, "framework") if called is None else Layer(frame_name(called), "app")
+
+
 def frame_name(frame: FrameType) -> str:
     """Return the qualified name of the function that a frame runs, a class for its `__call__`."""
     code = frame.f_code
@@ -119,13 +177,21 @@ def code_name(code: CodeType, owner: type | None = None) -> str:
 class LayerMap:
     """Names the layer in which an exception began, from the frames that it crossed.
 
+    A framework's package makes one for each app, adds the codes of what it calls, and may give a
+    subclass of its own its two words about frames that nobody has added.
+
     Attributes:
         asked_by_seams: a layer that a seam names is what this map has told it.
+        machinery: top-level packages of the framework, and `MACHINERY`; with it, what they called
+            is named where no layer is known, as `called_by` does.
+        shared: modules of the framework's base classes, see `every_code_of`.
     """
 
     __slots__ = ("__weakref__", "_by_code")
 
     asked_by_seams = False
+    machinery: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         # By identity, which holding the code keeps: hashing one walks through its bytecode.
@@ -136,6 +202,10 @@ class LayerMap:
         for code in codes:
             self._by_code.setdefault(id(code), (code, layer))
 
+    def learn(self, layer: Layer, target: Any) -> None:
+        """Make frames of any function of `target` count as `layer`."""
+        self.add(layer, every_code_of(target, self.shared))
+
     def layer_of(self, code: CodeType) -> Layer | None:
         """Return the layer whose frames run `code`."""
         found = self._by_code.get(id(code))
@@ -143,8 +213,8 @@ class LayerMap:
 
     def locate(self, tb: TracebackType | None) -> Layer | None:
         """Return the innermost known layer that `tb` passes through, None if there is none."""
-        found = None
-        while tb is not None:
-            found = self.layer_of(tb.tb_frame.f_code) or found
-            tb = tb.tb_next
-        return found
+        found, rest = None, tb
+        while rest is not None:
+            found = self.layer_of(rest.tb_frame.f_code) or found
+            rest = rest.tb_next
+        return found or (called_by(self.machinery, tb) if self.machinery else None)

@@ -354,10 +354,12 @@ class Ledger:
     def _settle(self, escaped: BaseException | None, server_span: ServerSpan | None) -> None:
         page = self.page
         assert page is not None
-        sighting = page.find(escaped) if escaped is not None else None
-        if sighting is not None:
-            sighting.left = True
-            sighting.escaped = self.status is not None
+        # What it was raised from has left in its shape: nobody has dealt with that either.
+        for exc in chain.with_causes(escaped):
+            sighting = page.find(exc)
+            if sighting is not None:
+                sighting.left = True
+                sighting.escaped = self.status is not None
         if self.span is None and server_span is not None and self.settings.server_span:
             self._settle_on_new(server_span)
             return

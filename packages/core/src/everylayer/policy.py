@@ -26,6 +26,7 @@ ClientStatus = Callable[[BaseException], "int | None"]
 _GONE_NAMES = frozenset(
     {
         "asyncio.exceptions.CancelledError",
+        "litestar.exceptions.websocket_exceptions.WebSocketDisconnect",
         "starlette.requests.ClientDisconnect",
         "starlette.websockets.WebSocketDisconnect",
         "django.core.exceptions.RequestAborted",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from everylayer.layers import Layer, LayerMap, name_of
+from everylayer.layers import MACHINERY, Layer, LayerMap, every_code_of, name_of
 from everylayer.memo import Memo
 from everylayer.text import class_name, one_line
 
@@ -24,10 +22,7 @@ _ANSWERS = {
 }
 _ANSWERING = frozenset(name.rpartition(".")[2] for name in _ANSWERS)
 
-_MACHINERY = frozenset(
-    {"anyio", "asyncio", "concurrent", "contextlib", "ddtrace", "everylayer"}
-    | {"everylayer_starlette", "fastapi", "opentelemetry", "sentry_sdk", "starlette", "threading"}
-)
+_MACHINERY = MACHINERY | {"everylayer_starlette", "fastapi", "starlette"}
 # Functions of the frameworks that call the app's own: what the next foreign frame is.
 _CALLS = {
     ("starlette.routing", "app"): "view",
@@ -68,6 +63,7 @@ class AppLayers(LayerMap):
     """Knows the app's own middleware by its code; views, dependencies and the rest by who calls."""
 
     framework = "starlette"
+    shared = frozenset({"starlette.middleware.base"})
     __slots__ = ("_by_owner", "_parts")
 
     def __init__(self) -> None:
@@ -180,27 +176,6 @@ def called(code: CodeType, owner: type[Any]) -> str:
 
 def _codes(made: Any) -> Iterator[CodeType]:
     """Yield the code of a layer's own functions and of the functions inside those."""
-    while isinstance(made, functools.partial):
-        made = made.func
-    if inspect.isfunction(made) or inspect.ismethod(made):
-        functions: list[Any] = [made]
-    else:
-        functions = [getattr(made, "dispatch_func", None)]
-        for cls in (made if inspect.isclass(made) else type(made)).__mro__:
-            # Shared by every layer that derives from it, so it names none of them.
-            if (
-                cls is not object
-                and class_name(cls) != "starlette.middleware.base.BaseHTTPMiddleware"
-            ):
-                functions += vars(cls).values()
-    for function in functions:
-        code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
-        if isinstance(code, CodeType):
-            yield from _nested(code)
-
-
-def _nested(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _nested(constant)
+    for part in (getattr(made, "dispatch_func", None), made):
+        if part is not None:
+            yield from every_code_of(part, AppLayers.shared)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, MutableMapping
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import get_current
 from starlette._utils import is_async_callable
 from starlette.requests import ClientDisconnect
 
-from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, close
+from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, between, close, right_inside
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.boundaries import arrival
 from everylayer.chain import MAX_LINKS, drop_frame, linked, raised_in, traceback_of
@@ -136,17 +136,8 @@ def _ledger_below() -> Ledger | None:
 
 
 def probe(app: ASGIApp, claim: Claim) -> ASGIApp:
-    """Return `app` with a seam around it: a closure, which costs half of what an object does."""
-
-    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except BaseException as exc:
-            see(exc, scope, claim)
-            drop_frame(exc)
-            raise
-
-    return _transparent(probed, app)
+    """Return `app` with a seam around it."""
+    return _transparent(between(app, functools.partial(see, claim=claim)), app)
 
 
 def unprobed(app: ASGIApp, claim: Claim) -> ASGIApp:
@@ -156,19 +147,7 @@ def unprobed(app: ASGIApp, claim: Claim) -> ASGIApp:
 
 def binding_probe(app: ASGIApp, claim: Claim) -> ASGIApp:
     """Return a probe that knows the request's span: it stands right inside what starts it."""
-
-    async def probed(scope: Scope, receive: Receive, send: Send) -> None:
-        ledger = scope.get(SCOPE_KEY)
-        if ledger is not None:
-            ledger.within = get_current()
-        try:
-            await app(scope, receive, send)
-        except BaseException as exc:
-            see(exc, scope, claim)
-            drop_frame(exc)
-            raise
-
-    return _transparent(probed, app)
+    return _transparent(right_inside(app, functools.partial(see, claim=claim)), app)
 
 
 def starts_span(cls: Any) -> bool:

@@ -1,10 +1,12 @@
-"""Functions that are replaced for a while, and put back as they were."""
+"""Functions of others that are replaced for a while, and put back as they were."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+from ..fit import takes, warn_left_alone
 
 
 class Switch:
@@ -58,3 +60,56 @@ class Patch:
             else:
                 delattr(self._owner, self._name)
         self._after = self._before = None
+
+
+class Target(NamedTuple):
+    """What a framework's package replaces.
+
+    Attributes:
+        owner: a module or class of the framework's.
+        name: of the function in it.
+        parameters: what it must take for the replacement to fit, names with spaces between.
+        make: see `Patch`.
+        missing: what only shows there.
+    """
+
+    owner: Any
+    name: str
+    parameters: str
+    make: Make
+    missing: str
+
+
+class Patches:
+    """All that a package replaces in its framework; what is not what it was is left alone.
+
+    Args:
+        distribution: the framework's.
+        package: ours, to look for a newer version of.
+        targets: in the order in which they are replaced.
+    """
+
+    def __init__(self, distribution: str, package: str, *targets: Target) -> None:
+        self._distribution = distribution
+        self._package = package
+        self._targets = targets
+        self._put: list[Patch] | None = None
+
+    def put(self) -> None:
+        """Replace what fits, and say what does not; a second call changes nothing."""
+        if self._put is not None:
+            return
+        self._put = []
+        for target in self._targets:
+            if takes(getattr(target.owner, target.name, None), target.parameters):
+                self._put.append(Patch(target.owner, target.name, target.make))
+                self._put[-1].put()
+            else:
+                where = f"{target.owner.__name__}.{target.name}"
+                warn_left_alone(where, self._distribution, target.missing, self._package)
+
+    def undo(self) -> None:
+        """Put back what was there, newest first."""
+        while self._put:
+            self._put.pop().undo()
+        self._put = None

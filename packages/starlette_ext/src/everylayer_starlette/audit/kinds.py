@@ -24,13 +24,13 @@ ROUTER = "probe before the router"
 
 # It parses the file of the class.
 _passes_on = functools.cache(passes_on)
-_PROBES = "everylayer_starlette.seams"
+_PROBES = {"everylayer.asgi", "everylayer_starlette.seams"}
 _ADDED = ("opentelemetry.instrumentation.", SHAPES)
 
 
 def is_probe(app: Any) -> bool:
     """Tell whether `app` is a closure of everylayer's that stands between two layers."""
-    return inspect.isfunction(app) and app.__globals__.get("__name__") == _PROBES
+    return inspect.isfunction(app) and app.__globals__.get("__name__") in _PROBES
 
 
 def is_added(layer: Any, held: Any, held_there: Any) -> bool:

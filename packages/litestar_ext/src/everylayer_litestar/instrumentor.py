@@ -1,0 +1,31 @@
+"""Every Litestar app of the process, without a line of code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from everylayer.instrumentor import Instrumentor
+from everylayer.settings import resolve
+
+from . import patches
+
+
+class EveryLayerLitestarInstrumentor(Instrumentor):
+    """Covers each app that the process makes from then on, and lets go of them again.
+
+    An app that brings `EveryLayerPlugin` keeps the settings that it was given there.
+    """
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return the Litestar versions that the seams fit."""
+        return ("litestar >= 2.15",)
+
+    def switch_on(self, settings: Mapping[str, Any]) -> None:
+        """Give the plugin to the apps to come."""
+        resolve(settings)
+        patches.begin(dict(settings))
+
+    def switch_off(self) -> None:
+        """Take it back."""
+        patches.end()

@@ -1,0 +1,152 @@
+"""Cases about responses: streams, background work, websockets, clients that leave."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from litestar import Response, asgi, websocket
+from litestar.background_tasks import BackgroundTask
+from litestar.exceptions import WebSocketException
+from litestar.response import Stream
+
+from asgi_drive import Request
+from contract.faults import PLAIN, Fault, fault_site
+from litestar_kit import AFTER_START, SILENT, Kit, case, escaped, handled, late
+from litestar_layers import Calm, Raiser
+
+if sys.version_info < (3, 11):
+    # anyio's groups are those of the backport, which the standard library cannot render.
+    from exceptiongroup import ExceptionGroup
+
+GROUP = Fault(
+    "group",
+    lambda: ValueError("plain fault"),
+    ExceptionGroup,
+    "unhandled errors in a TaskGroup (1 sub-exception)",
+    shows=("ValueError", "plain fault") if sys.version_info >= (3, 11) else (),
+)
+SOCKET = Request(kind="websocket", texts=("hello",))
+REFUSED = Fault(
+    "refused", lambda: WebSocketException(detail="no", code=4401), WebSocketException, "no"
+)
+
+
+async def task() -> None:
+    fault_site(PLAIN)
+
+
+async def with_a_task(self: Any) -> Response[str]:
+    return Response("fine", background=BackgroundTask(task))
+
+
+@case("background", late("task", "app", server_status="UNSET"))
+def background(kit: Kit) -> Any:
+    return kit.app(with_a_task)
+
+
+@case("background_within_layers", late("task", "app", server_status="UNSET"))
+def background_within_layers(kit: Kit) -> Any:
+    return kit.app(with_a_task, {"app": [Calm()], "handler": [Calm()]})
+
+
+async def chunks() -> AsyncGenerator[bytes, None]:
+    yield b"one"
+    yield b"two"
+
+
+async def streaming(self: Any) -> Stream:
+    return Stream(chunks())
+
+
+@case("stream_whose_client_leaves", SILENT, request=Request(leaves_after=1, spec="2.3"))
+def stream_whose_client_leaves(kit: Kit) -> Any:
+    return kit.app(streaming, {"app": [Calm()]})
+
+
+@case("stream_that_is_cancelled", SILENT, request=Request(leaves_after=1, cancel=True, spec="2.3"))
+def stream_that_is_cancelled(kit: Kit) -> Any:
+    return kit.app(streaming)
+
+
+async def talking(self: Any, socket: Any) -> None:
+    await socket.accept()
+    await socket.send_text(await socket.receive_text())
+    await socket.receive_text()
+
+
+async def failing_at_once(self: Any, socket: Any) -> None:
+    fault_site(PLAIN)
+
+
+async def failing_later(self: Any, socket: Any) -> None:
+    await socket.accept()
+    await socket.receive_text()
+    fault_site(PLAIN)
+
+
+async def refusing_socket(self: Any, socket: Any) -> None:
+    fault_site(REFUSED)
+
+
+@case("websocket_whose_client_leaves", SILENT, request=SOCKET)
+def websocket_whose_client_leaves(kit: Kit) -> Any:
+    return kit.app(talking, {"app": [Calm()]}, route=websocket)
+
+
+@case("websocket_fails_at_once", escaped("Pages.failing_at_once", "view"), request=SOCKET)
+def websocket_fails_at_once(kit: Kit) -> Any:
+    return kit.app(failing_at_once, route=websocket)
+
+
+@case("websocket_fails_later", escaped("Pages.failing_later", "view"), request=SOCKET)
+def websocket_fails_later(kit: Kit) -> Any:
+    return kit.app(failing_later, {"app": [Calm()]}, route=websocket)
+
+
+@case("websocket_layer_fails", escaped("Raiser"), request=SOCKET)
+def websocket_layer_fails(kit: Kit) -> Any:
+    return kit.app(talking, {"controller": [Raiser()]}, route=websocket)
+
+
+@case("websocket_is_refused", SILENT, fault=REFUSED, request=SOCKET)
+def websocket_is_refused(kit: Kit) -> Any:
+    return kit.app(refusing_socket, route=websocket)
+
+
+@case("websocket_layer_refuses", handled("Raiser"), fault=REFUSED, request=SOCKET)
+def websocket_layer_refuses(kit: Kit) -> Any:
+    return kit.app(talking, {"router": [Raiser(fault=REFUSED)]}, route=websocket)
+
+
+async def starting() -> None:
+    fault_site(PLAIN)
+
+
+async def mounted(self: Any, scope: Any, receive: Any, send: Any) -> None:
+    fault_site(PLAIN)
+
+
+@case("mounted_app", escaped("Pages.mounted", "view"))
+def mounted_app(kit: Kit) -> Any:
+    return kit.app(mounted, {"app": [Calm()]}, route=asgi)
+
+
+async def reading(self: Any, request: Any) -> str:
+    return str(await request.body())
+
+
+async def broken_chunks() -> AsyncGenerator[bytes, None]:
+    yield b"one"
+    fault_site(PLAIN)
+
+
+async def streaming_until_it_breaks(self: Any) -> Stream:
+    return Stream(broken_chunks())
+
+
+# Litestar streams in a task group.
+@case("stream_breaks", escaped(None, None, also=(AFTER_START,)), fault=GROUP)
+def stream_breaks(kit: Kit) -> Any:
+    return kit.app(streaming_until_it_breaks, {"app": [Calm()]})

@@ -126,9 +126,8 @@ async def converse(channel: aio.Channel, way: str) -> None:
         for number in range(3):
             yield b"%d" % number
 
-    call = channel.stream_stream(method)(
-        requests(), metadata=(("way", way),), timeout=1.0 if way == "deadline" else 60
-    )
+    rpc: Any = channel.stream_stream(method)
+    call = rpc(requests(), metadata=(("way", way),), timeout=1.0 if way == "deadline" else 60)
     try:
         async for _ in call:
             if way == "cancel":
@@ -139,7 +138,7 @@ async def converse(channel: aio.Channel, way: str) -> None:
 
 async def serve_aio(interceptors: list[Any], ways: list[str]) -> None:
     server = aio.server(interceptors=interceptors)
-    handlers = {
+    handlers: dict[str, Any] = {
         "Talk": grpc.stream_stream_rpc_method_handler(talk),
         "Read": grpc.stream_stream_rpc_method_handler(read_and_write),
     }
@@ -159,7 +158,7 @@ def test_a_thousand_streams_at_once_leave_no_span_open(
     random.Random(8).shuffle(ways)
     chain: list[Any] = [everylayer_grpc.aio_server_interceptor(), BrokenRequests()]
     if beside:
-        chain.insert(0, stock.aio_server_interceptor())
+        chain.insert(0, stock.aio_server_interceptor())  # type: ignore[no-untyped-call]
     asyncio.run(serve_aio(chain, ways))
     check(telemetry.spans, counting, Counter(ways))
 
@@ -193,7 +192,8 @@ def talk_in_a_thread(requests: Any, context: Any) -> Iterator[bytes]:
 
 
 def converse_in_a_thread(channel: grpc.Channel, way: str) -> None:
-    call = channel.stream_stream(METHOD)(
+    rpc: Any = channel.stream_stream(METHOD)
+    call = rpc(
         iter([b"0", b"1", b"2"]),
         metadata=(("way", way),),
         timeout=0.3 if way == "deadline" else 60,
@@ -213,10 +213,10 @@ def test_streams_in_threads_leave_no_span_open(
     ways = [WAYS[number % 6] for number in range(120)]
     chain: list[Any] = [everylayer_grpc.server_interceptor(), BrokenRequestsInThreads()]
     if beside:
-        chain.insert(0, stock.server_interceptor())
+        chain.insert(0, stock.server_interceptor())  # type: ignore[no-untyped-call]
     pool = futures.ThreadPoolExecutor(24)
     server = grpc.server(pool, interceptors=chain)
-    handlers = {"Talk": grpc.stream_stream_rpc_method_handler(talk_in_a_thread)}
+    handlers: dict[str, Any] = {"Talk": grpc.stream_stream_rpc_method_handler(talk_in_a_thread)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("streams.S", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

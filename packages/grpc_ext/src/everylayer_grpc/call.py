@@ -26,6 +26,7 @@ from everylayer.sinks.served import count
 
 from . import span, trailing
 from .codes import code_of, http_status, is_server_error
+from .groups import Group, Source
 from .raised import after_departure, has_left, is_abort, is_departure
 from .request import scope_of
 
@@ -275,9 +276,20 @@ class Call(Ledger):
 CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)
 
 
-def show(exc: BaseException, layer: Layer | None, phase: str) -> None:
-    """Show `exc` to the RPC that is being served here."""
-    observe(exc, layer, phase, ledger=CURRENT.get())
+def show(exc: BaseException, source: Source | None, phase: str, call: Call | None = None) -> None:
+    """Show `exc`, which came first from `source`, to `call` or else the RPC that is served here."""
+    observe(
+        exc,
+        layer_of(source, exc) if isinstance(source, Group) else source,
+        phase,
+        ledger=call or CURRENT.get(),
+    )
+
+
+@contained
+def layer_of(group: Group, exc: BaseException) -> Layer:
+    """Return which of the layers of `group` the error `exc` came from."""
+    return group.layer_of(exc)
 
 
 @contained

@@ -8,9 +8,9 @@ from typing import Any
 
 from everylayer.chain import drop_frame
 from everylayer.layers import Layer
-from everylayer.observer import observe
 
 from .call import Call, show
+from .groups import Group
 from .handlers import NAMED, Known, Probed
 from .probes import probed_handler, spanned_handler, spanned_unary
 
@@ -20,30 +20,32 @@ new = tuple.__new__
 Step = Callable[[Call, Any], Any]
 
 
-def interceptor_step(
-    intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer, of_span: bool
-) -> Step:
-    """Return the step of an interceptor.
+def group_step(group: Group, inner: Step, inside: Layer, of_span: bool) -> Step:
+    """Return the step of a group of interceptors.
 
     Args:
-        intercept: its method.
-        inner: the step of what is inside it.
-        inside: the layer around it, which may have put its own iterator around the requests.
-        layer: the interceptor.
-        of_span: the layer around it begins the server span.
+        group: the interceptors.
+        inner: the step of what is inside them.
+        inside: the layer around them, which may have put its own iterator around the requests.
+        of_span: the layer around them begins the server span.
     """
     if of_span:
-        return _step_in_span(intercept, inner, inside, layer)
+        return _step_in_span(group, inner, inside)
+    intercept, *within = group.methods
+    within.reverse()
 
     def step(call: Call, details: Any) -> Any:
+        following = partial(inner, call)
+        for method in within:
+            following = partial(method, following)
         try:
-            handler = intercept(partial(inner, call), details)
+            handler = intercept(following, details)
         except BaseException as exc:
-            observe(exc, layer, "intercept_service", ledger=call)
+            show(exc, group, "intercept_service", call)
             drop_frame(exc)
             raise
         if type(handler) is not NAMED or handler[4] is None:
-            return None if handler is None else probed_handler(handler, inside, layer)
+            return None if handler is None else probed_handler(handler, inside, group)
         # As that does it, at once: nearly all handlers that are made for one RPC are of this kind.
         behavior = handler[4]
 
@@ -51,7 +53,7 @@ def interceptor_step(
             try:
                 return behavior(request, context)
             except BaseException as exc:
-                show(exc, layer, "call")
+                show(exc, group, "call")
                 drop_frame(exc)
                 raise
 
@@ -63,23 +65,28 @@ def interceptor_step(
     return step
 
 
-def _step_in_span(intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer) -> Step:
+def _step_in_span(group: Group, inner: Step, inside: Layer) -> Step:
     known = Known()
+    intercept, *within = group.methods
+    within.reverse()
 
     def step(call: Call, details: Any) -> Any:
+        following = partial(inner, call)
+        for method in within:
+            following = partial(method, following)
         try:
-            handler = intercept(partial(inner, call), details)
+            handler = intercept(following, details)
         except BaseException as exc:
-            observe(exc, layer, "intercept_service", ledger=call)
+            show(exc, group, "intercept_service", call)
             drop_frame(exc)
             raise
         if type(handler) is not NAMED or handler[4] is None:
             if type(handler) is Probed and hasattr(handler, "raw"):  # The servicer's, untouched.
                 raw = handler.raw
                 return known.get(raw) or known.keep(raw, spanned_handler(raw, inside, None))
-            return None if handler is None else spanned_handler(handler, inside, layer)
+            return None if handler is None else spanned_handler(handler, inside, group)
         behavior = handler[4]
-        unary = spanned_unary(behavior, layer)
+        unary = spanned_unary(behavior, group)
         about = getattr(behavior, "__dict__", None)
         if about:
             vars(unary).update(about)
@@ -98,7 +105,7 @@ def servicer_step(inside: Layer, of_span: bool) -> Step:
         try:
             handler = call.handler_of(details)  # type: ignore[misc]
         except BaseException as exc:
-            observe(exc, None, "intercept_service", ledger=call)
+            show(exc, None, "intercept_service", call)
             drop_frame(exc)
             raise
         if handler is None:

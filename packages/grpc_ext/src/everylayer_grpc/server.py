@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -11,21 +12,20 @@ from opentelemetry import context as otel
 
 from everylayer import spans
 from everylayer.chain import drop_frame
-from everylayer.layers import Layer
-from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from .call import CURRENT, Call, show
+from .groups import Group, Source, grouped
 from .handlers import NAMED, Behavior, Probed, behavior_of, with_behavior
-from .naming import GRPC, is_stock, named, servicer
-from .pipeline import Step, interceptor_step, servicer_step
+from .naming import GRPC, is_stock, servicer
+from .pipeline import Step, group_step, servicer_step
 from .streams import counting, last_responses
 
 new = tuple.__new__
 Continuation = Callable[[Any], Any]
 
 
-def _nothing(call: Call, details: Any) -> Any:
+def _nothing(following: Any, details: Any) -> Any:
     return None
 
 
@@ -37,18 +37,20 @@ class ServerSeam(grpc.ServerInterceptor):
     Attributes:
         settings: the rules in force.
         others: the interceptors that it runs itself, outermost first.
-        outer: the method of the interceptor right inside it; None leaves all of them to gRPC.
-        inner: the step of what is inside that one.
-        first: the interceptor right inside it; None is the servicer.
+        first: the interceptors right inside it; None where it runs none.
+        intercept: the method of the outermost of them.
+        within: those of the others, innermost first.
+        inner: the step of what is inside them.
         alone: nothing inside it begins the server span.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.others: tuple[Any, ...] = ()
-        self.outer: Callable[..., Any] | None = None
+        self.first: Group | None = None
+        self.intercept: Callable[..., Any] = _nothing
+        self.within: tuple[Callable[..., Any], ...] = ()
         self.inner: Step = _nothing
-        self.first: Layer | None = None
         self.alone = True
 
     def intercept_service(self, continuation: Continuation, handler_call_details: Any) -> Any:
@@ -56,22 +58,24 @@ class ServerSeam(grpc.ServerInterceptor):
             return continuation(handler_call_details)
         details = handler_call_details
         call = Call(self.settings, details.method, details.invocation_metadata or ())
-        outer = self.outer
+        first = self.first
         try:
-            if outer is None:
+            if first is None:
                 handler = continuation(details)
             else:
                 call.handler_of = continuation
-                handler = outer(partial(self.inner, call), details)
+                following = partial(self.inner, call)
+                for method in self.within:
+                    following = partial(method, following)
+                handler = self.intercept(following, details)
         except BaseException as exc:
-            observe(exc, self.first, "intercept_service", ledger=call)
+            show(exc, first, "intercept_service", call)
             drop_frame(exc)
             call.finish(exc)
             raise
         if handler is None:
             call.unimplemented()
             return None
-        first = self.first
         if self.alone or type(handler) is not NAMED or handler[4] is None:
             behavior = behavior_of(handler)
             serve = outermost(behavior, handler, call, first or servicer(behavior), self.alone)
@@ -100,7 +104,7 @@ class ServerSeam(grpc.ServerInterceptor):
         return new(Probed, (False, False, handler[2], handler[3], serve_unary, None, None, None))
 
 
-def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone: bool) -> Behavior:
+def outermost(behavior: Behavior, handler: Any, call: Call, layer: Source, alone: bool) -> Behavior:
     """Return `behavior` with `call`, its ledger, from its start to its last message.
 
     Args:
@@ -148,14 +152,13 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
     made = ServerSeam(settings)
     made.others = tuple(others)
     made.alone = not any(map(is_stock, others))
-    layers = named(others)
-    if layers:
-        made.first = layers[0]
-        step = servicer_step(layers[-1], is_stock(others[-1]))
-        for at in range(len(others) - 1, 0, -1):
-            own, around = layers[at], layers[at - 1]
-            step = interceptor_step(
-                others[at].intercept_service, step, around, own, is_stock(others[at - 1])
-            )
-        made.outer, made.inner = others[0].intercept_service, step
+    groups = grouped(others)
+    if groups:
+        made.first = groups[0]
+        made.intercept, *within = groups[0].methods
+        made.within = tuple(reversed(within))
+        step = servicer_step(groups[-1].last, groups[-1].begins_span)
+        for around, group in reversed([*itertools.pairwise(groups)]):
+            step = group_step(group, step, around.last, around.begins_span)
+        made.inner = step
     return [made]

@@ -7,30 +7,29 @@ from functools import partial
 from typing import Any
 
 from everylayer.chain import drop_frame
-from everylayer.layers import Layer
 
 from .aio_probes import probe, span_probe
 from .call import Call, show
-from .groups import Group
-from .handlers import Known, Probed, behavior_of, with_behavior
+from .coding import writing
+from .groups import Group, Source
+from .handlers import Known, Probed, behavior_of, with_coding
 from .naming import servicer
 
 # Gives the handler that one layer, and all inside it, make of an RPC.
 AioStep = Callable[[Call, Any], Awaitable[Any]]
 
 
-def group_step(group: Group, inner: AioStep, inside: Layer, of_span: bool) -> AioStep:
+def group_step(group: Group, inner: AioStep, around: Group) -> AioStep:
     """Return the step of a group of interceptors.
 
     Args:
         group: the interceptors.
         inner: the step of what is inside them.
-        inside: the layer around them, which may have put its own iterator around the requests.
-        of_span: the layer around them begins the server span.
+        around: the interceptors around them.
     """
     intercept, *within = group.methods
     within.reverse()
-    wrap = span_probe if of_span else probe
+    of_span = around.begins_span
 
     async def step(call: Call, details: Any) -> Any:
         following = partial(inner, call)
@@ -44,15 +43,13 @@ def group_step(group: Group, inner: AioStep, inside: Layer, of_span: bool) -> Ai
             raise
         if handler is None or (type(handler) is Probed and not of_span):
             return handler  # The layer has handed on what it got: nothing of it will run.
-        behavior = behavior_of(handler)
-        return with_behavior(handler, wrap(behavior, inside, group, handler), behavior)
+        return _probed(handler, around, group)
 
     return step
 
 
-def servicer_step(inside: Layer, of_span: bool) -> AioStep:
+def servicer_step(around: Group) -> AioStep:
     """Return the step of the servicer, whose handlers come again with each RPC."""
-    wrap = span_probe if of_span else probe
     known = Known()
     made = known.made  # Not by its method: each RPC comes here.
 
@@ -68,8 +65,16 @@ def servicer_step(inside: Layer, of_span: bool) -> AioStep:
         kept = made.get(id(handler))
         if kept is not None:
             return kept[1]
-        behavior = behavior_of(handler)
-        wrapped = wrap(behavior, inside, servicer(behavior), handler)
-        return known.keep(handler, with_behavior(handler, wrapped, behavior))
+        return known.keep(handler, _probed(handler, around, servicer(behavior_of(handler))))
 
     return step
+
+
+def _probed(handler: Any, around: Group, source: Source) -> Any:
+    own = behavior = behavior_of(handler)
+    serializer = handler.response_serializer
+    if around.writes and serializer is not None:
+        behavior, serializer = writing(handler, own, asynchronous=True)
+    wrap = span_probe if around.begins_span else probe
+    made = wrap(behavior, around.last, source, handler)
+    return with_coding(made, own, handler, handler.request_deserializer, serializer)

@@ -17,12 +17,12 @@ from everylayer.settings import Settings
 from . import server
 from .aio_pipeline import AioStep, group_step, servicer_step
 from .aio_streams import AioRequests, CountingContext
-from .call import CURRENT, Call, show
+from .call import CURRENT, AioCall, Call, show
+from .coding import coded_unary, read, shown, writing
 from .groups import Group, Source, grouped
-from .handlers import NAMED, Behavior, Kind, Probed, behavior_of, kind_of, with_behavior
+from .handlers import NAMED, Behavior, Kind, behavior_of, kind_of, with_coding
 from .naming import GRPC, is_stock, servicer
 
-new = tuple.__new__
 AioContinuation = Callable[[Any], Awaitable[Any]]
 
 
@@ -62,7 +62,7 @@ class AioServerSeam(aio.ServerInterceptor):
         if not self.settings.enabled:
             return await continuation(handler_call_details)
         details = handler_call_details
-        call = Call(self.settings, details.method, details.invocation_metadata or ())
+        call = AioCall(self.settings, details.method, details.invocation_metadata or ())
         first = self.first
         try:
             if first is None:
@@ -81,35 +81,28 @@ class AioServerSeam(aio.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
-        if self.alone or not self.sole or type(handler) is not NAMED or handler[4] is None:
-            behavior = behavior_of(handler)
-            return with_behavior(handler, self._outermost(behavior, handler, call), behavior)
-        # As that does it, for one message each way, in a span that is begun inside.
-        behavior = handler[4]
-        if kind_of(behavior) is not Kind.COROUTINE:
-            return with_behavior(handler, self._outermost(behavior, handler, call), behavior)
+        if (
+            (self.alone or not self.sole or type(handler) is not NAMED)
+            or handler[4] is None
+            or kind_of(handler[4]) is not Kind.COROUTINE
+        ):
+            return self._outermost(handler, call)
+        return _unary_in_span(handler, call, first)
 
-        async def serve_unary(request: Any, context: Any) -> Any:
-            call.context = context
-            CURRENT.set(call)  # For good: gRPC runs each RPC in a task of its own.
-            try:
-                response = await behavior(request, context)
-            except BaseException as exc:
-                show(exc, first or servicer(behavior), "call", call)
-                drop_frame(exc)
-                call.finish(exc)
-                raise
-            call.rest()
-            return response
+    def _outermost(self, handler: Any, call: Call) -> Any:
+        own = behavior = behavior_of(handler)
+        source = self.first or servicer(own)
+        if kind_of(own) is Kind.PLAIN:
+            return server.outermost(handler, call, source, self.alone)
+        serializer = handler.response_serializer
+        if self.alone:
+            behavior, serializer = writing(handler, own, asynchronous=True)
+        serve = self._serve(behavior, handler, call, source)
+        deserializer = read(handler.request_deserializer, call, ends=not handler.request_streaming)
+        return with_coding(serve, own, handler, deserializer, shown(serializer, call))
 
-        return new(Probed, (False, False, handler[2], handler[3], serve_unary, None, None, None))
-
-    def _outermost(self, behavior: Behavior, handler: Any, call: Call) -> Behavior:
-        source = self.first or servicer(behavior)
-        kind = kind_of(behavior)
-        if kind is Kind.PLAIN:
-            return server.outermost(behavior, handler, call, source, self.alone)
-        if kind is Kind.COROUTINE:
+    def _serve(self, behavior: Behavior, handler: Any, call: Call, source: Source) -> Behavior:
+        if kind_of(behavior) is Kind.COROUTINE:
             run = _called(behavior, bool(handler.response_streaming))
         elif self.sole:
             run = _written(behavior)
@@ -121,6 +114,26 @@ class AioServerSeam(aio.ServerInterceptor):
                 return await run(served.request, served.context, call)
 
         return serve
+
+
+def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
+    """As `AioServerSeam._outermost`, for one message each way, in a span that is begun inside."""
+    behavior = handler[4]
+
+    async def serve(request: Any, context: Any) -> Any:
+        call.context = context
+        CURRENT.set(call)  # For good: gRPC runs each RPC in a task of its own.
+        try:
+            response = await behavior(request, context)
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        call.rest()
+        return response
+
+    return coded_unary(handler, serve, call)
 
 
 class _Served:
@@ -220,8 +233,8 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
         made.first = groups[0]
         made.intercept, *within = groups[0].methods
         made.within = tuple(reversed(within))
-        step = servicer_step(groups[-1].last, groups[-1].begins_span)
+        step = servicer_step(groups[-1])
         for around, group in reversed([*itertools.pairwise(groups)]):
-            step = group_step(group, step, around.last, around.begins_span)
+            step = group_step(group, step, around)
         made.inner = step
     return [made]

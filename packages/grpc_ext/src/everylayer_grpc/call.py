@@ -49,6 +49,9 @@ class Call(Ledger):
         received: messages of the client so far.
         sent: messages to the client so far.
         excluded: stock's instrumentation has been told to leave this RPC alone.
+        refused_as: what gRPC answers by itself, whatever the app does.
+        uncoded: what it answers for a message that cannot be read or written.
+        refuses_requests: it answers so for any message of a stream, rather than raise it.
     """
 
     layers: LayerMap | None = None
@@ -60,6 +63,9 @@ class Call(Ledger):
     received = 0
     sent = 0
     excluded = False
+    refused_as: StatusCode | None = None
+    uncoded = StatusCode.INTERNAL
+    refuses_requests = True
     _finished = False
 
     def __init__(self, settings: Settings, method: str, metadata: Metadata) -> None:
@@ -254,6 +260,8 @@ class Call(Ledger):
         span.tell_messages(target, self.received, self.sent)
 
     def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
+        if self.refused_as is not None:
+            return self.refused_as
         code = self.code()
         if escaped is None:
             return self._departed() if self.left_alone() else code or StatusCode.OK
@@ -262,7 +270,7 @@ class Call(Ledger):
         return StatusCode.UNKNOWN if code in (None, StatusCode.OK) else code
 
     def _departed(self) -> StatusCode:
-        return after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
+        return self.refused_as or after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
 
     def _span_afterwards(self, code: StatusCode) -> Span | None:
         if self.excluded:
@@ -271,6 +279,13 @@ class Call(Ledger):
         if made is not None:
             span.tell_code(made, code)
         return made
+
+
+class AioCall(Call):
+    """The ledger of an RPC of an asyncio server."""
+
+    uncoded = StatusCode.UNKNOWN
+    refuses_requests = False
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)

@@ -24,18 +24,24 @@ class Group:
         first: the outermost layer.
         last: the innermost one, which may do more.
         begins_span: `last` begins the server span.
+        writes: that span stands around all that becomes of a response.
     """
 
-    __slots__ = ("_layers", "_passing", "begins_span", "first", "last", "methods")
+    __slots__ = ("_layers", "_passing", "begins_span", "first", "last", "methods", "writes")
 
     def __init__(
-        self, interceptors: Sequence[Any], layers: Sequence[Layer], known: Sequence[Passing]
+        self,
+        interceptors: Sequence[Any],
+        layers: Sequence[Layer],
+        known: Sequence[Passing],
+        outermost: bool,
     ) -> None:
         """Take what is `known` of all interceptors but the last."""
         self.methods = tuple(found.intercept_service for found in interceptors)
         self.first = layers[0]
         self.last = layers[-1]
         self.begins_span = is_stock(interceptors[-1])
+        self.writes = self.begins_span and len(layers) == 1 and outermost
         self._layers = tuple(layers)
         self._passing = tuple(known)
 
@@ -85,6 +91,6 @@ def grouped(interceptors: Sequence[Any]) -> list[Group]:
             known.append(read)
             continue
         members = slice(at - len(known), at + 1)
-        groups.append(Group(interceptors[members], layers[members], known))
+        groups.append(Group(interceptors[members], layers[members], known, not groups))
         known = []
     return groups

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from everylayer.chain import drop_frame
-from everylayer.layers import Layer
 
 from .call import Call, show
+from .coding import handed_on, writing_unary
 from .groups import Group
 from .handlers import NAMED, Known, Probed
 from .probes import probed_handler, spanned_handler, spanned_unary
@@ -20,17 +20,17 @@ new = tuple.__new__
 Step = Callable[[Call, Any], Any]
 
 
-def group_step(group: Group, inner: Step, inside: Layer, of_span: bool) -> Step:
+def group_step(group: Group, inner: Step, around: Group) -> Step:
     """Return the step of a group of interceptors.
 
     Args:
         group: the interceptors.
         inner: the step of what is inside them.
-        inside: the layer around them, which may have put its own iterator around the requests.
-        of_span: the layer around them begins the server span.
+        around: the interceptors around them.
     """
-    if of_span:
-        return _step_in_span(group, inner, inside)
+    if around.begins_span:
+        return _step_in_span(group, inner, around)
+    inside = around.last  # It may have put its own iterator around the requests.
     intercept, *within = group.methods
     within.reverse()
 
@@ -65,8 +65,9 @@ def group_step(group: Group, inner: Step, inside: Layer, of_span: bool) -> Step:
     return step
 
 
-def _step_in_span(group: Group, inner: Step, inside: Layer) -> Step:
+def _step_in_span(group: Group, inner: Step, around: Group) -> Step:
     known = Known()
+    writes = around.writes
     intercept, *within = group.methods
     within.reverse()
 
@@ -83,21 +84,22 @@ def _step_in_span(group: Group, inner: Step, inside: Layer) -> Step:
         if type(handler) is not NAMED or handler[4] is None:
             if type(handler) is Probed and hasattr(handler, "raw"):  # The servicer's, untouched.
                 raw = handler.raw
-                return known.get(raw) or known.keep(raw, spanned_handler(raw, inside, None))
-            return None if handler is None else spanned_handler(handler, inside, group)
-        behavior = handler[4]
-        unary = spanned_unary(behavior, group)
+                return known.get(raw) or known.keep(raw, spanned_handler(raw, around, None))
+            return None if handler is None else spanned_handler(handler, around, group)
+        behavior, serializer = handler[4], handler[3]
         about = getattr(behavior, "__dict__", None)
+        if serializer is not None and writes:
+            behavior, serializer = writing_unary(behavior, serializer), handed_on
+        unary = spanned_unary(behavior, group)
         if about:
             vars(unary).update(about)
-        return new(Probed, (False, False, handler[2], handler[3], unary, None, None, None))
+        return new(Probed, (False, False, handler[2], serializer, unary, None, None, None))
 
     return step
 
 
-def servicer_step(inside: Layer, of_span: bool) -> Step:
+def servicer_step(around: Group) -> Step:
     """Return the step of the servicer, whose handlers come again with each RPC."""
-    wrap = spanned_handler if of_span else probed_handler
     known = Known()
     made = known.made  # Not by its method: each RPC comes here.
 
@@ -113,7 +115,10 @@ def servicer_step(inside: Layer, of_span: bool) -> Step:
         kept = made.get(id(handler))
         if kept is not None:
             return kept[1]
-        found = known.keep(handler, wrap(handler, inside, None))
+        if around.begins_span:
+            found = known.keep(handler, spanned_handler(handler, around, None))
+        else:
+            found = known.keep(handler, probed_handler(handler, around.last, None))
         if type(found) is Probed:
             found.raw = handler
         return found

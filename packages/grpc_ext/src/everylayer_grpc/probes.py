@@ -10,8 +10,9 @@ from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 
 from .call import CURRENT, show
-from .groups import Source
-from .handlers import Behavior, Probed, behavior_of, with_behavior
+from .coding import writing
+from .groups import Group, Source
+from .handlers import Behavior, Probed, behavior_of, with_behavior, with_coding
 from .naming import servicer
 from .raised import has_left
 from .streams import SEEN, Requests, counting, responses, spanned_responses
@@ -29,14 +30,16 @@ def probed_handler(handler: Any, inside: Layer, around: Source | None) -> Any:
     )
 
 
-def spanned_handler(handler: Any, inside: Layer, around: Source | None) -> Any:
-    """As `probed_handler`, right inside the layer that begins the server span."""
+def spanned_handler(handler: Any, outer: Group, around: Source | None) -> Any:
+    """As `probed_handler`, right inside `outer`, which begins the server span."""
     behavior = behavior_of(handler)
     layer = around or servicer(behavior)
     takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
-    return with_behavior(
-        handler, spanned(behavior, inside, layer, takes_stream, gives_stream), behavior
-    )
+    giving, serializer = behavior, handler.response_serializer
+    if outer.writes:
+        giving, serializer = writing(handler, behavior)
+    made = spanned(giving, outer.last, layer, takes_stream, gives_stream)
+    return with_coding(made, behavior, handler, handler.request_deserializer, serializer)
 
 
 def probed(

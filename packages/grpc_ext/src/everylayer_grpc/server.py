@@ -15,13 +15,13 @@ from everylayer.chain import drop_frame
 from everylayer.settings import Settings
 
 from .call import CURRENT, Call, show
+from .coding import coded_unary, read, shown, writing
 from .groups import Group, Source, grouped
-from .handlers import NAMED, Behavior, Probed, behavior_of, with_behavior
+from .handlers import NAMED, behavior_of, with_coding
 from .naming import GRPC, is_stock, servicer
 from .pipeline import Step, group_step, servicer_step
 from .streams import counting, last_responses
 
-new = tuple.__new__
 Continuation = Callable[[Any], Any]
 
 
@@ -77,44 +77,49 @@ class ServerSeam(grpc.ServerInterceptor):
             call.unimplemented()
             return None
         if self.alone or type(handler) is not NAMED or handler[4] is None:
-            behavior = behavior_of(handler)
-            serve = outermost(behavior, handler, call, first or servicer(behavior), self.alone)
-            return with_behavior(handler, serve, behavior)
-        # As `outermost` does it, for one message each way, in a span that is begun inside.
-        behavior = handler[4]
-
-        def serve_unary(request: Any, context: Any) -> Any:
-            call.context = context
-            token = CURRENT.set(call)
-            try:
-                response = behavior(request, context)
-            except BaseException as exc:
-                show(exc, first or servicer(behavior), "call")
-                drop_frame(exc)
-                call.finish(exc)
-                raise
-            finally:
-                CURRENT.reset(token)
-            call.rest()
-            return response
-
-        about = getattr(behavior, "__dict__", None)
-        if about:
-            vars(serve_unary).update(about)
-        return new(Probed, (False, False, handler[2], handler[3], serve_unary, None, None, None))
+            return outermost(handler, call, first or servicer(behavior_of(handler)), self.alone)
+        return _unary_in_span(handler, call, first)
 
 
-def outermost(behavior: Behavior, handler: Any, call: Call, layer: Source, alone: bool) -> Behavior:
-    """Return `behavior` with `call`, its ledger, from its start to its last message.
+def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
+    """As `outermost`, for one message each way, in a span that is begun inside."""
+    behavior = handler[4]
+
+    def serve(request: Any, context: Any) -> Any:
+        call.context = context
+        token = CURRENT.set(call)
+        try:
+            response = behavior(request, context)
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call")
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        finally:
+            CURRENT.reset(token)
+        call.rest()
+        return response
+
+    about = getattr(behavior, "__dict__", None)
+    if about:
+        vars(serve).update(about)
+    return coded_unary(handler, serve, call)
+
+
+def outermost(handler: Any, call: Call, layer: Source, alone: bool) -> Any:
+    """Return a handler like `handler` with `call`, its ledger, from its start to its last message.
 
     Args:
-        behavior: the function that `handler` holds.
-        handler: tells what it takes and gives.
+        handler: what the interceptors have made.
         call: that of this one RPC.
         layer: whose errors come first to here.
         alone: nothing inside begins the server span.
     """
     takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    own = behavior = behavior_of(handler)
+    serializer = handler.response_serializer
+    if alone:
+        behavior, serializer = writing(handler, own)
 
     def serve(request: Any, context: Any, *more: Any) -> Any:
         call.context = context
@@ -144,7 +149,8 @@ def outermost(behavior: Behavior, handler: Any, call: Call, layer: Source, alone
         call.rest()
         return response
 
-    return serve
+    deserializer = read(handler.request_deserializer, call, ends=not takes_stream)
+    return with_coding(serve, own, handler, deserializer, shown(serializer, call))
 
 
 def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
@@ -157,8 +163,8 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
         made.first = groups[0]
         made.intercept, *within = groups[0].methods
         made.within = tuple(reversed(within))
-        step = servicer_step(groups[-1].last, groups[-1].begins_span)
+        step = servicer_step(groups[-1])
         for around, group in reversed([*itertools.pairwise(groups)]):
-            step = group_step(group, step, around.last, around.begins_span)
+            step = group_step(group, step, around)
         made.inner = step
     return [made]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from time import time_ns
 from types import TracebackType
 from typing import Any
+from weakref import ReferenceType
 
 from grpc import StatusCode
 from opentelemetry import trace
@@ -51,6 +53,7 @@ class Call(Ledger):
         excluded: stock's instrumentation has been told to leave this RPC alone.
         refused_as: what gRPC answers by itself, whatever the app does.
         uncoded: what it answers for a message that cannot be read or written.
+        responses: finds the iterator of a stream that gRPC drops where one cannot be written.
         refuses_requests: it answers so for any message of a stream, rather than raise it.
     """
 
@@ -65,6 +68,7 @@ class Call(Ledger):
     excluded = False
     refused_as: StatusCode | None = None
     uncoded = StatusCode.INTERNAL
+    responses: ReferenceType[Any] | None = None
     refuses_requests = True
     _finished = False
 
@@ -171,6 +175,13 @@ class Call(Ledger):
                 fail_by_code(self.own, code, span.shown(self.details(), self.settings))
             self.own.end()
         self.context = None
+
+    def abandon(self) -> None:
+        """Close a stream as gRPC, which drops it: an error's frames may keep it from going."""
+        found = None if self.responses is None else self.responses()
+        if found is not None:
+            with suppress(Exception):  # It is shown to here, and has nowhere else to go.
+                found.close()
 
     def rest(self) -> None:
         """As `finish`, for an RPC that went well; cheap, as nearly all of them are."""

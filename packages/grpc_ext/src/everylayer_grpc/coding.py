@@ -25,10 +25,11 @@ Coder = Callable[[Any], Any]
 class Unwritten:
     """Stands for a response that its serializer has failed for."""
 
-    __slots__ = ("error",)
+    __slots__ = ("call", "error")
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, call: Call | None) -> None:
         self.error = error
+        self.call = call
 
 
 def layer_of(coder: Coder) -> Layer:
@@ -45,12 +46,14 @@ def written(serializer: Coder, message: Any, call: Call | None) -> Any:
             call.refused_as = call.code() or call.uncoded
             show(exc, layer_of(serializer), "serialize", call)
         drop_frame(exc)
-        return Unwritten(exc)
+        return Unwritten(exc, call)
 
 
 def handed_on(message: Any) -> Any:
     """Return the bytes that `written` has made, as a serializer."""
     if type(message) is Unwritten:
+        if message.call is not None:
+            message.call.abandon()
         raise message.error
     return message
 
@@ -154,6 +157,9 @@ def shown(serializer: Coder | None, call: Call) -> Coder | None:
             return serializer(message)
         except BaseException as exc:
             show(exc, layer_of(serializer), "serialize", call)
+            if call.responses is not None:
+                call.refused_as = call.code() or call.uncoded
+                call.abandon()
             drop_frame(exc)
             raise
 

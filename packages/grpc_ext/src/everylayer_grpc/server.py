@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import grpc
 from opentelemetry import context as otel
@@ -144,7 +145,10 @@ def outermost(handler: Any, call: Call, layer: Source, alone: bool) -> Any:
             if not gives_stream:
                 CURRENT.reset(token)
         if gives_stream and not more:
-            return last_responses(response, layer, call, within)
+            made = last_responses(response, layer, call, within)
+            if serializer is not None:
+                call.responses = ref(made)
+            return made
         call.sent = 1
         call.rest()
         return response

@@ -60,15 +60,22 @@ def of(span: ReadableSpan) -> str:
 
 
 def check(spans: tuple[ReadableSpan, ...], counting: Counting, sent: Counter[str]) -> None:
-    assert counting.begun == sum(sent.values())
     assert set(counting.ended.values()) == {1}
     assert len(counting.ended) == counting.begun
     servers = [span for span in spans if span.kind is trace.SpanKind.SERVER]
-    assert Counter(map(of, servers)) == sent
+    assert len(servers) == counting.begun
+    found = Counter(map(of, servers))
+    # A deadline may be over before the method has begun to say its way, or the RPC has come.
+    begun = found.pop("None", 0) + found.pop("deadline", 0)
+    assert 0 < begun <= sent["deadline"]
+    assert found == Counter({way: sent[way] for way in sent if way != "deadline"})
     errors = Counter(of(found.span) for found in error_events(spans))
     assert errors == {way: sent[way] for way in ("raise", "abort", "requests") if sent[way]}
     for span in servers:
-        if of(span) != "deadline":  # Of a server this busy the client's may be over much earlier.
+        if of(span) not in (
+            "deadline",
+            "None",
+        ):  # Of a server this busy the client's may be over much earlier.
             failed = of(span) in ("raise", "abort", "requests")
             assert (span.status.status_code is StatusCode.ERROR) is failed, of(span)
         attributes = span.attributes or {}

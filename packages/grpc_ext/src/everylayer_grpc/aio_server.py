@@ -16,6 +16,7 @@ from everylayer.settings import Settings
 
 from . import server
 from .aio_pipeline import AioStep, group_step, servicer_step
+from .aio_plain import remembering
 from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, AioCall, Call, show
 from .coding import coded_unary, read, shown, writing
@@ -93,7 +94,7 @@ class AioServerSeam(aio.ServerInterceptor):
         own = behavior = behavior_of(handler)
         source = self.first or servicer(own)
         if kind_of(own) is Kind.PLAIN:
-            return server.outermost(handler, call, source, self.alone)
+            return remembering(server.outermost(handler, call, source, self.alone))
         serializer = handler.response_serializer
         if self.alone:
             behavior, serializer = writing(handler, own, asynchronous=True)

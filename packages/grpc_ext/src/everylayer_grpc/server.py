@@ -88,16 +88,14 @@ def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
 
     def serve(request: Any, context: Any) -> Any:
         call.context = context
-        token = CURRENT.set(call)
+        CURRENT.set(call)  # For good: gRPC runs each RPC in a context of its own.
         try:
             response = behavior(request, context)
         except BaseException as exc:
-            show(exc, first or servicer(behavior), "call")
+            show(exc, first or servicer(behavior), "call", call)
             drop_frame(exc)
             call.finish(exc)
             raise
-        finally:
-            CURRENT.reset(token)
         call.rest()
         return response
 

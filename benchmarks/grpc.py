@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -58,8 +58,8 @@ def server(
 
 def send(channel: grpc.Channel, kind: str, times: int) -> None:
     """Send RPCs of a kind, one after the other."""
-    echo = channel.unary_unary("/bench.S/Echo")
-    talk = channel.stream_stream("/bench.S/Talk")
+    echo: Any = channel.unary_unary("/bench.S/Echo")
+    talk: Any = channel.stream_stream("/bench.S/Talk")
     messages = [b"message"] * (1 if kind == "stream of 1" else 100)
     for _ in range(times):
         if kind == "unary":
@@ -76,7 +76,7 @@ def timed(mode: str, kind: str, layers: int, rounds: int) -> Row:
         channels = {arm: stack.enter_context(server(arm, mode, layers))[0] for arm in ARMS}
         for number in range(-2, rounds):
             for arm in random.sample(ARMS, len(ARMS)):
-                tell = channels[arm].unary_unary("/bench.S/Cpu")
+                tell: Any = channels[arm].unary_unary("/bench.S/Cpu")
                 before = int(tell(b""))
                 send(channels[arm], kind, times)
                 if number >= 0:  # What comes first warms up.

@@ -90,7 +90,8 @@ def chain(arm: str, layers: int, *, asynchronous: bool) -> list[Any]:
         from opentelemetry.instrumentation import grpc as stock
 
         found.insert(
-            0, stock.aio_server_interceptor() if asynchronous else stock.server_interceptor()
+            0,
+            stock.aio_server_interceptor() if asynchronous else stock.server_interceptor(),  # type: ignore[no-untyped-call]
         )
     return found
 
@@ -98,7 +99,7 @@ def chain(arm: str, layers: int, *, asynchronous: bool) -> list[Any]:
 def handlers(functions: tuple[Any, Any, Any]) -> Any:
     unary = grpc.unary_unary_rpc_method_handler
     one, told, stream = functions
-    methods = {
+    methods: dict[str, Any] = {
         "Echo": unary(one),
         "Cpu": unary(told),
         "Talk": grpc.stream_stream_rpc_method_handler(stream),

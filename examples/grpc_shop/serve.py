@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import signal
 import sys
-from typing import Any
 
 import grpc
 
@@ -43,7 +42,7 @@ def serve(address: str, *, stock: bool) -> None:
 
 async def serve_aio(address: str, *, stock: bool) -> None:
     """Serve with asyncio."""
-    given: list[grpc.aio.ServerInterceptor[Any, Any]] = []
+    given: list[grpc.aio.ServerInterceptor] = []
     if not stock:
         given = [everylayer_grpc.aio_server_interceptor()]  # the one line
     made = aio_server.create_server(given)

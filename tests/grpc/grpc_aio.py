@@ -64,7 +64,7 @@ def behavior(shape: Shape, place: str) -> Callable[..., Any]:
                 yield response
     else:
 
-        async def servicer_(request: Any, context: Any) -> Any:
+        async def servicer_(request: Any, context: Any) -> Any:  # type: ignore[misc]
             requests = request if shape.takes_stream else one(request)
             return b",".join([response async for response in act(requests, context)])
 

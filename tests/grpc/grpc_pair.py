@@ -162,8 +162,8 @@ class _Saying(
         details = details._replace(metadata=(*(details.metadata or ()), *self._metadata))
         return continuation(details, request)
 
-    intercept_unary_unary = _say
-    intercept_unary_stream = _say
+    intercept_unary_unary: Any = _say
+    intercept_unary_stream: Any = _say
     intercept_stream_unary: Any = _say
     intercept_stream_stream: Any = _say
 
@@ -178,11 +178,11 @@ class _AioSaying:
 
 
 class _UnaryUnary(_AioSaying, aio.UnaryUnaryClientInterceptor):
-    intercept_unary_unary = _AioSaying._say
+    intercept_unary_unary: Any = _AioSaying._say
 
 
 class _UnaryStream(_AioSaying, aio.UnaryStreamClientInterceptor):
-    intercept_unary_stream = _AioSaying._say
+    intercept_unary_stream: Any = _AioSaying._say
 
 
 class _StreamUnary(_AioSaying, aio.StreamUnaryClientInterceptor):

@@ -208,7 +208,7 @@ def serving(
 ) -> Iterator[str]:
     """Give the address of a server on the loopback."""
     pool = futures.ThreadPoolExecutor(4)
-    server = grpc.server(pool, interceptors=interceptors)
+    server = grpc.server(pool, interceptors=list(interceptors))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("corpus.S", handlers()),))
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import importlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,11 +200,11 @@ def test_the_first_method_is_called_without_being_named() -> None:
 
 
 def test_json_becomes_the_message_of_the_method() -> None:
-    from google.protobuf import wrappers_pb2
+    wrappers_pb2: Any = importlib.import_module("google.protobuf.wrappers_pb2")
 
     from everylayer_grpc.audit.methods import encoded
 
-    handler = grpc.unary_unary_rpc_method_handler(
+    handler: Any = grpc.unary_unary_rpc_method_handler(
         print, request_deserializer=wrappers_pb2.StringValue.FromString
     )
     made = wrappers_pb2.StringValue(value="tea").SerializeToString()
@@ -241,7 +242,7 @@ def test_an_ordinary_server_is_not_touched_afterwards(telemetry: Telemetry) -> N
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary(f"/{apps.SERVICE}/unary_unary")
+        call: Any = channel.unary_unary(f"/{apps.SERVICE}/unary_unary")
         assert call(b"me", timeout=10) == b"re:me"
     server.stop(None).wait()
     assert trace.get_current_span() is trace.INVALID_SPAN

@@ -8,6 +8,7 @@ import itertools
 import logging
 import weakref
 from collections.abc import Iterator
+from concurrent import futures
 from typing import Any
 
 import grpc
@@ -59,7 +60,7 @@ def test_any_order_among_the_others_will_do(
 ) -> None:
     chain = [
         everylayer_grpc.server_interceptor(),
-        stock.server_interceptor(),
+        stock.server_interceptor(),  # type: ignore[no-untyped-call]
         grpc_sync.Raiser(),
     ]
     given = BY_PLACE["servicer" if place == "converted" else place]
@@ -102,7 +103,7 @@ def test_it_begins_no_span_where_that_is_not_wanted(telemetry: Telemetry) -> Non
 
 
 def test_stocks_filter_holds_for_errors_too(telemetry: Telemetry) -> None:
-    nothing = stock.server_interceptor(filter_=lambda details: False)
+    nothing = stock.server_interceptor(filter_=lambda details: False)  # type: ignore[no-untyped-call]
     send([nothing, everylayer_grpc.server_interceptor()], "servicer")
     assert telemetry.spans == ()
 
@@ -131,7 +132,7 @@ def test_the_log_event_has_the_name_that_is_for_rpcs(
 ) -> None:
     monkeypatch.setattr(signals, "wanted", lambda environ=None: (False, True))
     chain = [everylayer_grpc.server_interceptor()]
-    send([stock.server_interceptor(), *chain] if beside else chain, "servicer")
+    send([stock.server_interceptor(), *chain] if beside else chain, "servicer")  # type: ignore[no-untyped-call]
     telemetry.wait(server_spans)
     (found,) = telemetry.logs
     assert found.log_record.event_name == "rpc.server.call.exception"
@@ -139,14 +140,15 @@ def test_the_log_event_has_the_name_that_is_for_rpcs(
 
 def call_one(behavior: Any, **settings: Any) -> None:
     """Send one RPC to a server of one method."""
-    pool = grpc_sync.futures.ThreadPoolExecutor(1)
+    pool = futures.ThreadPoolExecutor(1)
     server = grpc.server(pool, interceptors=[everylayer_grpc.server_interceptor(**settings)])
-    method = {"M": grpc.unary_unary_rpc_method_handler(behavior)}
+    method: dict[str, Any] = {"M": grpc.unary_unary_rpc_method_handler(behavior)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("one.S", method),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        channel.unary_unary("/one.S/M").future(b"").exception()
+        rpc: Any = channel.unary_unary("/one.S/M")
+        rpc.future(b"").exception()
     server.stop(None).wait(5)
     pool.shutdown()
 
@@ -175,7 +177,7 @@ def test_nothing_is_kept_of_an_rpc_that_failed(telemetry: Telemetry) -> None:
 
 def test_no_code_covers_servers_made_from_then_on(telemetry: Telemetry) -> None:
     ours = EveryLayerGrpcInstrumentor()
-    theirs = GrpcInstrumentorServer()
+    theirs = GrpcInstrumentorServer()  # type: ignore[no-untyped-call]
     for first, second in ((ours, theirs), (theirs, ours)):
         telemetry.clear()
         first.instrument()
@@ -233,7 +235,8 @@ def test_where_the_server_is_not_what_it_was_the_interceptor_is_a_seam_at_its_pl
 
 def test_a_list_of_what_is_no_interceptor_is_grpcs_to_refuse() -> None:
     async def serve() -> None:
-        aio.server(interceptors=[everylayer_grpc.aio_server_interceptor(), object()])
+        wrong: Any = object()
+        aio.server(interceptors=[everylayer_grpc.aio_server_interceptor(), wrong])
 
     with pytest.raises(ValueError, match="Interceptor must be"):
         asyncio.run(serve())

@@ -151,7 +151,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[dict[str, Any] | None]:
     if request.param == "own":
         yield {}
         return
-    both = (GrpcInstrumentorClient(), GrpcAioInstrumentorClient())
+    both = (GrpcInstrumentorClient(), GrpcAioInstrumentorClient())  # type: ignore[no-untyped-call]
     for instrumentor in both:
         instrumentor.instrument()
     yield None

@@ -45,7 +45,7 @@ def stream(requests: Any, context: Any) -> Any:
 def send(interceptors: list[Any], method: str, requests: list[list[bytes]]) -> list[list[bytes]]:
     """Send RPCs one after the other; return what came back, nothing for those that failed."""
     server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=interceptors)
-    methods = {
+    methods: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Stream": grpc.stream_stream_rpc_method_handler(stream),
     }
@@ -55,11 +55,12 @@ def send(interceptors: list[Any], method: str, requests: list[list[bytes]]) -> l
     answers: list[list[bytes]] = []
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         for messages in requests:
+            rpc: Any = (
+                channel.unary_unary(method) if method == UNARY else channel.stream_stream(method)
+            )
             try:
-                if method == UNARY:
-                    answers.append([channel.unary_unary(method)(messages[0])])
-                else:
-                    answers.append(list(channel.stream_stream(method)(iter(messages))))
+                answer = rpc(messages[0] if method == UNARY else iter(messages))
+                answers.append([answer] if method == UNARY else list(answer))
             except grpc.RpcError:
                 answers.append([])
     server.stop(None).wait(5)
@@ -115,7 +116,7 @@ def test_a_handler_kept_for_all_rpcs_shows_each_error_to_its_own(
 ) -> None:
     chain: list[Any] = [Remembering(), everylayer_grpc.server_interceptor(), Remembering()]
     if beside:
-        chain.insert(0, stock.server_interceptor())
+        chain.insert(0, stock.server_interceptor())  # type: ignore[no-untyped-call]
     requests = [[b"fail"], [b"well"], [b"fail"]]
     assert send(chain, method, requests) == [[], [b"well"], []]
     assert errors(telemetry, 3) == [["ValueError"], [], ["ValueError"]]
@@ -138,7 +139,7 @@ def test_what_is_swallowed_between_two_of_them_is_seen(telemetry: Telemetry) -> 
 
 
 def test_messages_of_any_iterator_pass_and_are_counted(telemetry: Telemetry) -> None:
-    chain = [stock.server_interceptor(), everylayer_grpc.server_interceptor()]
+    chain = [stock.server_interceptor(), everylayer_grpc.server_interceptor()]  # type: ignore[no-untyped-call]
     assert send(chain, STREAM, [[b"1", b"2", b"3"]]) == [[b"1", b"2", b"3"]]
     (span,) = telemetry.wait(server_spans)
     attributes = span.attributes or {}

@@ -60,15 +60,22 @@ def of(span: ReadableSpan) -> str:
 
 
 def check(spans: tuple[ReadableSpan, ...], counting: Counting, sent: Counter[str]) -> None:
-    assert counting.begun == sum(sent.values())
     assert set(counting.ended.values()) == {1}
     assert len(counting.ended) == counting.begun
     servers = [span for span in spans if span.kind is trace.SpanKind.SERVER]
-    assert Counter(map(of, servers)) == sent
+    assert len(servers) == counting.begun
+    found = Counter(map(of, servers))
+    # A deadline may be over before the method has begun to say its way, or the RPC has come.
+    begun = found.pop("None", 0) + found.pop("deadline", 0)
+    assert 0 < begun <= sent["deadline"]
+    assert found == Counter({way: sent[way] for way in sent if way != "deadline"})
     errors = Counter(of(found.span) for found in error_events(spans))
     assert errors == {way: sent[way] for way in ("raise", "abort", "requests") if sent[way]}
     for span in servers:
-        if of(span) != "deadline":  # Of a server this busy the client's may be over much earlier.
+        if of(span) not in (
+            "deadline",
+            "None",
+        ):  # Of a server this busy the client's may be over much earlier.
             failed = of(span) in ("raise", "abort", "requests")
             assert (span.status.status_code is StatusCode.ERROR) is failed, of(span)
         attributes = span.attributes or {}
@@ -126,9 +133,8 @@ async def converse(channel: aio.Channel, way: str) -> None:
         for number in range(3):
             yield b"%d" % number
 
-    call = channel.stream_stream(method)(
-        requests(), metadata=(("way", way),), timeout=1.0 if way == "deadline" else 60
-    )
+    rpc: Any = channel.stream_stream(method)
+    call = rpc(requests(), metadata=(("way", way),), timeout=1.0 if way == "deadline" else 60)
     try:
         async for _ in call:
             if way == "cancel":
@@ -139,7 +145,7 @@ async def converse(channel: aio.Channel, way: str) -> None:
 
 async def serve_aio(interceptors: list[Any], ways: list[str]) -> None:
     server = aio.server(interceptors=interceptors)
-    handlers = {
+    handlers: dict[str, Any] = {
         "Talk": grpc.stream_stream_rpc_method_handler(talk),
         "Read": grpc.stream_stream_rpc_method_handler(read_and_write),
     }
@@ -159,7 +165,7 @@ def test_a_thousand_streams_at_once_leave_no_span_open(
     random.Random(8).shuffle(ways)
     chain: list[Any] = [everylayer_grpc.aio_server_interceptor(), BrokenRequests()]
     if beside:
-        chain.insert(0, stock.aio_server_interceptor())
+        chain.insert(0, stock.aio_server_interceptor())  # type: ignore[no-untyped-call]
     asyncio.run(serve_aio(chain, ways))
     check(telemetry.spans, counting, Counter(ways))
 
@@ -193,7 +199,8 @@ def talk_in_a_thread(requests: Any, context: Any) -> Iterator[bytes]:
 
 
 def converse_in_a_thread(channel: grpc.Channel, way: str) -> None:
-    call = channel.stream_stream(METHOD)(
+    rpc: Any = channel.stream_stream(METHOD)
+    call = rpc(
         iter([b"0", b"1", b"2"]),
         metadata=(("way", way),),
         timeout=0.3 if way == "deadline" else 60,
@@ -213,10 +220,10 @@ def test_streams_in_threads_leave_no_span_open(
     ways = [WAYS[number % 6] for number in range(120)]
     chain: list[Any] = [everylayer_grpc.server_interceptor(), BrokenRequestsInThreads()]
     if beside:
-        chain.insert(0, stock.server_interceptor())
+        chain.insert(0, stock.server_interceptor())  # type: ignore[no-untyped-call]
     pool = futures.ThreadPoolExecutor(24)
     server = grpc.server(pool, interceptors=chain)
-    handlers = {"Talk": grpc.stream_stream_rpc_method_handler(talk_in_a_thread)}
+    handlers: dict[str, Any] = {"Talk": grpc.stream_stream_rpc_method_handler(talk_in_a_thread)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("streams.S", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -12,10 +12,11 @@ from everylayer.layers import Layer
 from . import probes
 from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, Call, show
+from .groups import Source
 from .handlers import Behavior, Kind, kind_of
 
 
-def probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Behavior:
+def probe(behavior: Behavior, inside: Layer, layer: Source, handler: Any) -> Behavior:
     """Return `behavior`, which shows what fails in it or in the requests that it reads."""
     takes_stream = bool(handler.request_streaming)
     kind = kind_of(behavior)
@@ -27,7 +28,7 @@ def probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Beha
     return wrap(behavior, inside, layer, takes_stream)
 
 
-def _called(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool) -> Behavior:
+def _called(behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool) -> Behavior:
     async def call(request: Any, context: Any) -> Any:
         if takes_stream and type(request) is not AioRequests:
             request = AioRequests(request, inside)
@@ -41,7 +42,7 @@ def _called(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool)
     return call
 
 
-def _generated(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool) -> Behavior:
+def _generated(behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool) -> Behavior:
     async def call(request: Any, context: Any) -> Any:
         if takes_stream and type(request) is not AioRequests:
             request = AioRequests(request, inside)
@@ -58,7 +59,7 @@ def _generated(behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bo
     return call
 
 
-def span_probe(behavior: Behavior, inside: Layer, layer: Layer, handler: Any) -> Behavior:
+def span_probe(behavior: Behavior, inside: Layer, layer: Source, handler: Any) -> Behavior:
     """Return `behavior`, which runs right inside the layer that begins the server span.
 
     That layer takes a method that writes by its context for a generator: so it gets one.
@@ -82,22 +83,25 @@ def _enter(known: Call, request: Any, context: Any, inside: Layer, takes_stream:
 
 
 def _called_in_span(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool
+    behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool
 ) -> Behavior:
     async def call(request: Any, context: Any) -> Any:
         known = CURRENT.get()
         if known is None:
             return await behavior(request, context)
-        request, context = _enter(known, request, context, inside, takes_stream)
+        known.within = get_current()
+        if takes_stream:
+            request, context = AioRequests(request, inside, known), CountingContext(context, known)
         try:
             response = await behavior(request, context)
         except BaseException as exc:
             show(exc, layer, "call")
+            known.received = known.received or int(not takes_stream)
             known.leave_span(exc)
             drop_frame(exc)
             raise
-        known.sent = 1
         if takes_stream:
+            known.sent = 1
             known.streamed()
         return response
 
@@ -105,7 +109,7 @@ def _called_in_span(
 
 
 def _generated_in_span(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, kind: Kind
+    behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool, kind: Kind
 ) -> Behavior:
     generate = _as_generator(behavior) if kind is Kind.COROUTINE else behavior
 

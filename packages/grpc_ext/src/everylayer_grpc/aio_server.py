@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from grpc import aio
@@ -10,57 +12,23 @@ from opentelemetry import context as otel
 
 from everylayer import spans
 from everylayer.chain import drop_frame
-from everylayer.layers import Layer
 from everylayer.settings import Settings
 
 from . import server
-from .aio_probes import probe, span_probe
+from .aio_pipeline import AioStep, group_step, servicer_step
+from .aio_plain import remembering
 from .aio_streams import AioRequests, CountingContext
-from .call import CURRENT, Call, show
-from .handlers import Behavior, Kind, Known, Probed, behavior_of, kind_of, with_behavior
-from .naming import GRPC, is_stock, named, servicer
+from .call import CURRENT, AioCall, Call, show
+from .coding import coded_unary, read, shown, writing
+from .groups import Group, Source, grouped
+from .handlers import NAMED, Behavior, Kind, behavior_of, kind_of, with_coding
+from .naming import GRPC, is_stock, servicer
 
 AioContinuation = Callable[[Any], Awaitable[Any]]
 
 
-class AioProbe(aio.ServerInterceptor):
-    """Stands inside one interceptor and around the next layer.
-
-    Args:
-        inside: the layer it stands in, which may have put its own iterator around the requests.
-        around: the layer whose errors come first to it; None for the servicer.
-        of_span: the layer it stands in begins the server span.
-    """
-
-    def __init__(self, inside: Layer, around: Layer | None, of_span: bool = False) -> None:
-        self._inside = inside
-        self._around = around
-        self._of_span = of_span
-        self._known = Known()
-
-    async def intercept_service(
-        self, continuation: AioContinuation, handler_call_details: Any
-    ) -> Any:
-        try:
-            handler = await continuation(handler_call_details)
-        except BaseException as exc:
-            show(exc, self._around, "intercept_service")
-            drop_frame(exc)
-            raise
-        if handler is None:
-            return None
-        # The servicer's handlers come again with each RPC, those of interceptors do not.
-        return (self._around is None and self._known.get(handler)) or self._wrapped(handler)
-
-    def _wrapped(self, handler: Any) -> Any:
-        if type(handler) is Probed and not self._of_span:
-            return handler  # The layer has handed on what it got: nothing of it will run.
-        behavior = behavior_of(handler)
-        layer = self._around or servicer(behavior)
-        wrap = span_probe if self._of_span else probe
-        wrapped = wrap(behavior, self._inside, layer, handler)
-        made = with_behavior(handler, wrapped, behavior)
-        return self._known.keep(handler, made) if self._around is None else made
+async def _nothing(following: Any, details: Any) -> Any:
+    return None
 
 
 class AioServerSeam(aio.ServerInterceptor):
@@ -70,14 +38,22 @@ class AioServerSeam(aio.ServerInterceptor):
 
     Attributes:
         settings: the rules in force.
-        first: the interceptor right inside it; None is the servicer.
+        others: the interceptors that it runs itself, outermost first.
+        first: the interceptors right inside it; None where it runs none.
+        intercept: the method of the outermost of them.
+        within: those of the others, innermost first.
+        inner: the step of what is inside them.
         alone: nothing inside it begins the server span.
         sole: nothing but gRPC is around it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.first: Layer | None = None
+        self.others: tuple[Any, ...] = ()
+        self.first: Group | None = None
+        self.intercept: Callable[..., Any] = _nothing
+        self.within: tuple[Callable[..., Any], ...] = ()
+        self.inner: AioStep = _nothing
         self.alone = True
         self.sole = False
 
@@ -87,65 +63,119 @@ class AioServerSeam(aio.ServerInterceptor):
         if not self.settings.enabled:
             return await continuation(handler_call_details)
         details = handler_call_details
-        call = Call(self.settings, details.method, details.invocation_metadata or ())
-        token = CURRENT.set(call)
+        call = AioCall(self.settings, details.method, details.invocation_metadata or ())
+        first = self.first
         try:
-            handler = await continuation(details)
+            if first is None:
+                handler = await continuation(details)
+            else:
+                call.handler_of = continuation
+                following = partial(self.inner, call)
+                for method in self.within:
+                    following = partial(method, following)
+                handler = await self.intercept(following, details)
         except BaseException as exc:
-            show(exc, self.first, "intercept_service")
+            show(exc, first, "intercept_service", call)
             drop_frame(exc)
             call.finish(exc)
             raise
-        finally:
-            CURRENT.reset(token)
         if handler is None:
             call.unimplemented()
             return None
-        behavior = behavior_of(handler)
-        return with_behavior(handler, self._outermost(behavior, handler, call), behavior)
+        if (
+            (self.alone or not self.sole or type(handler) is not NAMED)
+            or handler[4] is None
+            or kind_of(handler[4]) is not Kind.COROUTINE
+        ):
+            return self._outermost(handler, call)
+        return _unary_in_span(handler, call, first)
 
-    def _outermost(self, behavior: Behavior, handler: Any, call: Call) -> Behavior:
-        layer = self.first or servicer(behavior)
-        kind = kind_of(behavior)
-        if kind is Kind.PLAIN:
-            return server.outermost(behavior, handler, call, layer, self.alone)
-        if kind is Kind.COROUTINE:
+    def _outermost(self, handler: Any, call: Call) -> Any:
+        own = behavior = behavior_of(handler)
+        source = self.first or servicer(own)
+        if kind_of(own) is Kind.PLAIN:
+            return remembering(server.outermost(handler, call, source, self.alone))
+        serializer = handler.response_serializer
+        if self.alone:
+            behavior, serializer = writing(handler, own, asynchronous=True)
+        serve = self._serve(behavior, handler, call, source)
+        deserializer = read(handler.request_deserializer, call, ends=not handler.request_streaming)
+        return with_coding(serve, own, handler, deserializer, shown(serializer, call))
+
+    def _serve(self, behavior: Behavior, handler: Any, call: Call, source: Source) -> Behavior:
+        if kind_of(behavior) is Kind.COROUTINE:
             run = _called(behavior, bool(handler.response_streaming))
         elif self.sole:
             run = _written(behavior)
         else:
-            return _generated(behavior, handler, call, layer, self.alone)
+            return _generated(behavior, handler, call, source, self.alone)
 
         async def serve(request: Any, context: Any) -> Any:
-            token, within, request, given = _enter(call, request, context, handler, self.alone)
-            try:
-                response = await run(request, given, call)
-            except BaseException as exc:
-                show(exc, layer, "call")
-                drop_frame(exc)
-                call.finish(exc)
-                raise
-            finally:
-                if within is not None:
-                    spans.detach(within)
-                CURRENT.reset(token)
-            call.rest()
-            return response
+            with _Served(call, request, context, handler, source, self.alone) as served:
+                return await run(served.request, served.context, call)
 
         return serve
 
 
-def _enter(call: Call, request: Any, context: Any, handler: Any, alone: bool) -> Any:
-    call.context = context
-    token = CURRENT.set(call)
-    within = call.begin() if alone else None
-    if within is not None:
+def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
+    """As `AioServerSeam._outermost`, for one message each way, in a span that is begun inside."""
+    behavior = handler[4]
+
+    async def serve(request: Any, context: Any) -> Any:
+        call.context = context
+        CURRENT.set(call)  # For good: gRPC runs each RPC in a task of its own.
+        try:
+            response = await behavior(request, context)
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        call.rest()
+        return response
+
+    return coded_unary(handler, serve, call)
+
+
+class _Served:
+    """Stands around the behavior of one RPC: what it gets, and how it ended."""
+
+    __slots__ = ("_call", "_source", "_token", "_within", "context", "request")
+
+    def __init__(
+        self, call: Call, request: Any, context: Any, handler: Any, source: Source, alone: bool
+    ) -> None:
+        """Begin the server span if nothing inside does, which is what `alone` says."""
+        call.context = context
+        self._call = call
+        self._source = source
+        self._token = CURRENT.set(call)
+        self.request = request
+        self.context = context
+        within = call.begin() if alone else None
+        self._within = None if within is None else otel.attach(within)
+        if within is None:
+            return
         if handler.request_streaming:
-            request = AioRequests(request, GRPC, call)
-            context = CountingContext(context, call)
+            self.request = AioRequests(request, GRPC, call)
+            self.context = CountingContext(context, call)
         else:
             call.received = 1
-    return token, None if within is None else otel.attach(within), request, context
+
+    def __enter__(self) -> _Served:
+        return self
+
+    def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
+        call = self._call
+        if exc is not None:
+            show(exc, self._source, "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+        if self._within is not None:
+            spans.detach(self._within)
+        CURRENT.reset(self._token)
+        if exc is None:
+            call.rest()
 
 
 def _called(behavior: Behavior, gives_stream: bool) -> Behavior:
@@ -181,35 +211,31 @@ def _written(behavior: Behavior) -> Behavior:
     return run
 
 
-def _generated(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone: bool) -> Behavior:
+def _generated(
+    behavior: Behavior, handler: Any, call: Call, source: Source, alone: bool
+) -> Behavior:
     async def serve(request: Any, context: Any) -> Any:
-        token, within, request, given = _enter(call, request, context, handler, alone)
-        try:
-            async for response in behavior(request, given):
+        with _Served(call, request, context, handler, source, alone) as served:
+            async for response in behavior(served.request, served.context):
                 call.sent += 1
                 yield response
-        except BaseException as exc:
-            show(exc, layer, "response")
-            drop_frame(exc)
-            call.finish(exc)
-            raise
-        finally:
-            if within is not None:
-                spans.detach(within)
-            CURRENT.reset(token)
-        call.rest()
 
     return serve
 
 
 def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
     """Return what gRPC is to run in the place of the interceptors `others`."""
-    outermost = AioServerSeam(settings)
-    outermost.sole = True
-    outermost.alone = not any(map(is_stock, others))
-    layers = named(others)
-    outermost.first = layers[0] if layers else None
-    chain: list[Any] = [outermost]
-    for layer, own, following in zip(others, layers, [*layers, None][1:], strict=True):
-        chain += [layer, AioProbe(own, following, is_stock(layer))]
-    return chain
+    made = AioServerSeam(settings)
+    made.sole = True
+    made.others = tuple(others)
+    made.alone = not any(map(is_stock, others))
+    groups = grouped(others)
+    if groups:
+        made.first = groups[0]
+        made.intercept, *within = groups[0].methods
+        made.within = tuple(reversed(within))
+        step = servicer_step(groups[-1])
+        for around, group in reversed([*itertools.pairwise(groups)]):
+            step = group_step(group, step, around)
+        made.inner = step
+    return [made]

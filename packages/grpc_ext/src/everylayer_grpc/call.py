@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from time import time_ns
 from types import TracebackType
 from typing import Any
+from weakref import ReferenceType
 
 from grpc import StatusCode
 from opentelemetry import trace
@@ -26,6 +28,7 @@ from everylayer.sinks.served import count
 
 from . import span, trailing
 from .codes import code_of, http_status, is_server_error
+from .groups import Group, Source
 from .raised import after_departure, has_left, is_abort, is_departure
 from .request import scope_of
 
@@ -48,6 +51,10 @@ class Call(Ledger):
         received: messages of the client so far.
         sent: messages to the client so far.
         excluded: stock's instrumentation has been told to leave this RPC alone.
+        refused_as: what gRPC answers by itself, whatever the app does.
+        uncoded: what it answers for a message that cannot be read or written.
+        responses: finds the iterator of a stream that gRPC drops where one cannot be written.
+        refuses_requests: it answers so for any message of a stream, rather than raise it.
     """
 
     layers: LayerMap | None = None
@@ -59,6 +66,10 @@ class Call(Ledger):
     received = 0
     sent = 0
     excluded = False
+    refused_as: StatusCode | None = None
+    uncoded = StatusCode.INTERNAL
+    responses: ReferenceType[Any] | None = None
+    refuses_requests = True
     _finished = False
 
     def __init__(self, settings: Settings, method: str, metadata: Metadata) -> None:
@@ -165,6 +176,13 @@ class Call(Ledger):
             self.own.end()
         self.context = None
 
+    def abandon(self) -> None:
+        """Close a stream as gRPC, which drops it: an error's frames may keep it from going."""
+        found = None if self.responses is None else self.responses()
+        if found is not None:
+            with suppress(Exception):  # It is shown to here, and has nowhere else to go.
+                found.close()
+
     def rest(self) -> None:
         """As `finish`, for an RPC that went well; cheap, as nearly all of them are."""
         if self.page is None and self.own is None and not ledgers._any_loose:
@@ -253,6 +271,8 @@ class Call(Ledger):
         span.tell_messages(target, self.received, self.sent)
 
     def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
+        if self.refused_as is not None:
+            return self.refused_as
         code = self.code()
         if escaped is None:
             return self._departed() if self.left_alone() else code or StatusCode.OK
@@ -261,7 +281,7 @@ class Call(Ledger):
         return StatusCode.UNKNOWN if code in (None, StatusCode.OK) else code
 
     def _departed(self) -> StatusCode:
-        return after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
+        return self.refused_as or after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
 
     def _span_afterwards(self, code: StatusCode) -> Span | None:
         if self.excluded:
@@ -272,12 +292,30 @@ class Call(Ledger):
         return made
 
 
+class AioCall(Call):
+    """The ledger of an RPC of an asyncio server."""
+
+    uncoded = StatusCode.UNKNOWN
+    refuses_requests = False
+
+
 CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)
 
 
-def show(exc: BaseException, layer: Layer | None, phase: str) -> None:
-    """Show `exc` to the RPC that is being served here."""
-    observe(exc, layer, phase, ledger=CURRENT.get())
+def show(exc: BaseException, source: Source | None, phase: str, call: Call | None = None) -> None:
+    """Show `exc`, which came first from `source`, to `call` or else the RPC that is served here."""
+    observe(
+        exc,
+        layer_of(source, exc) if isinstance(source, Group) else source,
+        phase,
+        ledger=call or CURRENT.get(),
+    )
+
+
+@contained
+def layer_of(group: Group, exc: BaseException) -> Layer:
+    """Return which of the layers of `group` the error `exc` came from."""
+    return group.layer_of(exc)
 
 
 @contained

@@ -54,8 +54,18 @@ def behavior_of(handler: Any) -> Behavior:
 
 
 def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
-    """Return a handler like `handler` that runs `behavior` in the place of `own`: a `Probed` one,
-    unless gRPC makes them in a way that is not known here.
+    """Return a handler like `handler` that runs `behavior` in the place of `own`."""
+    return with_coding(
+        behavior, own, handler, handler.request_deserializer, handler.response_serializer
+    )
+
+
+def with_coding(
+    behavior: Behavior, own: Behavior, handler: Any, deserializer: Any, serializer: Any
+) -> Any:
+    """As `with_behavior`, with its own coding of messages.
+
+    It is a `Probed` handler unless gRPC makes them in a way that is not known here.
     """
     # gRPC asks the function itself for the pool to run in, and whether it answers by callback.
     about = getattr(own, "__dict__", None)
@@ -64,7 +74,7 @@ def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
     takes_stream, gives_stream = bool(handler.request_streaming), bool(handler.response_streaming)
     if Probed is None:
         make = _FACTORIES[takes_stream, gives_stream]
-        return make(behavior, handler.request_deserializer, handler.response_serializer)
+        return make(behavior, deserializer, serializer)
     # One literal: unpacking and joining would cost as much again.
     streams = 2 * takes_stream + gives_stream
     return tuple.__new__(
@@ -72,8 +82,8 @@ def with_behavior(handler: Any, behavior: Behavior, own: Behavior) -> Any:
         (
             takes_stream,
             gives_stream,
-            handler.request_deserializer,
-            handler.response_serializer,
+            deserializer,
+            serializer,
             behavior if streams == 0 else None,
             behavior if streams == 1 else None,
             behavior if streams == 2 else None,

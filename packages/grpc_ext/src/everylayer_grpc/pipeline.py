@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from everylayer.chain import drop_frame
-from everylayer.layers import Layer
-from everylayer.observer import observe
 
 from .call import Call, show
+from .coding import handed_on, writing_unary
+from .groups import Group
 from .handlers import NAMED, Known, Probed
 from .probes import probed_handler, spanned_handler, spanned_unary
 
@@ -20,30 +20,32 @@ new = tuple.__new__
 Step = Callable[[Call, Any], Any]
 
 
-def interceptor_step(
-    intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer, of_span: bool
-) -> Step:
-    """Return the step of an interceptor.
+def group_step(group: Group, inner: Step, around: Group) -> Step:
+    """Return the step of a group of interceptors.
 
     Args:
-        intercept: its method.
-        inner: the step of what is inside it.
-        inside: the layer around it, which may have put its own iterator around the requests.
-        layer: the interceptor.
-        of_span: the layer around it begins the server span.
+        group: the interceptors.
+        inner: the step of what is inside them.
+        around: the interceptors around them.
     """
-    if of_span:
-        return _step_in_span(intercept, inner, inside, layer)
+    if around.begins_span:
+        return _step_in_span(group, inner, around)
+    inside = around.last  # It may have put its own iterator around the requests.
+    intercept, *within = group.methods
+    within.reverse()
 
     def step(call: Call, details: Any) -> Any:
+        following = partial(inner, call)
+        for method in within:
+            following = partial(method, following)
         try:
-            handler = intercept(partial(inner, call), details)
+            handler = intercept(following, details)
         except BaseException as exc:
-            observe(exc, layer, "intercept_service", ledger=call)
+            show(exc, group, "intercept_service", call)
             drop_frame(exc)
             raise
         if type(handler) is not NAMED or handler[4] is None:
-            return None if handler is None else probed_handler(handler, inside, layer)
+            return None if handler is None else probed_handler(handler, inside, group)
         # As that does it, at once: nearly all handlers that are made for one RPC are of this kind.
         behavior = handler[4]
 
@@ -51,7 +53,7 @@ def interceptor_step(
             try:
                 return behavior(request, context)
             except BaseException as exc:
-                show(exc, layer, "call")
+                show(exc, group, "call")
                 drop_frame(exc)
                 raise
 
@@ -63,34 +65,41 @@ def interceptor_step(
     return step
 
 
-def _step_in_span(intercept: Callable[..., Any], inner: Step, inside: Layer, layer: Layer) -> Step:
+def _step_in_span(group: Group, inner: Step, around: Group) -> Step:
     known = Known()
+    writes = around.writes
+    intercept, *within = group.methods
+    within.reverse()
 
     def step(call: Call, details: Any) -> Any:
+        following = partial(inner, call)
+        for method in within:
+            following = partial(method, following)
         try:
-            handler = intercept(partial(inner, call), details)
+            handler = intercept(following, details)
         except BaseException as exc:
-            observe(exc, layer, "intercept_service", ledger=call)
+            show(exc, group, "intercept_service", call)
             drop_frame(exc)
             raise
         if type(handler) is not NAMED or handler[4] is None:
             if type(handler) is Probed and hasattr(handler, "raw"):  # The servicer's, untouched.
                 raw = handler.raw
-                return known.get(raw) or known.keep(raw, spanned_handler(raw, inside, None))
-            return None if handler is None else spanned_handler(handler, inside, layer)
-        behavior = handler[4]
-        unary = spanned_unary(behavior, layer)
+                return known.get(raw) or known.keep(raw, spanned_handler(raw, around, None))
+            return None if handler is None else spanned_handler(handler, around, group)
+        behavior, serializer = handler[4], handler[3]
         about = getattr(behavior, "__dict__", None)
+        if serializer is not None and writes:
+            behavior, serializer = writing_unary(behavior, serializer), handed_on
+        unary = spanned_unary(behavior, group)
         if about:
             vars(unary).update(about)
-        return new(Probed, (False, False, handler[2], handler[3], unary, None, None, None))
+        return new(Probed, (False, False, handler[2], serializer, unary, None, None, None))
 
     return step
 
 
-def servicer_step(inside: Layer, of_span: bool) -> Step:
+def servicer_step(around: Group) -> Step:
     """Return the step of the servicer, whose handlers come again with each RPC."""
-    wrap = spanned_handler if of_span else probed_handler
     known = Known()
     made = known.made  # Not by its method: each RPC comes here.
 
@@ -98,7 +107,7 @@ def servicer_step(inside: Layer, of_span: bool) -> Step:
         try:
             handler = call.handler_of(details)  # type: ignore[misc]
         except BaseException as exc:
-            observe(exc, None, "intercept_service", ledger=call)
+            show(exc, None, "intercept_service", call)
             drop_frame(exc)
             raise
         if handler is None:
@@ -106,7 +115,10 @@ def servicer_step(inside: Layer, of_span: bool) -> Step:
         kept = made.get(id(handler))
         if kept is not None:
             return kept[1]
-        found = known.keep(handler, wrap(handler, inside, None))
+        if around.begins_span:
+            found = known.keep(handler, spanned_handler(handler, around, None))
+        else:
+            found = known.keep(handler, probed_handler(handler, around.last, None))
         if type(found) is Probed:
             found.raw = handler
         return found

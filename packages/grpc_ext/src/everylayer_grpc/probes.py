@@ -10,13 +10,15 @@ from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 
 from .call import CURRENT, show
-from .handlers import Behavior, Probed, behavior_of, with_behavior
+from .coding import writing
+from .groups import Group, Source
+from .handlers import Behavior, Probed, behavior_of, with_behavior, with_coding
 from .naming import servicer
 from .raised import has_left
 from .streams import SEEN, Requests, counting, responses, spanned_responses
 
 
-def probed_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
+def probed_handler(handler: Any, inside: Layer, around: Source | None) -> Any:
     """Return a handler like `handler`; `around` is whose errors come first to it, None: its own."""
     if type(handler) is Probed:
         return handler  # The layer has handed on what it got: nothing of it will run.
@@ -28,18 +30,20 @@ def probed_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
     )
 
 
-def spanned_handler(handler: Any, inside: Layer, around: Layer | None) -> Any:
-    """As `probed_handler`, right inside the layer that begins the server span."""
+def spanned_handler(handler: Any, outer: Group, around: Source | None) -> Any:
+    """As `probed_handler`, right inside `outer`, which begins the server span."""
     behavior = behavior_of(handler)
     layer = around or servicer(behavior)
     takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
-    return with_behavior(
-        handler, spanned(behavior, inside, layer, takes_stream, gives_stream), behavior
-    )
+    giving, serializer = behavior, handler.response_serializer
+    if outer.writes:
+        giving, serializer = writing(handler, behavior)
+    made = spanned(giving, outer.last, layer, takes_stream, gives_stream)
+    return with_coding(made, behavior, handler, handler.request_deserializer, serializer)
 
 
 def probed(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
+    behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool, gives_stream: bool
 ) -> Behavior:
     """Return `behavior`, which shows what fails in it or in the requests that it reads."""
     if not (takes_stream or gives_stream):
@@ -68,7 +72,7 @@ def probed(
     return call
 
 
-def spanned_unary(behavior: Behavior, layer: Layer) -> Behavior:
+def spanned_unary(behavior: Behavior, layer: Source) -> Behavior:
     """As `spanned`, for one message each way."""
 
     def unary(request: Any, context: Any) -> Any:
@@ -91,7 +95,7 @@ def spanned_unary(behavior: Behavior, layer: Layer) -> Behavior:
 
 
 def spanned(
-    behavior: Behavior, inside: Layer, layer: Layer, takes_stream: bool, gives_stream: bool
+    behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool, gives_stream: bool
 ) -> Behavior:
     """Return `behavior`, which runs right inside the layer that begins the server span."""
     if not (takes_stream or gives_stream):

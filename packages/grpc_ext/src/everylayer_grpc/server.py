@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import grpc
 from opentelemetry import context as otel
 
 from everylayer import spans
 from everylayer.chain import drop_frame
-from everylayer.layers import Layer
-from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from .call import CURRENT, Call, show
-from .handlers import NAMED, Behavior, Probed, behavior_of, with_behavior
-from .naming import GRPC, is_stock, named, servicer
-from .pipeline import Step, interceptor_step, servicer_step
+from .coding import coded_unary, read, shown, writing
+from .groups import Group, Source, grouped
+from .handlers import NAMED, behavior_of, with_coding
+from .naming import GRPC, is_stock, servicer
+from .pipeline import Step, group_step, servicer_step
 from .streams import counting, last_responses
 
-new = tuple.__new__
 Continuation = Callable[[Any], Any]
 
 
-def _nothing(call: Call, details: Any) -> Any:
+def _nothing(following: Any, details: Any) -> Any:
     return None
 
 
@@ -37,18 +38,20 @@ class ServerSeam(grpc.ServerInterceptor):
     Attributes:
         settings: the rules in force.
         others: the interceptors that it runs itself, outermost first.
-        outer: the method of the interceptor right inside it; None leaves all of them to gRPC.
-        inner: the step of what is inside that one.
-        first: the interceptor right inside it; None is the servicer.
+        first: the interceptors right inside it; None where it runs none.
+        intercept: the method of the outermost of them.
+        within: those of the others, innermost first.
+        inner: the step of what is inside them.
         alone: nothing inside it begins the server span.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.others: tuple[Any, ...] = ()
-        self.outer: Callable[..., Any] | None = None
+        self.first: Group | None = None
+        self.intercept: Callable[..., Any] = _nothing
+        self.within: tuple[Callable[..., Any], ...] = ()
         self.inner: Step = _nothing
-        self.first: Layer | None = None
         self.alone = True
 
     def intercept_service(self, continuation: Continuation, handler_call_details: Any) -> Any:
@@ -56,61 +59,66 @@ class ServerSeam(grpc.ServerInterceptor):
             return continuation(handler_call_details)
         details = handler_call_details
         call = Call(self.settings, details.method, details.invocation_metadata or ())
-        outer = self.outer
+        first = self.first
         try:
-            if outer is None:
+            if first is None:
                 handler = continuation(details)
             else:
                 call.handler_of = continuation
-                handler = outer(partial(self.inner, call), details)
+                following = partial(self.inner, call)
+                for method in self.within:
+                    following = partial(method, following)
+                handler = self.intercept(following, details)
         except BaseException as exc:
-            observe(exc, self.first, "intercept_service", ledger=call)
+            show(exc, first, "intercept_service", call)
             drop_frame(exc)
             call.finish(exc)
             raise
         if handler is None:
             call.unimplemented()
             return None
-        first = self.first
         if self.alone or type(handler) is not NAMED or handler[4] is None:
-            behavior = behavior_of(handler)
-            serve = outermost(behavior, handler, call, first or servicer(behavior), self.alone)
-            return with_behavior(handler, serve, behavior)
-        # As `outermost` does it, for one message each way, in a span that is begun inside.
-        behavior = handler[4]
-
-        def serve_unary(request: Any, context: Any) -> Any:
-            call.context = context
-            token = CURRENT.set(call)
-            try:
-                response = behavior(request, context)
-            except BaseException as exc:
-                show(exc, first or servicer(behavior), "call")
-                drop_frame(exc)
-                call.finish(exc)
-                raise
-            finally:
-                CURRENT.reset(token)
-            call.rest()
-            return response
-
-        about = getattr(behavior, "__dict__", None)
-        if about:
-            vars(serve_unary).update(about)
-        return new(Probed, (False, False, handler[2], handler[3], serve_unary, None, None, None))
+            return outermost(handler, call, first or servicer(behavior_of(handler)), self.alone)
+        return _unary_in_span(handler, call, first)
 
 
-def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone: bool) -> Behavior:
-    """Return `behavior` with `call`, its ledger, from its start to its last message.
+def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
+    """As `outermost`, for one message each way, in a span that is begun inside."""
+    behavior = handler[4]
+
+    def serve(request: Any, context: Any) -> Any:
+        call.context = context
+        CURRENT.set(call)  # For good: gRPC runs each RPC in a context of its own.
+        try:
+            response = behavior(request, context)
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        call.rest()
+        return response
+
+    about = getattr(behavior, "__dict__", None)
+    if about:
+        vars(serve).update(about)
+    return coded_unary(handler, serve, call)
+
+
+def outermost(handler: Any, call: Call, layer: Source, alone: bool) -> Any:
+    """Return a handler like `handler` with `call`, its ledger, from its start to its last message.
 
     Args:
-        behavior: the function that `handler` holds.
-        handler: tells what it takes and gives.
+        handler: what the interceptors have made.
         call: that of this one RPC.
         layer: whose errors come first to here.
         alone: nothing inside begins the server span.
     """
     takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    own = behavior = behavior_of(handler)
+    serializer = handler.response_serializer
+    if alone:
+        behavior, serializer = writing(handler, own)
 
     def serve(request: Any, context: Any, *more: Any) -> Any:
         call.context = context
@@ -135,12 +143,16 @@ def outermost(behavior: Behavior, handler: Any, call: Call, layer: Layer, alone:
             if not gives_stream:
                 CURRENT.reset(token)
         if gives_stream and not more:
-            return last_responses(response, layer, call, within)
+            made = last_responses(response, layer, call, within)
+            if serializer is not None:
+                call.responses = ref(made)
+            return made
         call.sent = 1
         call.rest()
         return response
 
-    return serve
+    deserializer = read(handler.request_deserializer, call, ends=not takes_stream)
+    return with_coding(serve, own, handler, deserializer, shown(serializer, call))
 
 
 def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
@@ -148,14 +160,13 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
     made = ServerSeam(settings)
     made.others = tuple(others)
     made.alone = not any(map(is_stock, others))
-    layers = named(others)
-    if layers:
-        made.first = layers[0]
-        step = servicer_step(layers[-1], is_stock(others[-1]))
-        for at in range(len(others) - 1, 0, -1):
-            own, around = layers[at], layers[at - 1]
-            step = interceptor_step(
-                others[at].intercept_service, step, around, own, is_stock(others[at - 1])
-            )
-        made.outer, made.inner = others[0].intercept_service, step
+    groups = grouped(others)
+    if groups:
+        made.first = groups[0]
+        made.intercept, *within = groups[0].methods
+        made.within = tuple(reversed(within))
+        step = servicer_step(groups[-1])
+        for around, group in reversed([*itertools.pairwise(groups)]):
+            step = group_step(group, step, around)
+        made.inner = step
     return [made]

@@ -16,6 +16,7 @@ from everylayer.layers import Layer
 
 from .call import CURRENT, Call, show
 from .counted import FROM_GRPC, Counted
+from .groups import Source
 
 
 class Requests:
@@ -66,12 +67,12 @@ def counting(requests: Any, layer: Layer, call: Call) -> Any:
     return Counted(requests, call.numbers)
 
 
-def responses(inner: Any, layer: Layer | None) -> Any:
+def responses(inner: Any, layer: Source | None) -> Any:
     """Return the messages on their way out; what fails in them failed in `layer`."""
     return _generated(inner, layer) if type(inner) is GeneratorType else Responses(inner, layer)
 
 
-def _generated(inner: Any, layer: Layer | None) -> Generator[Any, Any, Any]:
+def _generated(inner: Any, layer: Source | None) -> Generator[Any, Any, Any]:
     try:
         return (yield from inner)
     except BaseException as exc:
@@ -85,7 +86,7 @@ class Responses:
 
     __slots__ = ("_inner", "_layer")
 
-    def __init__(self, inner: Any, layer: Layer | None) -> None:
+    def __init__(self, inner: Any, layer: Source | None) -> None:
         self._inner = inner
         self._layer = layer
 
@@ -106,7 +107,7 @@ class Responses:
         return getattr(self._inner, name)
 
 
-def spanned_responses(inner: Any, layer: Layer | None, call: Call) -> Generator[Any, Any, Any]:
+def spanned_responses(inner: Any, layer: Source | None, call: Call) -> Generator[Any, Any, Any]:
     """Tell the span that another layer has begun, and is about to end, how the stream went."""
     try:
         result = yield from inner
@@ -120,7 +121,7 @@ def spanned_responses(inner: Any, layer: Layer | None, call: Call) -> Generator[
 
 
 def last_responses(
-    inner: Any, layer: Layer | None, call: Call, within: Context | None
+    inner: Any, layer: Source | None, call: Call, within: Context | None
 ) -> Iterator[Any]:
     """Return the responses as gRPC takes them: their end is the end of the RPC.
 
@@ -132,7 +133,7 @@ def last_responses(
 
 
 def _to_the_end(
-    inner: Any, layer: Layer | None, call: Call, within: Context | None
+    inner: Any, layer: Source | None, call: Call, within: Context | None
 ) -> Generator[Any, None, None]:
     try:
         yield

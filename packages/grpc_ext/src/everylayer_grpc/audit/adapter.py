@@ -12,7 +12,7 @@ from everylayer.audit.model import Arm, Request, Shape
 from everylayer.audit.parts import Part, numbered
 from everylayer.audit.wire import TargetError
 
-from ..aio_server import AioProbe
+from ..aio_server import AioServerSeam
 from ..interceptors import aio_server_interceptor, server_interceptor
 from ..naming import is_stock
 from ..server import ServerSeam
@@ -116,11 +116,9 @@ def _is_added(layer: Any) -> bool:
 def _without_probes(found: Held) -> list[Any]:
     chain: list[Any] = []
     for each in found.given.get("interceptors") or ():
-        if isinstance(each, ServerSeam):
-            # It runs what it stands around.
-            chain += [each, *each.others]
-        elif not isinstance(each, AioProbe):
-            chain.append(each)
+        chain.append(each)
+        if isinstance(each, (ServerSeam, AioServerSeam)):
+            chain += each.others  # It runs what it stands around.
     return chain
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, origin, spans, text, writer
-from .boundaries import tenant
+from .boundaries import aftermath, tenant
 from .failsafe import contained
 from .forks import ForkLock
 from .layers import WORK, Layer, LayerMap
@@ -21,9 +21,6 @@ from .redaction import values
 from .settings import Settings
 from .sighting import SWALLOWED, Sighting
 from .sinks.sentry import switch
-
-if TYPE_CHECKING:
-    pass
 
 ServerSpan = Callable[["int | None"], "Span | None"]
 
@@ -147,10 +144,11 @@ class Ledger:
                 called when errors were seen and no span was ever bound.
         """
         self._open = False
-        if self.page is not None:
-            self._settle(escaped, server_span)
-        elif _any_loose:
-            self._judge_loose()
+        if self.page is None:
+            if _any_loose:
+                self._judge_loose()
+        else:
+            aftermath.tell(escaped, self._settle, escaped, server_span)
 
     @contained
     def see(
@@ -204,7 +202,7 @@ class Ledger:
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)
         if not self._open and guard is None:
-            self.flush()
+            aftermath.tell(exc, self.flush)
 
     def _has_been_written(self, exc: BaseException) -> bool:
         """Tell whether a ledger that has let go of `exc` wrote it for a span that has ended."""

@@ -74,7 +74,7 @@ def unawaited_task(keep: Any) -> None:
 
 
 def unseen_failure(keep: Any) -> None:
-    packed = here()
+    packed = here().data
     assert packed is not None
     keep(_arrived(carry(Lost("x")), Origin.unpacked(packed), "lose"))
 
@@ -179,6 +179,6 @@ def test_where_no_thread_can_begin_the_next_one_tells(monkeypatch: pytest.Monkey
 
 def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> None:
     with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
-        failure = Failure(carry(Lost("x")), Origin.unpacked(here() or b""), "lose")
+        failure = Failure(carry(Lost("x")), Origin.unpacked(here().data or b""), "lose")
         del failure
     assert not aftermath._waiting

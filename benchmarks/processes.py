@@ -46,6 +46,11 @@ def work(n: int) -> int:
     return sum(i * i for i in range(5000 + n % 7))
 
 
+def longer(n: int) -> int:
+    """Do what is worth a process: a millisecond or two."""
+    return sum(i * i for i in range(25_000 + n % 7))
+
+
 def empty(n: int) -> int:
     return n
 
@@ -106,6 +111,7 @@ def rows(calls: int) -> list[Row]:
         return [
             measure("submit, an empty call", *_both(submitted, plain, ours, empty), calls),
             measure("submit, 0.2 ms of work", *_both(submitted, plain, ours, work), calls),
+            measure("submit, 1 ms of work", *_both(submitted, plain, ours, longer), calls),
             measure("map, two chunks of 50", mapped(plain), mapped(ours), calls // 10),
             measure(
                 "Pool.apply, 0.2 ms of work", lambda: pool.apply(work, (3,)), applied(pool), calls

@@ -21,6 +21,7 @@ from contract.faults import FAULTS, PLAIN, Fault, fault_site
 from contract.responses import Raised, Run, same
 from contract.telemetry import Telemetry, error_events, parent_of, server_span, server_spans
 from everylayer import wsgi
+from everylayer.boundaries import aftermath
 from everylayer.layers import Layer
 from everylayer.settings import Settings
 from everylayer.wsgi import Body, Seam
@@ -218,6 +219,7 @@ def test_a_body_that_nobody_closes_does_not_keep_the_error(telemetry: Telemetry)
     body = Seam(app, Settings())(environ("/"), lambda *args: None)
     assert telemetry.spans == ()
     del body
+    assert aftermath.settle()
     check(telemetry.spans, PLAIN, Expected())
 
 

@@ -27,6 +27,7 @@ from contract.telemetry import Telemetry, error_events, late_spans, server_span,
 from djangoapp import plan
 from djangoapp.cases import CASES, Case
 from djangoapp.serve import ENTRY, run, stock_instrumentation
+from everylayer.boundaries import aftermath
 
 BOTH = pytest.mark.parametrize("server", ["wsgi", "asgi"])
 STOCK = pytest.mark.parametrize("stock", [True, False], ids=["stock", "alone"])
@@ -234,6 +235,7 @@ def test_a_stream_that_nobody_reads_still_ends(
             next(iter(body))
             del body
             gc.collect()
+            assert aftermath.settle()
     assert len(server_spans(telemetry.spans)) == 1
     assert not error_events(telemetry.spans)
 

@@ -17,6 +17,7 @@ from contract import drive
 from contract.expect import ESCAPED, HANDLED, LATE, NOTHING, check
 from contract.faults import PLAIN, Fault, fault_site
 from contract.telemetry import Telemetry, error_events, parent_of, server_span, server_spans
+from everylayer.boundaries import aftermath
 from everylayer_flask import EveryLayer, EveryLayerMiddleware, stock
 from flask_harness import HEADERS, TRACE_ID
 from flask_layers import Recovers, RecoversLater, Through
@@ -211,6 +212,7 @@ def test_a_body_that_is_dropped_settles_its_request(app: flask.Flask, telemetry:
     body = app(drive.environ("/item/7"), lambda *args: None)
     assert next(iter(body)).startswith(b"<!doctype")
     del body
+    assert aftermath.settle()
     check(telemetry.spans, PLAIN, ESCAPED)
 
 
@@ -385,4 +387,5 @@ def test_stream_errors_after_the_client_left(app: flask.Flask, telemetry: Teleme
     assert next(iter(body)) == b"one"
     with pytest.raises(ValueError, match="plain fault"):
         body.close()  # type: ignore[attr-defined]
+    assert aftermath.settle()
     check(telemetry.spans, cleanup, LATE)

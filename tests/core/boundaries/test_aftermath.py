@@ -7,17 +7,18 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 
 import everylayer
+from contract.locked import Locked, uncollected
 from everylayer.boundaries import aftermath, detached
 from everylayer.boundaries.crossing import Origin, here
 from everylayer.boundaries.failure import Failure, _arrived
@@ -26,26 +27,6 @@ from everylayer.boundaries.tree import carry
 
 class Lost(Exception):
     pass
-
-
-class Locked(SpanExporter):
-    """As exporters of many back ends: one export at a time, by a lock that is not reentrant."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.names: list[str] = []
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        # Without a time limit a test that fails would hang.
-        if not self.lock.acquire(timeout=5):
-            self.names.append("deadlock")
-            return SpanExportResult.FAILURE
-        try:
-            gc.collect()
-            self.names += [span.name for span in spans]
-        finally:
-            self.lock.release()
-        return SpanExportResult.SUCCESS
 
 
 @pytest.fixture
@@ -93,7 +74,7 @@ def unawaited_task(keep: Any) -> None:
 
 
 def unseen_failure(keep: Any) -> None:
-    packed = here()
+    packed = here().data
     assert packed is not None
     keep(_arrived(carry(Lost("x")), Origin.unpacked(packed), "lose"))
 
@@ -103,20 +84,16 @@ def test_what_is_collected_within_an_exporter_does_not_wait_for_its_lock(
     work: Callable[[Any], None], exporter: Locked, tracer: trace.Tracer
 ) -> None:
     everylayer.configure(detached="record")
-    gc.collect()
-    gc.disable()
-    try:
-        with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
-            cycle: list[Any] = []
-            cycle.append(cycle)
-            work(cycle.append)
-            del cycle
-        # The export of that span has collected it, with the lock held.
-    finally:
-        gc.enable()
+    with uncollected(), tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        cycle: list[Any] = []
+        cycle.append(cycle)
+        work(cycle.append)
+        del cycle
+    # The export of that span has collected it, with the lock held.
     assert aftermath.settle()
-    assert exporter.names[0] == "GET /"
-    told = [name.rpartition(".")[2] for name in exporter.names[1:]]
+    assert not exporter.deadlocks
+    assert exporter.spans[0].name == "GET /"
+    told = [span.name.rpartition(".")[2] for span in exporter.spans[1:]]
     if work is unawaited_task and sys.version_info < (3, 12):
         # One that is part of a cycle has lost its span by then.
         assert told == []
@@ -128,8 +105,6 @@ def test_another_requests_tenant_is_not_taken_for_that_of_what_is_collected(
     exporter: Locked, tracer: trace.Tracer
 ) -> None:
     everylayer.configure(detached="record")
-    seen: list[ReadableSpan] = []
-    exporter.export = lambda spans: seen.extend(spans) or SpanExportResult.SUCCESS  # type: ignore[method-assign, func-returns-value]
     with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER) as span:
         span.set_attribute("app.tenant.id", "acme")
         future: list[Any] = []
@@ -138,7 +113,7 @@ def test_another_requests_tenant_is_not_taken_for_that_of_what_is_collected(
         future.clear()
         gc.collect()
         assert aftermath.settle()
-    (late,) = (span for span in seen if span.name.endswith("(late)"))
+    (late,) = (span for span in exporter.spans if span.name.endswith("(late)"))
     (event,) = late.events
     assert (event.attributes or {})["app.tenant.id"] == "acme"
 
@@ -204,6 +179,6 @@ def test_where_no_thread_can_begin_the_next_one_tells(monkeypatch: pytest.Monkey
 
 def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> None:
     with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
-        failure = Failure(carry(Lost("x")), Origin.unpacked(here() or b""), "lose")
+        failure = Failure(carry(Lost("x")), Origin.unpacked(here().data or b""), "lose")
         del failure
     assert not aftermath._waiting

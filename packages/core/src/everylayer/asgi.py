@@ -14,7 +14,7 @@ from opentelemetry.context import get_current
 
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .boundaries import answer, arrival, trust
+from .boundaries import aftermath, answer, arrival, trust
 from .chain import drop_frame, in_flight, traceback_of
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -392,4 +392,4 @@ def close(
     else:
         ledger.close()
     if own is not None:
-        own.end()
+        aftermath.tell(escaped, own.end)

@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import chain, origin, spans, text, writer
-from .boundaries import tenant
+from .boundaries import aftermath, tenant
 from .failsafe import contained
 from .forks import ForkLock
 from .layers import WORK, Layer, LayerMap
@@ -149,10 +149,11 @@ class Ledger:
                 called when errors were seen and no span was ever bound.
         """
         self._open = False
-        if self.page is not None:
-            self._settle(escaped, server_span)
-        elif _any_loose:
-            self._judge_loose()
+        if self.page is None:
+            if _any_loose:
+                self._judge_loose()
+        else:
+            aftermath.tell(escaped, self._settle, escaped, server_span)
 
     @contained
     def see(
@@ -206,7 +207,7 @@ class Ledger:
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)
         if not self._open and guard is None:
-            self.flush()
+            aftermath.tell(exc, self.flush)
 
     def _has_been_written(self, exc: BaseException) -> bool:
         """Tell whether a ledger that has let go of `exc` wrote it for a span that has ended."""

@@ -17,6 +17,7 @@ from opentelemetry.trace import Span, SpanKind
 from .asgi import ClientStatus, no_client_status
 from .asgi_span import provider_configured
 from .boundaries import answer, arrival
+from .boundaries.aftermath import hand_over
 from .chain import drop_frame
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -175,8 +176,10 @@ class Body:
 
     def __del__(self) -> None:
         # An outer layer that fails may drop the body unclosed.
-        if self._ledger.running:
-            close(self._ledger, self._environ)
+        if self._ledger.errors and self._ledger.running:
+            hand_over(close, self._ledger, self._environ)
+        elif self._ledger.running:
+            self._ledger.close()
 
     def _failed(self, exc: BaseException, phase: str) -> None:
         bind_left(self._ledger, exc)

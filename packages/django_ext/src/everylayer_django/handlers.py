@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from opentelemetry import trace
 
 from everylayer import asgi, asgi_span, chain, wsgi
+from everylayer.boundaries import aftermath
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -243,6 +244,10 @@ def _escaped(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> N
     see(request, exc)
     if own is not None:
         own.leave()
+    aftermath.tell(exc, _over, request, exc, own)
+
+
+def _over(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> None:
     settle(request, None, exc)
     if own is not None:
         own.end()

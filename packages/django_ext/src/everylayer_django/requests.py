@@ -20,6 +20,7 @@ from opentelemetry.trace import Span
 
 from everylayer import chain, spans
 from everylayer.boundaries import answer, arrival
+from everylayer.boundaries.aftermath import hand_over
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger, ledger_for
 from everylayer.observer import observe
@@ -197,12 +198,25 @@ def hold(request: HttpRequest, span: Span) -> None:
 
 def release(request: HttpRequest, status: int, escaped: BaseException | None) -> None:
     """End what `hold` held: the streamed body is complete, broken or given up."""
-    ledger = vars(request).get(MARK)
-    if isinstance(ledger, RequestLedger) and (ledger.streaming or ledger.errors):
+    ledger = _unsettled(request)
+    if ledger is not None:
         guard = spans.guard_of(ledger.span)
         if guard is not None and guard.held_ns is not None:
             guard.held_ns = time.time_ns()
         settle(request, status, escaped)
+
+
+def release_soon(request: HttpRequest, status: int) -> None:
+    """Do the same within a finalizer, for a body that nobody has closed."""
+    if _unsettled(request) is not None:
+        hand_over(release, request, status, None)
+
+
+def _unsettled(request: HttpRequest) -> RequestLedger | None:
+    ledger = vars(request).get(MARK)
+    if isinstance(ledger, RequestLedger) and (ledger.streaming or ledger.errors):
+        return ledger
+    return None
 
 
 def _leaves(exc: BaseException) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 
 from .locate import stream_place
-from .requests import release, see
+from .requests import release, release_soon, see
 
 
 class _Watched:
@@ -42,7 +42,8 @@ class _Watched:
         release(request, self._status, exc)
 
     def __del__(self) -> None:
-        self.finish()
+        if self._request is not None:
+            release_soon(self._request, self._status)
 
 
 class Body(_Watched):

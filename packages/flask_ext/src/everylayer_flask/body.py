@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
+from everylayer.boundaries.aftermath import hand_over
 from everylayer.chain import drop_frame
 from everylayer.wsgi import Environ, is_file
 
@@ -118,7 +119,7 @@ class Body:
     def __del__(self) -> None:
         # An outer layer that fails may drop the body unclosed.
         if self._outermost and not self.request.quiet:
-            self.request.settle()
+            hand_over(self.request.settle)
 
     def _failed(self, exc: BaseException, phase: str) -> None:
         self.request.see(exc, phase)

@@ -18,7 +18,7 @@ from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer import chain, spans
 from everylayer import ledger as ledgers
-from everylayer.boundaries import arrival
+from everylayer.boundaries import aftermath, arrival
 from everylayer.failsafe import contained
 from everylayer.layers import Layer, LayerMap
 from everylayer.ledger import Ledger
@@ -155,7 +155,11 @@ class Call(Ledger):
             self.status = 200 if code is None else http_status(code)
             self.close()
             self.context = None
-            return
+        else:
+            aftermath.tell(escaped, self._settle_by, escaped)
+
+    @contained
+    def _settle_by(self, escaped: BaseException | None) -> None:
         code = self._outcome_of(escaped)
         self.status = http_status(code)
         if self.page is not None:

@@ -10,6 +10,7 @@ from opentelemetry import context as otel
 from opentelemetry import trace
 
 from everylayer import spans
+from everylayer.boundaries.aftermath import hand_over
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
@@ -110,7 +111,8 @@ class Watched:
         return getattr(self._inner, name)
 
     def __del__(self) -> None:
-        self._call.finish()
+        if not self._call.finished:
+            hand_over(self._call.finish)
 
 
 @contained

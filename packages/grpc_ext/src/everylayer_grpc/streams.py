@@ -146,7 +146,7 @@ def _to_the_end(
     except StopIteration:
         call.rest()
     except GeneratorExit as exc:
-        _abandon(inner, call, within, exc)
+        _abandon(inner, layer, call, within, exc)
         raise
     except BaseException as exc:
         show(exc, layer, "response")
@@ -166,7 +166,9 @@ def _step(inner: Any, within: Context) -> Any:
         spans.detach(entered)
 
 
-def _abandon(inner: Any, call: Call, within: Context | None, gone: GeneratorExit) -> None:
+def _abandon(
+    inner: Any, layer: Source | None, call: Call, within: Context | None, gone: GeneratorExit
+) -> None:
     """Settle an RPC whose client has gone; what is inside goes first, and may still fail."""
     token = CURRENT.set(call)
     entered = None if within is None else otel.attach(within)
@@ -174,6 +176,10 @@ def _abandon(inner: Any, call: Call, within: Context | None, gone: GeneratorExit
         close = getattr(inner, "close", None)
         if close is not None:
             close()
+    except BaseException as exc:
+        show(exc, layer, "response")
+        drop_frame(exc)
+        raise
     finally:
         call.finish(gone)
         if entered is not None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .. import chain
 from ..failsafe import contained, count_failure
 
 # So many errors may wait, each with its frames; that there were more is in `own_failures()`.
@@ -42,6 +43,22 @@ def hand_over(act: Callable[..., object], *args: Any) -> None:
         except RuntimeError:
             # No thread can begin any more, or there are too many: the next one, or the end, tells.
             _turn.release()
+
+
+def tell(exc: BaseException | None, act: Callable[..., object], *args: Any) -> None:
+    """Call `act(*args)`, which records `exc` or what came before it.
+
+    Soon, rather than now, where that comes of a close.
+    """
+    if exc is not None and is_of_a_close(exc):
+        hand_over(act, *args)
+    else:
+        act(*args)
+
+
+def is_of_a_close(exc: BaseException) -> bool:
+    """Tell whether a generator or a coroutine is being closed: the collector does that as well."""
+    return any(issubclass(type(each), GeneratorExit) for each in (exc, *chain.ancestors(exc)))
 
 
 def settle(seconds: float = _PATIENCE) -> bool:

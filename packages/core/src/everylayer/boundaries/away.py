@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Any, ParamSpec, TypeVar
 
 from ..layers import name_of
@@ -35,19 +36,40 @@ class Away:
         return Away, (self.func, self.origin)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return call(self.func, self.origin, *args, **kwargs)
+        return copy_context().run(_within, self.func, self.origin, args, kwargs)
 
 
 def call(func: Callable[..., Any], origin: bytes | None, /, *args: Any, **kwargs: Any) -> Any:
-    """Return what `func` does for the span of `origin`, or its `Failure`."""
-    tokens = crossing.enter(origin)
+    """Return what `func` does for the span of `origin`, or its `Failure`: in a pool's worker."""
+    # A copy is cheaper than to enter the context and to leave it, and what the work sets is gone.
+    own = _prepared(origin).copy()
+    try:
+        return own.run(func, *args, **kwargs)
+    except BaseException as exc:
+        return own.run(_failure, exc, func, origin)
+
+
+# A worker's own context is what its initializer has made of it.
+@functools.lru_cache(maxsize=64)
+def _prepared(origin: bytes | None) -> Context:
+    made = copy_context()
+    made.run(crossing.enter, origin)
+    return made
+
+
+def _failure(exc: BaseException, func: Callable[..., Any], origin: bytes | None) -> Failure:
+    found = None if origin is None else Origin.unpacked(origin)
+    return Failure(carry(exc, skip=1), found, label_of(func))
+
+
+def _within(
+    func: Callable[..., Any], origin: bytes | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    crossing.enter(origin)
     try:
         return func(*args, **kwargs)
     except BaseException as exc:
-        found = None if origin is None else Origin.unpacked(origin)
-        return Failure(carry(exc, skip=1), found, label_of(func))
-    finally:
-        crossing.leave_again(tokens)
+        return _failure(exc, func, origin)
 
 
 def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
@@ -64,7 +86,7 @@ def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
         ModuleNotFoundError: tblib is missing.
     """
     tblib_or_explain()
-    return Away(func, crossing.here())
+    return Away(func, crossing.here().data)
 
 
 def uncarried(value: T | Failure) -> T:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import Token
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
 
 from .. import settings
 from .baggage import allowed, read, written
-from .tenant import CURRENT, checked, leave
+from .tenant import CURRENT, checked
 
 _HEAD = 25
+_KEPT = "_everylayer_crossing"
 
 
 class Origin(NamedTuple):
@@ -56,17 +55,38 @@ class _Gone(NonRecordingSpan):
     end_time = 0
 
 
-def here(span: Span | None = None) -> bytes | None:
-    """Return what crosses of the current context, None where there is nothing to say.
+class Crossing(NamedTuple):
+    """What crosses of a context.
 
-    Bytes, since it is pickled with each call: 25 of them for a span and nothing more.
-
-    Args:
-        span: the current one, where it is at hand.
+    Attributes:
+        span: the current one.
+        tenant: whose request it is, None outside of any.
+        data: bytes, since they are pickled with each call: 25 of them for a span and nothing more.
+            None where there is nothing to say.
     """
-    found = (span or trace.get_current_span()).get_span_context()
+
+    span: Span
+    tenant: str | None
+    data: bytes | None
+
+
+def here() -> Crossing:
+    """Return what crosses of the current context."""
+    current = context.get_current()
     name = CURRENT.get()
-    carried = baggage.get_all()
+    kept: Crossing | None = getattr(current, _KEPT, None)
+    if kept is not None and kept.tenant is name:
+        return kept
+    span = trace.get_current_span(current)
+    carried = baggage.get_all(current)
+    made = Crossing(span, name, _packed(span.get_span_context(), name, carried))
+    if not carried:
+        # With the context itself, which has this span for good; what baggage is allowed may change.
+        setattr(current, _KEPT, made)
+    return made
+
+
+def _packed(found: SpanContext, name: str | None, carried: Mapping[str, object]) -> bytes | None:
     state = found.trace_state
     head = b"%b%b%c" % (
         found.trace_id.to_bytes(16, "big"),
@@ -102,26 +122,8 @@ def arrived(data: bytes | None) -> tuple[context.Context, str | None]:
     return made, origin.tenant or None
 
 
-@contextmanager
-def within(data: bytes | None) -> Iterator[None]:
-    """Work for what crossed within the block, and for nothing of what was current before."""
-    tokens = enter(data)
-    try:
-        yield
-    finally:
-        leave_again(tokens)
-
-
-Tokens = tuple[Any, Token[str | None]]
-
-
-def enter(data: bytes | None) -> Tokens:
-    """Begin to work for what crossed, until `leave_again`; cheaper than the block."""
+def enter(data: bytes | None) -> None:
+    """Work for what crossed, in a copy of the caller's context that is its own to change."""
     made, tenant = arrived(data)
-    return context.attach(made), CURRENT.set(tenant)
-
-
-def leave_again(tokens: Tokens) -> None:
-    """Make the context what it was before `enter`."""
-    context.detach(tokens[0])
-    leave(tokens[1])
+    context.attach(made)
+    CURRENT.set(tenant)

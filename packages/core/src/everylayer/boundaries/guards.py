@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from .. import text
 from ..chain import drop_frame
 from ..layers import WORK, Layer
-from . import work
+from . import aftermath, work
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,10 +77,12 @@ class Guard:
         elif inspect.isgeneratorfunction(fn):
 
             def generator(*args: P.args, **kwargs: P.kwargs) -> Any:
+                span = trace.get_current_span()
                 try:
                     return (yield from fn(*args, **kwargs))
                 except BaseException as exc:
-                    show(exc, layer)
+                    # The collector closes it within whatever request it interrupts.
+                    show(exc, layer, span if aftermath.is_of_a_close(exc) else None)
                     drop_frame(exc)
                     raise
 
@@ -103,8 +106,8 @@ class Guard:
         found: Callable[P, R] = functools.update_wrapper(wrapped, fn)
         return found
 
-    def _failed(self, exc: BaseException, layer: Layer | None) -> None:
-        work.failed(exc, trace.get_current_span(), layer, _PHASE)
+    def _failed(self, exc: BaseException, layer: Layer | None, span: Span | None = None) -> None:
+        work.failed(exc, span or trace.get_current_span(), layer, _PHASE)
 
 
 def guard(layer: str | None = None) -> Guard:

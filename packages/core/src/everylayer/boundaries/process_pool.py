@@ -5,24 +5,30 @@ from __future__ import annotations
 import concurrent.futures
 import pickle
 from collections.abc import Callable
+from concurrent.futures import process
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from ..forks import ForkLock
 from .away import call, label_of
-from .crossing import here
+from .crossing import Crossing, here
 from .failure import Failure, sight
 from .restored import restore
 from .stubs import tblib_or_explain
-from .tenant import tenant
 from .tree import carry
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# None of a Python that does it in another way: then the function goes with each call.
+_SafeQueue: Any = getattr(process, "_SafeQueue", object)
+_get: Any = getattr(_SafeQueue, "get", None)
+_result: Any = concurrent.futures.Future.result
+_CROSSING = "_everylayer"
 
 # The first failing worker must get it into a pipe that nobody empties before it has ended.
 _MAX_PIPE = 60_000
@@ -50,7 +56,12 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
     ) -> None:
         tblib_or_explain()
         self._told: Any = None
+        self._carries = False
         super().__init__(max_workers, mp_context, initializer, initargs, **more)
+        queue: Any = getattr(self, "_call_queue", None)
+        if type(queue) is _SafeQueue:
+            queue.__class__ = _Calls
+            self._carries = True
         if initializer is not None:
             made: Any = self._mp_context
             self._told = _Told(made.SimpleQueue(), made.Lock())
@@ -59,24 +70,41 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
-        span = trace.get_current_span()
+        found = here()
         submit: Any = concurrent.futures.ProcessPoolExecutor.submit
-        future: Any = submit(self, call, fn, here(span), *args, **kwargs)
+        if self._carries:
+            kwargs[_CROSSING] = found.data
+            future: Any = submit(self, fn, *args, **kwargs)
+        else:
+            future = submit(self, partial(call, fn, found.data), *args, **kwargs)
         # Whatever has happened to it since, nobody has asked it yet.
         future.__class__ = _Future
-        future._everylayer = (span, fn, self._told, tenant())
+        future._everylayer = (found, fn, self._told)
         future.add_done_callback(_settled)
         return future  # type: ignore[no-any-return]
+
+
+class _Calls(_SafeQueue):  # type: ignore[misc]
+    """Finds in a worker what crosses with a call, which is one more of its arguments.
+
+    A function more would be pickled by its name, and looked up again, with each call.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        item = _get(self, block, timeout)
+        if item is not None and _CROSSING in item.kwargs:
+            item.fn = partial(call, item.fn, item.kwargs.pop(_CROSSING))
+        return item
 
 
 class _Future(concurrent.futures.Future[Any]):
     """A future whose result may be a `Failure`: then that is its exception."""
 
-    _everylayer: tuple[Span, Any, Any, str | None]
+    _everylayer: tuple[Crossing, Any, Any]
 
     def result(self, timeout: float | None = None) -> Any:
         try:
-            found = concurrent.futures.Future.result(self, timeout)
+            found = _result(self, timeout)
         except BaseException:
             # Also what only says that there is none yet, or never will be.
             if not self.done() or self.cancelled():
@@ -86,7 +114,7 @@ class _Future(concurrent.futures.Future[Any]):
         else:
             if type(found) is not Failure:
                 return found
-            error = found.error(self._everylayer[0])
+            error = found.error(self._everylayer[0].span)
         try:
             raise error
         finally:
@@ -101,7 +129,7 @@ class _Future(concurrent.futures.Future[Any]):
             return error
         found = super().result()
         if type(found) is Failure:
-            return found.error(self._everylayer[0])
+            return found.error(self._everylayer[0].span)
         return None
 
 
@@ -110,7 +138,7 @@ def _settled(future: Any) -> None:
     # Whoever waits for the result waits for this, too: its own fields, without its lock.
     found, error = future._result, future._exception
     if type(found) is Failure:
-        _unasked(found, future._everylayer[0])
+        _unasked(found, future._everylayer[0].span)
     elif error is not None:
         _told_of(error, future)
         _show(error, future, asked=False)
@@ -124,7 +152,7 @@ def _unasked(failure: Failure, span: Span) -> None:
 
 @contained
 def _show(error: BaseException, future: Any, asked: bool) -> None:
-    span, func, _, whose = future._everylayer
+    (span, whose, _), func, _ = future._everylayer
     if span.get_span_context().is_valid:
         sight(error, span, label_of(func), asked=asked, tenant=whose or "")
 

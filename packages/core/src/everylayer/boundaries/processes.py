@@ -9,10 +9,10 @@ import pickle
 import signal
 import threading
 import time
+from contextvars import copy_context
 from multiprocessing import connection
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from ..failsafe import contained
@@ -21,7 +21,6 @@ from .away import label_of
 from .failure import sight
 from .restored import restore
 from .stubs import tblib_or_explain
-from .tenant import tenant
 from .tree import Carried, carry
 
 _FINE = "fine"
@@ -49,12 +48,12 @@ class Process(multiprocessing.Process):
             ModuleNotFoundError: tblib is missing.
         """
         tblib_or_explain()
-        span = trace.get_current_span()
+        here = crossing.here()
         # Gone once it has started.
         own = vars(self)
         label = label_of(own.get("_target") or type(self))
         reader, writer = multiprocessing.Pipe(duplex=False)
-        own["run"] = functools.partial(_run, self, writer, crossing.here())
+        own["run"] = functools.partial(_run, self, writer, here.data)
         try:
             super().start()
         except BaseException:
@@ -65,7 +64,7 @@ class Process(multiprocessing.Process):
             del own["run"]
         self._watcher = threading.Thread(
             target=_watch,
-            args=(self, reader, span, label, tenant() or ""),
+            args=(self, reader, here.span, label, here.tenant or ""),
             name=f"{self.name} watch",
             daemon=True,
         )
@@ -89,7 +88,11 @@ class Process(multiprocessing.Process):
 
 
 def _run(process: Process, writer: Any, origin: bytes | None) -> None:
-    tokens = crossing.enter(origin)
+    copy_context().run(_run_within, process, writer, origin)
+
+
+def _run_within(process: Process, writer: Any, origin: bytes | None) -> None:
+    crossing.enter(origin)
     word: Carried | str = _FINE
     try:
         # The instance's own is this function.
@@ -102,7 +105,6 @@ def _run(process: Process, writer: Any, origin: bytes | None) -> None:
         word = carry(exc, skip=1)
         raise
     finally:
-        crossing.leave_again(tokens)
         _send(writer, word)
 
 

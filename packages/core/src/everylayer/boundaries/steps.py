@@ -44,7 +44,13 @@ def each(
             value = yield result
             step = inner.send
         except GeneratorExit:
-            context.run(inner.close)
+            try:
+                context.run(inner.close)
+            except BaseException as exc:
+                if failed is not None:
+                    failed(exc)
+                drop_frame(exc)
+                raise
             raise
         except BaseException as exc:
             drop_frame(exc)

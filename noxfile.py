@@ -393,5 +393,5 @@ def sbom(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def constraints(session: nox.Session) -> None:
     """Write the newest versions that resolve on each Python present to the constraints file."""
-    groups = requirements("types", "lint", "browser", "prometheus")
+    groups = requirements("types", "lint", "browser", "prometheus", "docs")
     session.run("python", "tests/constraints/refresh.py", *PRESENT, "--", *groups)

@@ -12,14 +12,7 @@ import sys
 from pathlib import Path
 
 HEADER = "# The newest versions, for every session but `lowest`. Written by `nox -s constraints`.\n"
-OURS = (
-    "everylayer",
-    "everylayer-django",
-    "everylayer-flask",
-    "everylayer-grpc",
-    "everylayer-litestar",
-    "everylayer-starlette",
-)
+OURS = "everylayer"
 
 
 def resolve(version: str, requirements: list[str]) -> dict[str, str]:
@@ -30,7 +23,7 @@ def resolve(version: str, requirements: list[str]) -> dict[str, str]:
     answer = subprocess.run([*pip, *options], check=True, stdout=subprocess.PIPE, text=True)
     found = (item["metadata"] for item in json.loads(answer.stdout)["install"])
     pins = {item["name"].lower().replace("_", "-"): item["version"] for item in found}
-    return {name: pin for name, pin in pins.items() if name not in OURS}
+    return {name: pin for name, pin in pins.items() if not name.startswith(OURS)}
 
 
 def lines(name: str, pins: list[tuple[str, str]]) -> list[str]:

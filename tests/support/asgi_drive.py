@@ -9,6 +9,7 @@ from typing import Any
 
 from contract import drive
 from contract.responses import Raised, Run
+from everylayer.boundaries import aftermath
 
 
 @dataclass(frozen=True)
@@ -145,4 +146,6 @@ def converse(app: Callable[..., Awaitable[None]], request: Request) -> Run:
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
+    # What a close has brought to light is told a moment later.
+    assert aftermath.settle()
     return client.run()

@@ -103,7 +103,8 @@ class Ledger:
             return
         if self.span is not None:
             better = spans.is_server(span) and not spans.is_server(self.span)
-            if not (better or (spans.recording(span) and not _ever_recorded(self.span))):
+            known = spans.ended(self.span) or spans.recording(self.span)
+            if not (better or (spans.recording(span) and not known)):
                 return
             guard = spans.guard_of(self.span)
             if guard is not None and guard.ledger is self:
@@ -149,11 +150,10 @@ class Ledger:
                 called when errors were seen and no span was ever bound.
         """
         self._open = False
-        if self.page is None:
-            if _any_loose:
-                self._judge_loose()
-        else:
+        if self.page is not None:
             aftermath.tell(escaped, self._settle, escaped, server_span)
+        elif _any_loose:
+            self._judge_loose()
 
     @contained
     def see(
@@ -397,7 +397,3 @@ def ledger_for(span: Span, settings: Settings, layers: LayerMap | None = None) -
     ledger = Ledger(settings, layers, surrounded=False)
     ledger.bind(span)
     return ledger
-
-
-def _ever_recorded(span: Span) -> bool:
-    return spans.ended(span) or spans.recording(span)

@@ -60,7 +60,7 @@ AT_BOTH_ENDS = [
     "tests/telemetry",
 ]
 # What has a session of its own.
-BY_THEMSELVES = [f"--ignore={folder}" for folder in ("tests/prefork", "tests/site")]
+BY_THEMSELVES = ["-m", "not release", "--ignore=tests/prefork", "--ignore=tests/site"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
@@ -354,7 +354,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def build(session: nox.Session) -> None:
-    """Build a wheel and a source distribution of each package into dist/.
+    """Build a wheel and a source distribution of each package into dist/, once they install.
 
     `-- v1.2.3` builds nothing unless that is the version of each package and of the changelog.
     """
@@ -366,6 +366,8 @@ def build(session: nox.Session) -> None:
             session.error(
                 f"{tag} is not what the packages ({told}) and CHANGELOG.md ({latest}) say"
             )
+    install(session, "test")
+    session.run("python", "-m", "pytest", "tests/packaging/test_wheels.py")
     session.install("build")
     shutil.rmtree("dist", ignore_errors=True)
     for name in PACKAGES:

@@ -254,7 +254,16 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
     }
 
 
-@pytest.mark.parametrize("package", [*FOLDERS, "all"])
+# One of each kind, and all together; each by itself before a release.
+ALONE = [
+    pytest.param(
+        name, marks=[] if name in ("everylayer", "everylayer_django") else [pytest.mark.release]
+    )
+    for name in FOLDERS
+]
+
+
+@pytest.mark.parametrize("package", [*ALONE, "all"])
 def test_an_empty_environment_is_enough(
     wheels: Mapping[str, Path], tmp_path: Path, package: str
 ) -> None:
@@ -268,7 +277,7 @@ def test_an_empty_environment_is_enough(
     targets = [wheels[name] for name in chosen]
     if package == "all":
         targets.append(f"{wheels['everylayer']}[audit,processes,pytest,redaction,sentry]")
-    run(*pip, "install", "--quiet", "--constraint", constraints, *links, *targets)
+    run(*pip, "install", "--quiet", "--no-compile", "--constraint", constraints, *links, *targets)
     run(*pip, "check")
 
     after = NO_FRAMEWORK if package == "everylayer" else ""

@@ -22,7 +22,9 @@ def environment() -> dict[str, str]:
     """Return the environment that a page starts in."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(FORGOTTEN)}
     scripts = str(Path(sys.executable).parent)
-    return env | {"PATH": f"{scripts}{os.pathsep}{env['PATH']}"}
+    # gRPC's core tells of connections that end, in the middle of what the program prints.
+    quiet = {"GRPC_VERBOSITY": "NONE"}
+    return env | quiet | {"PATH": f"{scripts}{os.pathsep}{env['PATH']}"}
 
 
 class Run:

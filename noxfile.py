@@ -133,6 +133,20 @@ def install(session: nox.Session, group: str, constraints: str = LATEST) -> None
     session.install("--constraint", constraints, *requirements(group))
 
 
+@nox.session(python=NEWEST)
+def dev(session: nox.Session) -> None:
+    """Make .venv to work in: the packages as they stand in the tree, and every tool."""
+    groups = nox.project.dependency_groups(
+        nox.project.load_toml("pyproject.toml"), "test", "lint", "types", "docs"
+    )
+    ours = [part for name in PACKAGES for part in ("--editable", f"packages/{name}")]
+    session.run("python", "-m", "venv", ".venv")
+    python = str(Path(".venv", "Scripts" if os.name == "nt" else "bin", "python"))
+    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", LATEST]
+    session.run(*pip, *ours, *groups, external=True)
+    session.log(f"ready: {python} -m pytest tests/core")
+
+
 @nox.session(python=SUPPORTED)
 def tests(session: nox.Session) -> None:
     """Run the suite: whole on the newest interpreter, the seams on the others.

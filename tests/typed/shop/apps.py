@@ -6,15 +6,19 @@ from concurrent import futures
 
 import grpc
 import grpc.aio
+from aiohttp import web
 from django.http import HttpRequest, HttpResponse
 from fastapi import FastAPI
 from flask import Flask
+from litestar import Litestar
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+import everylayer_aiohttp
 import everylayer_django
 import everylayer_flask
 import everylayer_grpc
+import everylayer_litestar
 import everylayer_starlette
 
 
@@ -57,3 +61,13 @@ def of_grpc() -> None:
     grpc.aio.insecure_channel(
         "localhost:50051", interceptors=everylayer_grpc.aio_client_interceptors()
     )
+
+
+def of_aiohttp() -> web.Application:
+    app = web.Application()
+    everylayer_aiohttp.setup(app, max_events=4)
+    return app
+
+
+def of_litestar() -> Litestar:
+    return Litestar(plugins=[everylayer_litestar.EveryLayerPlugin(client_errors="all")])

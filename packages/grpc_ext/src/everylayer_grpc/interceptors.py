@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
+from grpc import aio
+
 from everylayer.settings import resolve
 
 from . import aio_client, patches, stock_client
@@ -12,7 +15,7 @@ from .client import ClientSeam
 from .server import ServerSeam
 
 
-def server_interceptor(**settings: Any) -> ServerSeam:
+def server_interceptor(**settings: Any) -> grpc.ServerInterceptor:
     """Return the interceptor for `grpc.server(..., interceptors=[...])`, at any position.
 
     Args:
@@ -25,7 +28,7 @@ def server_interceptor(**settings: Any) -> ServerSeam:
     return ServerSeam(resolve(settings))
 
 
-def aio_server_interceptor(**settings: Any) -> AioServerSeam:
+def aio_server_interceptor(**settings: Any) -> aio.ServerInterceptor:
     """Return the interceptor for `grpc.aio.server(interceptors=[...])`, at any position.
 
     Args:

@@ -25,8 +25,8 @@ class AppLayers(LayerMap):
     """Knows the app's middleware, handlers and hooks by their code."""
 
     __slots__ = ()
-    machinery = MACHINERY | {"everylayer_litestar", "litestar"}
-    shared = frozenset({"litestar.middleware.base"})
+    machinery: frozenset[str] = MACHINERY | {"everylayer_litestar", "litestar"}
+    shared: frozenset[str] = frozenset({"litestar.middleware.base"})
 
     @contained
     def know_middleware(self, given: Any, made: Any, index: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
 
-from everylayer.settings import resolve
+from everylayer.settings import Settings, resolve
 
 from . import patches
 from .naming import AppLayers
@@ -34,8 +34,8 @@ class EveryLayerPlugin(InitPlugin):
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = resolve(settings)
-        self.layers = AppLayers()
+        self.settings: Settings = resolve(settings)
+        self.layers: AppLayers = AppLayers()
         self.starts_inside = False
         self.undo: list[Callable[[], None]] = []
         patches.PATCHES.put()

@@ -179,7 +179,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=SUPPORTED[0])
 def lowest(session: nox.Session) -> None:
     """Run the suite against the oldest dependencies that the packages allow."""
-    install(session, "test", LOWEST)
+    install(session, "lowest", LOWEST)
     session.run("python", "-m", "pytest", *(session.posargs or [*PARALLEL, *BY_THEMSELVES]))
 
 

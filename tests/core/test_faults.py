@@ -265,6 +265,28 @@ def test_the_try_around_an_awaited_return_sees_a_fault_there() -> None:
         assert asyncio.run(_ends_in_an_await_within_try()) == "recovered"
 
 
+def _ends_in_a_call_within_try() -> str:
+    try:
+        return function()
+    except Injected:
+        return "recovered"
+
+
+def _ends_in_a_loop_within_try() -> None:
+    try:
+        for _ in "once":
+            function()
+    except Injected:
+        log.append("recovered")
+
+
+@pytest.mark.parametrize("what", [_ends_in_a_call_within_try, _ends_in_a_loop_within_try])
+def test_a_try_that_nothing_is_left_of_does_not_see_a_fault_at_its_return(what: Any) -> None:
+    with armed(what, "return", fail), pytest.raises(Injected):
+        what()
+    assert "recovered" not in log
+
+
 _body = "\n".join(f"    kept = {number}.5" for number in range(300))
 _made: dict[str, Any] = {}
 exec(f"def long(go):\n{_body}\n    if go:\n        return 'last'\n    return kept\n", _made)

@@ -41,7 +41,7 @@ class Fresh:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         inside = self.app(scope, receive, send)
-        await asyncio.get_running_loop().create_task(inside, context=contextvars.Context())
+        await contextvars.Context().run(asyncio.get_running_loop().create_task, inside)
 
 
 class Session:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ KEYS = f"k2={base64.b64encode(TWO).decode()}\nk1={base64.b64encode(ONE).decode()
 
 
 def invoke(*args: str, **more: Any) -> Result:
-    return CliRunner().invoke(cli, list(args), **more)
+    # Before Click 8.2 both streams were one unless it was told.
+    told = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    return CliRunner(**told).invoke(cli, list(args), **more)
 
 
 def token(value: str = CARD, action: str = "tokenise") -> str:

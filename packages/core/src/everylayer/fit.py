@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _logger = logging.getLogger("everylayer")
@@ -44,6 +43,9 @@ def warn_left_alone(target: str, distribution: str, missing: str, package: str) 
 
 
 def _with_version(distribution: str) -> str:
+    # Dear to load, and with the oldest OpenTelemetry nothing else has.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"{distribution} {version(distribution)}"
     except PackageNotFoundError:

@@ -164,7 +164,9 @@ class Shown:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._progress.stop()
+        # Older versions of Rich end a line, even if none was begun.
+        if not self._progress.disable:
+            self._progress.stop()
 
     def begin(self, chained: Chained, plan: Plan) -> None:
         """Say how much there is to do."""

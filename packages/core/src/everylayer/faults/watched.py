@@ -75,6 +75,11 @@ def return_offsets(code: CodeType) -> tuple[frozenset[int], frozenset[int]]:
             and (first < 2 or instructions[first - 2].opname != "EXTENDED_ARG")
         ):
             first -= 1
+        # On 3.10 the `try` ends with a POP_BLOCK of the line: what comes to it has left by then,
+        # as newer ones have it; but not what comes from an `await`.
+        if instructions[first - 1].opname != "YIELD_FROM":
+            while instructions[first].opname == "POP_BLOCK":
+                first += 1
         (early if first < place else late).add(instructions[first].offset)
     return frozenset(early), frozenset(late)
 

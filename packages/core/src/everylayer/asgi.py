@@ -20,11 +20,10 @@ from .failsafe import contained
 from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
+from .policy import ClientStatus, no_client_status
 from .settings import Settings
 from .sinks.served import count
 from .stacktrace import is_own
-
-ClientStatus = Callable[[BaseException], "int | None"]
 
 SCOPE_KEY = "everylayer"
 # What tells the outcome, and the status that it stands for where it names none.
@@ -36,11 +35,6 @@ _STATUSES = {
     "lifespan.startup.failed": 500,
     "lifespan.shutdown.failed": 500,
 }
-
-
-def no_client_status(exc: BaseException) -> int | None:
-    """Give no exception a client status: plain ASGI knows none."""
-    return None
 
 
 class Probe:

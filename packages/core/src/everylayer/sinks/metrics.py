@@ -264,7 +264,7 @@ def _placement(
 def _tracing() -> bool:
     global _traced
     if not _traced:
-        from ..asgi_span import provider_configured
+        from ..http_span import provider_configured
 
         # Once, and for good.
         _traced = provider_configured()

@@ -15,10 +15,11 @@ from .boundaries import answer, arrival
 from .boundaries.aftermath import hand_over
 from .chain import drop_frame
 from .failsafe import contained
-from .layers import Layer, LayerMap
+from .layers import Layer
 from .ledger import Ledger
 from .observer import observe
 from .policy import ClientStatus, no_client_status
+from .seam import BaseProbe, BaseSeam
 from .settings import Settings
 from .sinks.served import count
 from .wsgi_span import bind_left, server_span
@@ -27,20 +28,10 @@ from .wsgi_types import Environ, StartResponse, WSGIApp, is_file
 ENVIRON_KEY = "everylayer.ledger"
 
 
-class Probe:
+class Probe(BaseProbe[WSGIApp]):
     """Shows what crosses it to the request's ledger, and passes everything on unchanged."""
 
-    __slots__ = ("__weakref__", "app", "client_status", "layer")
-
-    def __init__(
-        self,
-        app: WSGIApp,
-        layer: Layer | None = None,
-        client_status: ClientStatus = no_client_status,
-    ) -> None:
-        self.app = app
-        self.layer = layer
-        self.client_status = client_status
+    __slots__ = ()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -51,36 +42,15 @@ class Probe:
             raise
 
 
-class Seam:
-    """The outermost seam: one ledger a request, from its first layer to the close of its body.
+class Seam(BaseSeam[WSGIApp]):
+    """The outermost seam: one ledger a request, from its first layer to the close of its body."""
 
-    Args:
-        app: the application, or its outermost layer.
-        settings: the rules in force.
-        layers: names layers from tracebacks.
-        layer: what to call the app itself where nothing better is known.
-        client_status: status that the framework gives an exception.
-    """
+    __slots__ = ()
 
-    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
+    def _surround(self, settings: Settings) -> None:
+        from .boundaries.tenant_seams import around_wsgi, surround
 
-    def __init__(
-        self,
-        app: WSGIApp,
-        settings: Settings,
-        layers: LayerMap | None = None,
-        layer: Layer | None = None,
-        client_status: ClientStatus = no_client_status,
-    ) -> None:
-        self.app = app
-        self.settings = settings
-        self.layers = layers
-        self.layer = layer
-        self.client_status = client_status
-        if settings.tenant != "off":
-            from .boundaries.tenant_seams import around_wsgi, surround
-
-            surround(self, around_wsgi, settings)
+        surround(self, around_wsgi, settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(ENVIRON_KEY)

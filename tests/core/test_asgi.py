@@ -16,7 +16,7 @@ from contract.expect import HANDLED, Expected, check
 from contract.faults import ERRORS, FAULTS, PLAIN, Fault, fault_site, named
 from contract.responses import Raised, same
 from contract.telemetry import Telemetry, error_events, server_spans
-from everylayer import asgi
+from everylayer import asgi, policy
 from everylayer.asgi import SCOPE_KEY, Probe, Seam, between, right_inside, see
 from everylayer.layers import Layer, LayerMap, codes_of
 from everylayer.settings import Settings
@@ -371,7 +371,7 @@ def test_a_probe_without_a_seam_uses_the_current_span(
 
 def show(exc: BaseException, request: Any) -> None:
     if SCOPE_KEY in request:
-        see(exc, request, INNER, asgi.no_client_status)
+        see(exc, request, INNER, policy.no_client_status)
 
 
 @pytest.mark.parametrize("make", [between, right_inside])

@@ -20,7 +20,7 @@ from contract.drive import run_asgi, scope
 from contract.expect import Expected, check
 from contract.faults import PLAIN, fault_site
 from contract.telemetry import Telemetry, error_events, server_span, server_spans
-from everylayer import asgi_span
+from everylayer import asgi_span, http_span
 from everylayer.asgi import Probe, Seam
 from everylayer.layers import Layer
 from everylayer.settings import Settings
@@ -221,7 +221,7 @@ def test_without_a_provider_there_is_no_span(
 ) -> None:
     for provider in (trace.NoOpTracerProvider(), trace.ProxyTracerProvider()):
         monkeypatch.setattr(trace, "get_tracer_provider", lambda provider=provider: provider)
-        assert not asgi_span.provider_configured()
+        assert not http_span.provider_configured()
         assert asgi_span.server_span(scope("/"), 1, None) is None
         assert run_asgi(Seam(fail, Settings()), scope("/")).raised is not None
     assert telemetry.spans == ()

@@ -31,7 +31,7 @@ from contract.expect import HANDLED, Expected, check
 from contract.faults import ERRORS, FAULTS, PLAIN, Fault, fault_site, named
 from contract.responses import Raised, same
 from contract.telemetry import Telemetry, error_events, server_span, server_spans
-from everylayer import asgi_span, wsgi
+from everylayer import http_span, wsgi, wsgi_span
 from everylayer.layers import Layer, LayerMap, codes_of
 from everylayer.settings import Settings
 from everylayer.wsgi import Probe, Seam
@@ -367,8 +367,8 @@ def test_without_a_provider_there_is_no_span(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trace, "get_tracer_provider", trace.NoOpTracerProvider)
-    assert not asgi_span.provider_configured()
-    assert wsgi.server_span(environ("/"), 1, None) is None
+    assert not http_span.provider_configured()
+    assert wsgi_span.server_span(environ("/"), 1, None) is None
     assert telemetry.spans == ()
 
 

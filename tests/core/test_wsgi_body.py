@@ -20,7 +20,7 @@ from contract.expect import HANDLED, Expected, check
 from contract.faults import FAULTS, PLAIN, Fault, fault_site
 from contract.responses import Raised, Run, same
 from contract.telemetry import Telemetry, error_events, parent_of, server_span, server_spans
-from everylayer import wsgi
+from everylayer import wsgi_types
 from everylayer.boundaries import aftermath
 from everylayer.layers import Layer
 from everylayer.settings import Settings
@@ -187,9 +187,9 @@ def test_a_file_for_the_server_is_passed_on_as_it_is(telemetry: Telemetry) -> No
     body = FileWrapper(io.BytesIO(b"file"))
     request = {**environ("/"), "wsgi.file_wrapper": FileWrapper}
     assert Seam(app_of(body), Settings())(request, lambda *args: None) is body
-    assert wsgi.is_file(body, request)
-    assert not wsgi.is_file(body, environ("/"))
-    assert not wsgi.is_file(body, {"wsgi.file_wrapper": lambda file: file})
+    assert wsgi_types.is_file(body, request)
+    assert not wsgi_types.is_file(body, environ("/"))
+    assert not wsgi_types.is_file(body, {"wsgi.file_wrapper": lambda file: file})
 
 
 def test_an_error_that_was_answered_is_there_before_the_close(telemetry: Telemetry) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .boundaries.processes import Process
     from .boundaries.propagator import Propagator
     from .boundaries.tasks import TaskGroup, create_task
-    from .boundaries.tenant import tenant, tenant_label, use_tenant
+    from .boundaries.tenant import tenant, use_tenant
+    from .boundaries.tenant_labels import tenant_label
     from .boundaries.tenant_source import TenantRequest
     from .boundaries.tenant_spans import TenantSpanProcessor
     from .error_record import ErrorRecord
@@ -67,7 +68,7 @@ _LAZY = {
     "sensitive": ".redaction",
     "snapshot": ".running.snapshot",
     "tenant": ".boundaries.tenant",
-    "tenant_label": ".boundaries.tenant",
+    "tenant_label": ".boundaries.tenant_labels",
     "trace_of": ".origin",
     "uncarried": ".boundaries.away",
     "use_tenant": ".boundaries.tenant",

@@ -20,11 +20,11 @@ from .failsafe import contained
 from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .observer import observe
+from .policy import ClientStatus
+from .seam import BaseProbe, BaseSeam
 from .settings import Settings
 from .sinks.served import count
 from .stacktrace import is_own
-
-ClientStatus = Callable[[BaseException], "int | None"]
 
 SCOPE_KEY = "everylayer"
 # What tells the outcome, and the status that it stands for where it names none.
@@ -38,31 +38,10 @@ _STATUSES = {
 }
 
 
-def no_client_status(exc: BaseException) -> int | None:
-    """Give no exception a client status: plain ASGI knows none."""
-    return None
+class Probe(BaseProbe[ASGIApp]):
+    """Shows what crosses it to the request's ledger, and passes everything on unchanged."""
 
-
-class Probe:
-    """Shows what crosses it to the request's ledger, and passes everything on unchanged.
-
-    Args:
-        app: the layer that it stands around.
-        layer: what to call it; None lets the traceback tell.
-        client_status: status that the framework gives an exception.
-    """
-
-    __slots__ = ("__weakref__", "app", "client_status", "layer")
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        layer: Layer | None = None,
-        client_status: ClientStatus = no_client_status,
-    ) -> None:
-        self.app = app
-        self.layer = layer
-        self.client_status = client_status
+    __slots__ = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -116,7 +95,7 @@ def right_inside(app: ASGIApp, show: Show) -> ASGIApp:
     return probed
 
 
-class Seam:
+class Seam(BaseSeam[ASGIApp]):
     """The outermost seam: one ledger a request, from its first layer to its last message.
 
     A framework's package stands it where each request passes first, and says in a subclass whether
@@ -124,34 +103,14 @@ class Seam:
 
     Sending a response while an exception is being handled shows who swallowed it:
     `sys.exc_info()` in `send` is the error of the `except` block around it.
-
-    Args:
-        app: the application, or its outermost layer.
-        settings: the rules in force.
-        layers: names layers from tracebacks.
-        layer: what to call the app itself where nothing better is known.
-        client_status: status that the framework gives an exception.
     """
 
-    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
+    __slots__ = ()
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        settings: Settings,
-        layers: LayerMap | None = None,
-        layer: Layer | None = None,
-        client_status: ClientStatus = no_client_status,
-    ) -> None:
-        self.app = app
-        self.settings = settings
-        self.layers = layers
-        self.layer = layer
-        self.client_status = client_status
-        if settings.tenant != "off":
-            from .boundaries.tenant_seams import around_asgi, surround
+    def _surround(self, settings: Settings) -> None:
+        from .boundaries.tenant_seams import around_asgi, surround
 
-            surround(self, around_asgi, settings)
+        surround(self, around_asgi, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         outer = scope.get(SCOPE_KEY)

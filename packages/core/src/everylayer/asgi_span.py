@@ -14,11 +14,12 @@ from typing import Any
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from . import spans
 from .asgi_types import Message, Scope, Send
 from .failsafe import contained
+from .http_span import opted_in, provider_configured, start, wanted
 from .ledger import Ledger
 from .policy import is_departure
 from .text import clean, clean_values
@@ -76,7 +77,9 @@ class OwnSpan:
         answered = sys.exc_info()[1]
         # Nobody reads the 500 that answers a client's departure.
         if status is not None and not (answered is not None and is_departure(answered)):
-            asgi.set_status_code(self._span, status)  # type: ignore[no-untyped-call]
+            asgi.set_status_code(  # type: ignore[no-untyped-call]
+                self._span, status, **opted_in()
+            )
 
 
 def begin(
@@ -105,11 +108,12 @@ def _begin(
     # Switched off, nobody has looked whether anything inside starts one.
     if not (rules.enabled and rules.server_span and provider_configured() and alone()):
         return None
-    span = server_span(scope, ledger.start_ns, None)
-    if span is None:
+    if not is_http_instrumentation_enabled():
         return None
+    parent = request_context(scope)
+    span = _start(scope, parent, ledger.start_ns, None)
     ledger.bind(span, inside=True)
-    token = context.attach(trace.set_span_in_context(span, request_context(scope)))
+    token = context.attach(trace.set_span_in_context(span, parent))
     return OwnSpan(span, scope, send, token)
 
 
@@ -125,26 +129,20 @@ def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
         A started span in the trace that the request's headers name; None without a provider, and
         where instrumentation is suppressed.
     """
-    if not provider_configured() or not is_http_instrumentation_enabled():
+    if not wanted():
         return None
-    tracer = trace.get_tracer("everylayer")
     if scope["type"] == "lifespan":
-        return tracer.start_span("lifespan", start_time=start_ns)
+        return trace.get_tracer("everylayer").start_span("lifespan", start_time=start_ns)
+    return _start(scope, request_context(scope), start_ns, status)
+
+
+def _start(scope: Scope, parent: Context | None, start_ns: int, status: int | None) -> Span:
     # The instrumentation raises on a query that is no UTF-8. Django's test client gives text.
     query = scope.get("query_string", b"")
     if isinstance(query, bytes):
         query = query.decode("utf-8", "backslashreplace").encode()
     request = {**scope, "query_string": query}
-    span = tracer.start_span(
-        clean(_name(request) or "HTTP"),
-        context=request_context(request),
-        kind=SpanKind.SERVER,
-        start_time=start_ns,
-        attributes=_attributes(request),
-    )
-    if status is not None:
-        span.set_attribute("http.status_code", status)
-    return span
+    return start(_name(request), parent, _attributes(request), start_ns, status)
 
 
 @contained
@@ -166,11 +164,7 @@ def request_context(scope: Scope) -> Context:
 def _attributes(scope: Scope) -> dict[str, Any]:
     from opentelemetry.instrumentation import asgi
 
-    found: dict[str, Any] = asgi.collect_request_attributes(scope)  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = asgi.collect_request_attributes(  # type: ignore[no-untyped-call]
+        scope, **opted_in()
+    )
     return clean_values(found)
-
-
-def provider_configured() -> bool:
-    """Tell whether the process has a tracer provider, so that a span goes anywhere."""
-    provider = trace.get_tracer_provider()
-    return not isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider))

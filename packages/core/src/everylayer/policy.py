@@ -22,6 +22,12 @@ class Verdict(enum.Enum):
 
 ClientStatus = Callable[[BaseException], "int | None"]
 
+
+def no_client_status(exc: BaseException) -> int | None:
+    """Give no exception a client status: plain ASGI and WSGI know none."""
+    return None
+
+
 # What a client that goes away leaves behind, by name: asyncio is much to load for one class.
 _GONE_NAMES = frozenset(
     {

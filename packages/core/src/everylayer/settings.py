@@ -206,13 +206,13 @@ def configure(**values: Any) -> Settings:
 def reset() -> None:
     """Forget what `configure()` set, and read the environment anew, and the policy's file."""
     from . import volume
-    from .boundaries import tenant
+    from .boundaries import tenant_labels
     from .redaction import guard
 
     guard.forget()
     volume.forget()
     _forget_detached()
-    tenant.forget_labels()
+    tenant_labels.forget_labels()
     _configured.clear()
     current.cache_clear()
     signals.forget()

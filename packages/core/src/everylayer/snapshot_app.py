@@ -15,7 +15,7 @@ from typing import NamedTuple
 from . import settings
 from .asgi_types import Receive, Scope, Send
 from .running.snapshot import snapshot
-from .wsgi import Environ, StartResponse
+from .wsgi_types import Environ, StartResponse
 
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed"}
 _TEXT = "text/plain; charset=utf-8"

@@ -9,48 +9,29 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from opentelemetry import propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry import trace
 
-from .asgi import ClientStatus, no_client_status
-from .asgi_span import provider_configured
 from .boundaries import answer, arrival
 from .boundaries.aftermath import hand_over
 from .chain import drop_frame
 from .failsafe import contained
-from .layers import Layer, LayerMap
+from .layers import Layer
 from .ledger import Ledger
 from .observer import observe
+from .policy import ClientStatus, no_client_status
+from .seam import BaseProbe, BaseSeam
 from .settings import Settings
 from .sinks.served import count
-from .text import clean, clean_values
-from .wsgi_span import bind_left
-
-Environ = dict[str, Any]
-StartResponse = Callable[..., Callable[[bytes], object]]
-WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+from .wsgi_span import bind_left, server_span
+from .wsgi_types import Environ, StartResponse, WSGIApp, is_file
 
 ENVIRON_KEY = "everylayer.ledger"
-# What a URL cannot be made without.
-_OF_A_SERVER = frozenset({"SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme"})
 
 
-class Probe:
+class Probe(BaseProbe[WSGIApp]):
     """Shows what crosses it to the request's ledger, and passes everything on unchanged."""
 
-    __slots__ = ("__weakref__", "app", "client_status", "layer")
-
-    def __init__(
-        self,
-        app: WSGIApp,
-        layer: Layer | None = None,
-        client_status: ClientStatus = no_client_status,
-    ) -> None:
-        self.app = app
-        self.layer = layer
-        self.client_status = client_status
+    __slots__ = ()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -61,36 +42,15 @@ class Probe:
             raise
 
 
-class Seam:
-    """The outermost seam: one ledger a request, from its first layer to the close of its body.
+class Seam(BaseSeam[WSGIApp]):
+    """The outermost seam: one ledger a request, from its first layer to the close of its body."""
 
-    Args:
-        app: the application, or its outermost layer.
-        settings: the rules in force.
-        layers: names layers from tracebacks.
-        layer: what to call the app itself where nothing better is known.
-        client_status: status that the framework gives an exception.
-    """
+    __slots__ = ()
 
-    __slots__ = ("__weakref__", "app", "client_status", "layer", "layers", "settings")
+    def _surround(self, settings: Settings) -> None:
+        from .boundaries.tenant_seams import around_wsgi, surround
 
-    def __init__(
-        self,
-        app: WSGIApp,
-        settings: Settings,
-        layers: LayerMap | None = None,
-        layer: Layer | None = None,
-        client_status: ClientStatus = no_client_status,
-    ) -> None:
-        self.app = app
-        self.settings = settings
-        self.layers = layers
-        self.layer = layer
-        self.client_status = client_status
-        if settings.tenant != "off":
-            from .boundaries.tenant_seams import around_wsgi, surround
-
-            surround(self, around_wsgi, settings)
+        surround(self, around_wsgi, settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(ENVIRON_KEY)
@@ -118,12 +78,6 @@ class Seam:
             return body
         wrapped = SizedBody if hasattr(type(body), "__len__") else Body
         return wrapped(body, ledger, environ, self.layer)
-
-
-def is_file(body: Iterable[bytes], environ: Environ) -> bool:
-    """Tell whether the server may send `body` by a system call, so that it must stay as it is."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
 class Exchange(Ledger):
@@ -268,70 +222,3 @@ def close(ledger: Ledger, environ: Environ, escaped: BaseException | None = None
         ledger.close(escaped, lambda status: server_span(environ, ledger.start_ns, status))
     else:
         ledger.close()
-
-
-def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | None:
-    """Start the server span of a request after the fact, as the WSGI instrumentation would have.
-
-    Args:
-        environ: the request's.
-        start_ns: when the request began, nanoseconds since the epoch.
-        status: of the response, None where there was none.
-
-    Returns:
-        A started span in the trace that the request's headers name; None without a provider, and
-        where instrumentation is suppressed.
-    """
-    if not provider_configured() or not is_http_instrumentation_enabled():
-        return None
-    span = trace.get_tracer("everylayer").start_span(
-        clean(_name(environ) or "HTTP"),
-        context=_parent(environ),
-        kind=SpanKind.SERVER,
-        start_time=start_ns,
-        attributes=_attributes(environ),
-    )
-    if status is not None:
-        span.set_attribute("http.status_code", status)
-    return span
-
-
-# The instrumentation is a dependency of the framework packages; the core alone does without.
-
-
-@contained
-def _name(environ: Environ) -> str:
-    from opentelemetry.instrumentation import wsgi
-
-    return wsgi.get_default_span_name(environ)
-
-
-@contained
-def _parent(environ: Environ) -> Context:
-    from opentelemetry.instrumentation import wsgi
-
-    return propagate.extract(environ, getter=wsgi.wsgi_getter)
-
-
-@contained
-def _attributes(environ: Environ) -> dict[str, Any]:
-    from opentelemetry.instrumentation import wsgi
-
-    # A request that some code made by hand, and that no server has seen, has no address to tell.
-    if not environ.keys() >= _OF_A_SERVER:
-        return {}
-    served = {name: _as_served(environ.get(name, "")) for name in ("SCRIPT_NAME", "PATH_INFO")}
-    found: dict[str, Any] = wsgi.collect_request_attributes({**environ, **served})
-    return clean_values(found)
-
-
-def _as_served(path: str) -> str:
-    """Return `path` as a server gives it, one character a byte: the URL is made from those.
-
-    Django's test client gives text instead.
-    """
-    try:
-        path.encode("latin-1")
-    except UnicodeEncodeError:
-        return path.encode("utf-8", "backslashreplace").decode("latin-1")
-    return path

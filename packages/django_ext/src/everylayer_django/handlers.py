@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import trace
 
-from everylayer import asgi, asgi_span, chain, wsgi
+from everylayer import asgi, asgi_span, chain, wsgi, wsgi_span
 from everylayer.boundaries import aftermath
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
@@ -165,7 +165,7 @@ def call_wsgi(original: Original) -> Original:
         try:
             return original(self, environ, start_response)
         except BaseException as exc:
-            make_span = functools.partial(wsgi.server_span, environ, start_ns)
+            make_span = functools.partial(wsgi_span.server_span, environ, start_ns)
             _outside(exc, make_span, start_ns, environ.get(wsgi.ENVIRON_KEY))
             drop_frame(exc)
             raise

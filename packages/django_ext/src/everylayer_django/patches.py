@@ -7,12 +7,12 @@ unless something else has patched the target since: then ours stays, as it canno
 
 from __future__ import annotations
 
-import functools
 import importlib
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from everylayer.boundaries.patch import Patch as Replaced
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
@@ -81,15 +81,7 @@ PATCHES = (
 # fmt: on
 
 
-class _Done(NamedTuple):
-    owner: Any
-    name: str
-    found: Any
-    ours: Any
-
-
-_INHERITED = object()
-_done: list[_Done] = []
+_done: list[tuple[str, Replaced]] = []
 
 
 def installed() -> bool:
@@ -101,7 +93,7 @@ def install() -> None:
     """Put every seam in place; those that are stay as they are."""
     with _lock:
         if not _done:
-            _done.extend(done for patch in PATCHES if (done := _apply(patch)) is not None)
+            _done.extend((each.name, put) for each in PATCHES if (put := _apply(each)))
 
 
 def uninstall() -> None:
@@ -110,16 +102,12 @@ def uninstall() -> None:
     tenants.release_all()
     with _lock:
         while _done:
-            owner, name, found, ours = _done.pop()
-            if vars(owner).get(name) is not ours:
+            name, replaced = _done.pop()
+            if not replaced.undo():
                 _logger.warning("everylayer leaves %s in place: it was patched again since", name)
-            elif found is _INHERITED:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, found)
 
 
-def _apply(patch: Patch) -> _Done | None:
+def _apply(patch: Patch) -> Replaced | None:
     module_name, _, class_name = patch.owner.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -135,9 +123,6 @@ def _apply(patch: Patch) -> _Done | None:
             "everylayer-django",
         )
         return None
-    ours: Any = functools.wraps(original)(patch.make(original))
-    found = vars(owner).get(patch.name, _INHERITED)
-    if isinstance(found, staticmethod):
-        ours = staticmethod(ours)
-    setattr(owner, patch.name, ours)
-    return _Done(owner, patch.name, found, ours)
+    replaced = Replaced(owner, patch.name, lambda before, _: patch.make(before))
+    replaced.put()
+    return replaced

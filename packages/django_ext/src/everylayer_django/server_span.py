@@ -13,8 +13,9 @@ from opentelemetry.instrumentation import wsgi as otel_wsgi
 from opentelemetry.trace import Span
 from opentelemetry.util.http import get_excluded_urls
 
-from everylayer import asgi, asgi_span, spans, wsgi
+from everylayer import asgi, asgi_span, spans, wsgi, wsgi_span
 from everylayer.failsafe import contained
+from everylayer.http_span import opted_in, provider_configured
 
 from . import config
 
@@ -39,11 +40,12 @@ class OwnSpan:
         _name(self.span, request)
         if getattr(request, "scope", None) is not None:
             otel_asgi.set_status_code(  # type: ignore[no-untyped-call]
-                self.span, response.status_code
+                self.span, response.status_code, **opted_in()
             )
         else:
             status = f"{response.status_code} {response.reason_phrase}"
-            otel_wsgi.add_response_attributes(self.span, status, list(response.items()))
+            headers = list(response.items())
+            otel_wsgi.add_response_attributes(self.span, status, headers, **opted_in())
 
     @contained
     def end(self) -> None:
@@ -57,7 +59,7 @@ def begin(request: HttpRequest) -> OwnSpan | None:
     """Begin the server span of `request`, None where one is active or nobody would see it."""
     if (
         trace.get_current_span() is not trace.INVALID_SPAN
-        or not asgi_span.provider_configured()
+        or not provider_configured()
         or not config.current().server_span
     ):
         return None
@@ -78,7 +80,7 @@ def server_span(request: HttpRequest, start_ns: int, status: int | None) -> Span
     if _excluded(request):
         return None
     scope = getattr(request, "scope", None)
-    make: Any = wsgi.server_span if scope is None else asgi_span.server_span
+    make: Any = wsgi_span.server_span if scope is None else asgi_span.server_span
     span: Span | None = make(request.META if scope is None else scope, start_ns, status)
     if span is not None:
         _name(span, request)

@@ -10,7 +10,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from everylayer.boundaries.aftermath import hand_over
 from everylayer.chain import drop_frame
-from everylayer.wsgi import Environ, is_file
+from everylayer.wsgi_types import Environ, is_file
 
 if TYPE_CHECKING:
     from .request import Request

@@ -9,7 +9,7 @@ from flask import Flask
 
 from everylayer.failsafe import contained
 from everylayer.settings import ENV_PREFIX, resolve
-from everylayer.wsgi import WSGIApp
+from everylayer.wsgi_types import WSGIApp
 
 from . import handled, patches, probes, walk
 from .request import Entry, outermost
@@ -18,7 +18,7 @@ from .rules import Rules
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from everylayer.wsgi import Environ, StartResponse
+    from everylayer.wsgi_types import Environ, StartResponse
 
 NAME = "everylayer"
 

@@ -15,7 +15,7 @@ from everylayer.failsafe import contained
 from everylayer.layers import Layer, name_of
 from everylayer.observer import observe
 from everylayer.sighting import SWALLOWED
-from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 from . import request, stock
 from .naming import FlaskRules, client_status

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wsgi import ClosingIterator
 
 from everylayer.chain import drop_frame
-from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 from . import request
 from .body import streams, watched

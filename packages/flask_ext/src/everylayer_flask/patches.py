@@ -27,7 +27,7 @@ from flask import Flask
 from everylayer import monitor, wsgi
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
-from everylayer.wsgi import WSGIApp
+from everylayer.wsgi_types import WSGIApp
 
 from . import handled, probes, request, stock, walk
 from .innermost import innermost, made_from

@@ -12,7 +12,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from everylayer.chain import drop_frame
-from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 from . import request, stock
 from .rules import codes_within

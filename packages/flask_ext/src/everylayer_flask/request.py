@@ -24,8 +24,9 @@ from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
 from everylayer.sinks.served import count
-from everylayer.wsgi import Environ, StartResponse, WSGIApp, server_span, telling
-from everylayer.wsgi_span import bind_left
+from everylayer.wsgi import telling
+from everylayer.wsgi_span import bind_left, server_span
+from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 from . import stock
 from .body import Body, code_of, is_complete, is_foreign, status_of, streams, watched

@@ -14,7 +14,8 @@ from opentelemetry.util.http import ExcludeList, get_excluded_urls
 
 from everylayer import spans
 from everylayer.failsafe import contained
-from everylayer.wsgi import Environ
+from everylayer.http_span import opted_in
+from everylayer.wsgi_types import Environ
 
 # opentelemetry-instrumentation-flask keeps these to itself; the same names since 0.20.
 SPAN = "opentelemetry-flask.span_key"
@@ -68,7 +69,7 @@ def _url(environ: Environ) -> str:
 
 def add_response(span: Span, status: str, headers: Any) -> None:
     """Put the response's status on `span`."""
-    wsgi.add_response_attributes(span, status, headers)
+    wsgi.add_response_attributes(span, status, headers, **opted_in())
 
 
 def name_route(span: Span, environ: Environ, route: str | None) -> None:

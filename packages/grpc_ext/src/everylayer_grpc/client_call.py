@@ -15,9 +15,9 @@ from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import Span, SpanKind
 
 from everylayer import spans
-from everylayer.asgi_span import provider_configured
 from everylayer.chain import traceback_of
 from everylayer.failsafe import contained
+from everylayer.http_span import provider_configured
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings

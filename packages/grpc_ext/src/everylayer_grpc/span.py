@@ -17,8 +17,8 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from everylayer.asgi_span import provider_configured
 from everylayer.failsafe import contained
+from everylayer.http_span import provider_configured
 from everylayer.redaction.guard import redactor_of
 from everylayer.settings import Settings
 from everylayer.text import clean, clean_values, shorten

@@ -13,7 +13,8 @@ from everylayer.observer import observe
 from everylayer.sighting import SWALLOWED
 
 from .naming import client_status
-from .seams import OUTERMOST, Claim
+from .outermost import OUTERMOST
+from .seams import Claim
 
 
 def watch(made: Any, claim: Claim) -> None:

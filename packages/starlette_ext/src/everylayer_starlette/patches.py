@@ -38,13 +38,8 @@ from . import tenants
 from .classes import Starlette
 from .interleave import interleaved, is_ours, starts_span_itself
 from .naming import client_status
-from .seams import (
-    OUTERMOST,
-    Claim,
-    see,
-    show_failed_build,
-    show_handlers,
-)
+from .outermost import OUTERMOST
+from .seams import Claim, see, show_failed_build, show_handlers
 from .walk import probe_routes
 
 KEY = "_everylayer_claim"

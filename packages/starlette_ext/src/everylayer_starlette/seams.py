@@ -6,13 +6,13 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, MutableMapping
-from types import CodeType, FrameType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from starlette._utils import is_async_callable
 from starlette.requests import ClientDisconnect
 
-from everylayer.asgi import SCOPE_KEY, InnerWatch, Seam, between, close, right_inside
+from everylayer.asgi import SCOPE_KEY, InnerWatch, between, close, right_inside
 from everylayer.asgi_types import ASGIApp, Receive, Scope, Send
 from everylayer.boundaries import arrival
 from everylayer.chain import MAX_LINKS, drop_frame, linked, raised_in, traceback_of
@@ -22,12 +22,10 @@ from everylayer.observer import observe
 from everylayer.settings import Settings
 
 from .naming import AppLayers, client_status
+from .outermost import OUTERMOST, ledger_below
 
 if TYPE_CHECKING:
     from everylayer.boundaries.tenant_source import Policy
-
-# The code of each outermost seam, whose frames hold the request's `ledger`.
-OUTERMOST: set[CodeType] = {Seam.__call__.__code__}
 
 # Where Starlette looks for the handler of an exception.
 _HANDLING = "starlette._exception_handler"
@@ -80,7 +78,7 @@ def see(
     exc: BaseException, scope: MutableMapping[str, Any], claim: Claim, phase: str = "call"
 ) -> None:
     """Show `exc` to the request's ledger, else to that of the current span."""
-    ledger = scope.get(SCOPE_KEY) or _ledger_below()
+    ledger = scope.get(SCOPE_KEY) or ledger_below()
     if ledger is None:
         layer = claim.layers.locate(traceback_of(exc))
         observe(exc, layer, phase, client_status=client_status(exc))
@@ -122,17 +120,6 @@ def _of_body(exc: BaseException) -> bool:
         return False
     code = following.tb_frame.f_code
     return bool(code.co_flags & inspect.CO_ASYNC_GENERATOR) or code.co_name == "__anext__"
-
-
-def _ledger_below() -> Ledger | None:
-    """Return the ledger of the outermost seam, which waits below: a layer made a new scope."""
-    frame = sys._getframe(1)
-    while (below := frame.f_back) is not None:
-        frame = below
-        if frame.f_code in OUTERMOST:
-            found: Ledger | None = frame.f_locals.get("ledger")
-            return found
-    return None
 
 
 def probe(app: ASGIApp, claim: Claim) -> ASGIApp:

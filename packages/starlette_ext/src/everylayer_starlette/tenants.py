@@ -14,7 +14,7 @@ from everylayer.chain import drop_frame
 from everylayer.settings import Settings
 
 from .classes import Starlette
-from .seams import OUTERMOST
+from .outermost import OUTERMOST
 
 _CLAIM = "_everylayer_claim"
 

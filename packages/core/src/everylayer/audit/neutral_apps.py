@@ -9,7 +9,7 @@ from typing import Any
 from .. import asgi, wsgi
 from ..asgi_types import ASGIApp, Message, Receive, Scope, Send
 from ..faults.point import Switch
-from ..wsgi import Environ, StartResponse, WSGIApp
+from ..wsgi_types import Environ, StartResponse, WSGIApp
 from .injected import Translated
 from .model import Shape
 

@@ -20,6 +20,8 @@ class Switch:
 
 Make = Callable[[Any, Switch], Any]
 
+_INHERITED = object()
+
 
 class Patch:
     """One attribute, `owner.name`, while it is replaced.
@@ -30,7 +32,7 @@ class Patch:
         make: returns the replacement, given what it stands for and whether it is on.
     """
 
-    __slots__ = ("_after", "_before", "_make", "_name", "_own", "_owner", "_switch")
+    __slots__ = ("_after", "_found", "_make", "_name", "_ours", "_owner", "_switch")
 
     def __init__(self, owner: Any, name: str, make: Make) -> None:
         self._owner = owner
@@ -43,23 +45,30 @@ class Patch:
         if self._after is not None and getattr(self._owner, self._name) is self._after:
             return
         self.undo()
-        self._own = self._name in vars(self._owner)
-        self._before = getattr(self._owner, self._name)
+        self._found = vars(self._owner).get(self._name, _INHERITED)
+        before = getattr(self._owner, self._name)
         self._switch = Switch()
-        self._after = functools.update_wrapper(self._make(self._before, self._switch), self._before)
-        setattr(self._owner, self._name, self._after)
+        self._after = functools.update_wrapper(self._make(before, self._switch), before)
+        static = isinstance(self._found, staticmethod)
+        self._ours = staticmethod(self._after) if static else self._after
+        setattr(self._owner, self._name, self._ours)
 
-    def undo(self) -> None:
-        """Put back what was there; where somebody else has come since, pass everything on."""
+    def undo(self) -> bool:
+        """Put back what was there; where somebody else has come since, pass everything on.
+
+        Returns:
+            Whether it is gone; else what came since holds it.
+        """
         if self._after is None:
-            return
+            return True
         self._switch.on = False
-        if vars(self._owner).get(self._name) is self._after:
-            if self._own:
-                setattr(self._owner, self._name, self._before)
-            else:
-                delattr(self._owner, self._name)
-        self._after = self._before = None
+        gone = vars(self._owner).get(self._name) is self._ours
+        if gone and self._found is _INHERITED:
+            delattr(self._owner, self._name)
+        elif gone:
+            setattr(self._owner, self._name, self._found)
+        self._after = self._ours = self._found = None
+        return gone
 
 
 class Target(NamedTuple):

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
 
 from opentelemetry.trace import Span
 
-from ..failsafe import contained
-from ..forks import ForkLock
 from ..sinks import attributes
-from .bounded import BoundedValues
 
 # None outside of any request; empty in one that has no tenant.
 CURRENT: ContextVar[str | None] = ContextVar("everylayer.tenant", default=None)
 
 MAX_CHARS = 128
 _VALID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_CHARS - 1}}}")
-
-_lock = ForkLock()
-_labels: BoundedValues | None = None
 
 
 def tenant() -> str | None:
@@ -49,17 +43,6 @@ def use_tenant(name: str | None) -> Iterator[None]:
         leave(token)
 
 
-def tenant_label() -> str | None:
-    """Return the tenant as an attribute of metrics: at most `max_tenants` of them, then `other`."""
-    name = CURRENT.get()
-    return label_of(name) if name else None
-
-
-def label_of(name: str) -> str:
-    """Return `name`, a tenant's, as an attribute of metrics."""
-    return (_labels or _make_labels())(name)
-
-
 def checked(value: object) -> str:
     """Return `value` if it can be a tenant's name, else an empty string."""
     if type(value) is str and len(value) <= MAX_CHARS and _VALID.fullmatch(value):
@@ -80,28 +63,3 @@ def of_span(span: Span | None) -> str:
     """Return the tenant that `span` names, also once it has ended."""
     found: Any = getattr(span, "attributes", None)
     return checked(found.get(attributes.TENANT)) if found else ""
-
-
-def forget_labels() -> None:
-    """Count the tenants of metrics anew, by the settings then in force."""
-    global _labels
-    _labels = None
-
-
-def _make_labels() -> BoundedValues:
-    from .. import settings
-
-    global _labels
-    with _lock:
-        if _labels is None:
-            rules = settings.current()
-            known = _known(rules.tenant_map) or ()
-            _labels = BoundedValues(rules.max_tenants, known, name="tenants")
-        return _labels
-
-
-@contained
-def _known(path: str) -> Iterable[str]:
-    from .shards import Directory
-
-    return Directory.read(path).names if path else ()

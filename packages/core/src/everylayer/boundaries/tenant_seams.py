@@ -18,7 +18,7 @@ from ..chain import drop_frame
 from ..failsafe import contained
 from ..settings import Settings
 from ..sinks.attributes import TENANT
-from ..wsgi import Environ, StartResponse, is_file
+from ..wsgi_types import Environ, StartResponse, is_file
 from .tenant import CURRENT, leave
 from .tenant_source import Carrier, Policy, policy_of
 

@@ -41,17 +41,12 @@ def of_context(context: contextvars.Context) -> Span | None:
     return _valid(context.copy().run(trace.get_current_span))
 
 
-def of_frames(frame: FrameType | None) -> Span | None:
-    """Return the innermost span that `frame` and its callers hold.
+def of_stack(frames: list[FrameType]) -> Span | None:
+    """Return the innermost span that `frames` hold, given from the innermost outwards.
 
     One that has not ended is preferred. Where those who are known to hold one do not, the app's
     own frames are asked: before 3.13 that keeps their variables alive until they return.
     """
-    return of_stack(list(outwards(frame)))
-
-
-def of_stack(frames: list[FrameType]) -> Span | None:
-    """Do the same for frames that are given, innermost first."""
     held = [frame for frame in frames if _is_holder(frame)]
     found = _best(value for frame in held for value in _values(frame, _IN_HOLDERS))
     if found is None or ended(found):

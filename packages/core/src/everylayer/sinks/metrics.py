@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from .. import spans
-from ..boundaries import tenant
+from ..boundaries import tenant, tenant_labels
 from ..boundaries.bounded import OTHER, BoundedValues
 from ..failsafe import contained, own_failures
 from ..forks import ForkLock
@@ -174,7 +174,7 @@ class Tally:
         instruments.placements.add(1, _placement(sighting, span, home, written), framework)
         name = sighting.tenant or tenant.of_span(span)
         if name:
-            instruments.tenants.add(1, tenant.label_of(name), outcome)
+            instruments.tenants.add(1, tenant_labels.label_of(name), outcome)
 
     @contained
     def done(self, span: Span | None, budget: int) -> None:
@@ -264,7 +264,7 @@ def _placement(
 def _tracing() -> bool:
     global _traced
     if not _traced:
-        from ..asgi_span import provider_configured
+        from ..http_span import provider_configured
 
         # Once, and for good.
         _traced = provider_configured()

@@ -9,7 +9,7 @@ from everylayer.audit.adapter import Chain, Opened
 from everylayer.audit.hosts import choose
 from everylayer.audit.model import Arm, Shape
 from everylayer.audit.parts import numbered
-from everylayer.wsgi import WSGIApp
+from everylayer.wsgi_types import WSGIApp
 
 from .. import patches
 from ..extension import EveryLayer, EveryLayerMiddleware

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from everylayer.audit.injected import Translated
 from everylayer.audit.model import Shape
-from everylayer.wsgi import Environ, StartResponse, WSGIApp
+from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 _TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 _ANSWER = "swallowed"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
-from litestar import Response, asgi, websocket
+from litestar import Response, asgi, post, websocket
 from litestar.background_tasks import BackgroundTask
-from litestar.exceptions import WebSocketException
+from litestar.exceptions import InternalServerException, WebSocketException
 from litestar.response import Stream
 
 from asgi_drive import Request
 from contract.faults import PLAIN, Fault, fault_site
-from litestar_kit import AFTER_START, SILENT, Kit, case, escaped, handled, late
+from litestar_kit import AFTER_START, ALONE, SETUPS, SILENT, Kit, case, escaped, handled, late
 from litestar_layers import Calm, Raiser
 
 if sys.version_info < (3, 11):
@@ -135,6 +136,47 @@ def mounted_app(kit: Kit) -> Any:
 
 async def reading(self: Any, request: Any) -> str:
     return str(await request.body())
+
+
+LEAVES_EARLY = Request(method="POST", body=b"{", half=True, leaves_after=0)
+
+
+# Litestar answers 500, to nobody, and stock takes its span's status from that.
+ANSWERED = replace(SILENT, status="ERROR")
+STOCK = tuple(setup for setup in SETUPS if setup != ALONE)
+
+
+@case("client_leaves_while_its_body_is_read", SILENT, request=LEAVES_EARLY, setups=(ALONE,))
+@case("client_leaves_beside_stock", ANSWERED, request=LEAVES_EARLY, setups=STOCK)
+def client_leaves_while_its_body_is_read(kit: Kit) -> Any:
+    return kit.app(reading, {"app": [Calm()], "handler": [Calm()]}, route=post)
+
+
+async def given_data(self: Any, data: dict[str, int]) -> str:
+    return str(data)
+
+
+@case("client_leaves_while_its_body_is_decoded", SILENT, request=LEAVES_EARLY, setups=(ALONE,))
+def client_leaves_while_its_body_is_decoded(kit: Kit) -> Any:
+    return kit.app(given_data, {"router": [Calm()]}, route=post)
+
+
+# Litestar's own words, but in the app's own code.
+SAYS_SO = Fault(
+    "says_so",
+    lambda: InternalServerException("client disconnected prematurely"),
+    InternalServerException,
+    "500: client disconnected prematurely",
+)
+
+
+async def saying_so(self: Any) -> str:
+    fault_site(SAYS_SO)
+
+
+@case("app_says_that_its_client_has_left", escaped("Pages.saying_so", "view"), fault=SAYS_SO)
+def app_says_that_its_client_has_left(kit: Kit) -> Any:
+    return kit.app(saying_so, {"app": [Calm()]})
 
 
 async def broken_chunks() -> AsyncGenerator[bytes, None]:

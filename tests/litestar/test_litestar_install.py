@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from litestar import Litestar, get
+from litestar import Litestar, get, post
+from litestar import Request as LitestarRequest
 from litestar._asgi.asgi_router import ASGIRouter
 from litestar._asgi.routing_trie import mapping
 from litestar.middleware.rate_limit import RateLimitConfig
@@ -117,6 +118,19 @@ def test_a_layer_of_litestars_own_is_one_of_the_apps(telemetry: Telemetry) -> No
     attributes = found.event.attributes or {}
     assert attributes["everylayer.layer.name"] == "RateLimitMiddleware"
     assert attributes["everylayer.handled"] is True
+
+
+def test_a_body_that_is_read_twice_is_an_error(telemetry: Telemetry) -> None:
+    @post("/")
+    async def twice(request: LitestarRequest[Any, Any, Any]) -> None:
+        for _ in range(2):
+            async for _ in request.stream():
+                pass
+
+    app = Litestar([twice], plugins=[EveryLayerPlugin()], openapi_config=None)
+    converse(app, Request(method="POST", body=b"{}"))
+    [found] = error_events(telemetry.spans)
+    assert (found.event.attributes or {})["exception.message"] == "500: stream consumed"
 
 
 @pytest.mark.parametrize("stage", ["on_startup", "on_shutdown"])

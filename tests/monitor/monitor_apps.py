@@ -97,6 +97,45 @@ def starlette_dispatch(status: int = 200, **settings: Any) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
+def litestar(status: int = 200, **settings: Any) -> Iterator[Served]:
+    from litestar import Litestar, get
+    from litestar.middleware import ASGIMiddleware
+
+    from everylayer_litestar import EveryLayerPlugin
+
+    class Handling(Acts, ASGIMiddleware):
+        async def handle(self, scope: Any, receive: Any, send: Any, next_app: Any) -> None:
+            act(self)
+            await next_app(scope, receive, send)
+
+    @get("/", status_code=status)
+    async def endpoint() -> str:
+        return ""
+
+    plugins = [EveryLayerPlugin(**settings)]
+    app = Litestar([endpoint], middleware=[Handling()], plugins=plugins, openapi_config=None)
+    yield Served(lambda: run_asgi(app, scope()), "Handling")
+
+
+@contextlib.contextmanager
+def litestar_guard(status: int = 200, **settings: Any) -> Iterator[Served]:
+    from litestar import Litestar, get
+
+    from everylayer_litestar import EveryLayerPlugin
+
+    class Guard(Acts):
+        async def __call__(self, connection: Any, handler: Any) -> None:
+            act(self)
+
+    @get("/", status_code=status, guards=[Guard()])
+    async def endpoint() -> str:
+        return ""
+
+    app = Litestar([endpoint], plugins=[EveryLayerPlugin(**settings)], openapi_config=None)
+    yield Served(lambda: run_asgi(app, scope()), "Guard")
+
+
+@contextlib.contextmanager
 def flask(status: int = 200, **settings: Any) -> Iterator[Served]:
     from flask import Flask
 
@@ -144,4 +183,4 @@ def django(status: int = 200, **settings: Any) -> Iterator[Served]:
     patches.uninstall()
 
 
-APPS = [starlette, starlette_dispatch, flask, flask_hook, django]
+APPS = [starlette, starlette_dispatch, litestar, litestar_guard, flask, flask_hook, django]

@@ -164,6 +164,32 @@ def test_instrumentors_let_go(telemetry: Telemetry) -> None:
     assert event.attributes["exception.type"] == KEY_ERROR
 
 
+@needs_monitoring
+def test_litestars_instrumentor_lets_go(telemetry: Telemetry) -> None:
+    from litestar import Litestar, get
+
+    from contract.drive import run_asgi, scope
+    from everylayer_litestar.instrumentor import EveryLayerLitestarInstrumentor
+
+    @get("/", middleware=[monitor_apps.AsgiLayer])
+    async def index() -> str:
+        return ""
+
+    gc.collect()
+    instrumentor = EveryLayerLitestarInstrumentor()
+    instrumentor.instrument(swallowed="monitor")
+    try:
+        app = Litestar([index], openapi_config=None)
+        monitor_apps.to_do[:] = ["handles"]
+        assert run_asgi(app, scope()).status == 200
+        assert watching()
+    finally:
+        instrumentor.uninstrument()
+    assert not watching()
+    ((_, event),) = error_events(telemetry.spans)
+    assert event.attributes["exception.type"] == KEY_ERROR
+
+
 def test_the_setting_is_checked() -> None:
     with pytest.raises(SettingsError, match="one of off, monitor"):
         Settings(swallowed="on")  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ class Request:
         method: of an HTTP request.
         headers: besides `host`.
         body: of an HTTP request.
+        half: more of the body is said to come.
         kind: `http`, `websocket` or `lifespan`.
         texts: what a websocket client sends after it is accepted.
         leaves_after: body chunks after which an HTTP client goes away, 0: once it has sent its
@@ -33,6 +34,7 @@ class Request:
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    half: bool = False
     kind: str = "http"
     texts: tuple[str, ...] = ()
     leaves_after: int | None = None
@@ -100,7 +102,8 @@ class Client:
 
     def _incoming(self) -> Iterable[Any]:
         if self.request.kind == "http":
-            yield {"type": "http.request", "body": self.request.body, "more_body": False}
+            half = self.request.half
+            yield {"type": "http.request", "body": self.request.body, "more_body": half}
         elif self.request.kind == "websocket":
             yield {"type": "websocket.connect"}
             for text in self.request.texts:

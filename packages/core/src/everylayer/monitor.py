@@ -35,9 +35,8 @@ _CONTROL = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledE
 # What these handle by themselves is their own affair: frameworks, instrumentation, and Python.
 _NOT_THE_USERS = sys.stdlib_module_names | {
     *("aiohttp", "anyio", "asgiref", "django", "everylayer", "everylayer_aiohttp"),
-    *("everylayer_django", "everylayer_flask"),
-    *("everylayer_starlette", "fastapi", "flask", "opentelemetry", "sentry_sdk", "starlette"),
-    "werkzeug",
+    *("everylayer_django", "everylayer_flask", "everylayer_litestar", "everylayer_starlette"),
+    *("fastapi", "flask", "litestar", "opentelemetry", "sentry_sdk", "starlette", "werkzeug"),
 }
 
 

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .chain import is_group, members
+from .chain import is_group, members, raised_in
 from .settings import Settings
 from .text import class_name
 
@@ -39,6 +39,9 @@ _GONE_NAMES = frozenset(
         "uvicorn.protocols.utils.ClientDisconnected",
     }
 )
+# A class that says other things too: of a body that is read, this says that the client has left.
+_HALF_READ = frozenset({"litestar.exceptions.http_exceptions.InternalServerException"})
+_HALF_READ_SAYS = "client disconnected prematurely"
 _LAYER_KINDS = frozenset({"middleware", "hook"})
 _MAX_MEMBERS = 1000
 # Read through `type`: a metaclass may do as it likes with attribute access.
@@ -68,7 +71,15 @@ def is_departure(exc: BaseException) -> bool:
 
 
 def _says_gone(exc: BaseException) -> bool:
-    return issubclass(type(exc), GeneratorExit) or matches(exc, _GONE_NAMES)
+    return (
+        issubclass(type(exc), GeneratorExit)
+        or matches(exc, _GONE_NAMES)
+        or (
+            matches(exc, _HALF_READ)
+            and raised_in(exc, "litestar.connection")
+            and getattr(exc, "detail", None) == _HALF_READ_SAYS
+        )
+    )
 
 
 def matches(exc: BaseException, names: frozenset[str] | tuple[str, ...]) -> bool:

@@ -8,7 +8,8 @@ from litestar.exceptions import HTTPException, WebSocketException
 from litestar.middleware import ASGIMiddleware
 
 from everylayer.failsafe import contained
-from everylayer.layers import MACHINERY, Layer, LayerMap, name_of
+from everylayer.layers import MACHINERY, Layer, name_of
+from everylayer.watched import WatchedLayers
 
 _HOOKS = ("before_request", "after_request", "after_response")
 
@@ -21,10 +22,11 @@ def client_status(exc: BaseException) -> int | None:
     return status if isinstance(status, int) and 300 <= status < 500 else None
 
 
-class AppLayers(LayerMap):
+class AppLayers(WatchedLayers):
     """Knows the app's middleware, handlers and hooks by their code."""
 
     __slots__ = ()
+    framework = "litestar"
     machinery: frozenset[str] = MACHINERY | {"everylayer_litestar", "litestar"}
     shared: frozenset[str] = frozenset({"litestar.middleware.base"})
 

@@ -59,8 +59,7 @@ def _living(original: Any, _: Any) -> Any:
             await original(self, receive, send)
 
         plugin = _plugin_of(self.app)
-        seam = app if plugin is None else AppSeam(app, plugin)
-        await seam({"type": "lifespan"}, receive, send)
+        await (app if plugin is None else AppSeam(app, plugin))({"type": "lifespan"}, receive, send)
 
     return lifespan
 
@@ -113,5 +112,6 @@ def end() -> None:
     _settings.clear()
     for plugin in _given:
         plugin.settings = Settings(enabled=False)
+        plugin.layers.leave()
         while plugin.undo:
             plugin.undo.pop()()

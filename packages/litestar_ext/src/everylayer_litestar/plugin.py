@@ -11,7 +11,7 @@ from litestar.plugins import InitPlugin
 from everylayer.settings import Settings, resolve
 
 from . import patches
-from .naming import AppLayers
+from .naming import AppLayers, client_status
 
 
 class EveryLayerPlugin(InitPlugin):
@@ -35,7 +35,7 @@ class EveryLayerPlugin(InitPlugin):
 
     def __init__(self, **settings: Any) -> None:
         self.settings: Settings = resolve(settings)
-        self.layers: AppLayers = AppLayers()
+        self.layers: AppLayers = AppLayers(self.settings, client_status)
         self.starts_inside = False
         self.undo: list[Callable[[], None]] = []
         patches.PATCHES.put()

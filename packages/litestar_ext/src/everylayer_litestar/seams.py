@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,13 +69,12 @@ def probe_answered(layer: Any) -> None:
 def interleaved(handler: Any, plugin: Any) -> Any:
     """Return what stands for a route handler where its middleware is built, innermost first."""
     entries = handler.resolve_middleware()
-    indices = range(len(entries) - 1, -1, -1)
-    made = [_probing(*each, plugin) for each in zip(entries, indices, strict=True)]
+    made = [_probing(each, len(entries) - nth, plugin) for nth, each in enumerate(entries, 1)]
     return SimpleNamespace(resolve_middleware=lambda: made)
 
 
 def _probing(entry: Any, index: int, plugin: Any) -> Any:
-    make, kwargs = entry if isinstance(entry, Iterable) else (entry, {})
+    make, kwargs = entry if hasattr(type(entry), "__iter__") else (entry, {})
     given = make.middleware if isinstance(make, DefineMiddleware) else make
 
     def build(app: ASGIApp) -> ASGIApp:

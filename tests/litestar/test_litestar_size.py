@@ -1,0 +1,15 @@
+"""The package only says what Litestar calls things: what it needs else is in the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import everylayer_litestar
+from code_size import lines_of_code
+
+
+def test_the_whole_package_takes_fewer_than_200_lines() -> None:
+    folder = Path(everylayer_litestar.__file__).parent
+    counts = {path.name: lines_of_code(path.read_text("utf-8")) for path in folder.rglob("*.py")}
+    assert len(counts) > 4
+    assert sum(counts.values()) < 200, counts

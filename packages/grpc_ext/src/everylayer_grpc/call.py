@@ -256,8 +256,9 @@ class Call(Ledger):
         if has_left(self.context):
             self.leave_span()
             return
-        target = trace.get_current_span(self.within)
-        if spans.recording(target):
+        within = self.within
+        target: Any = self.span if within is None else within.get(span.KEY)
+        if target is not None:
             self.tell_messages(target)
 
     @contained

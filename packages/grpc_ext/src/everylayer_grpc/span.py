@@ -16,15 +16,20 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, SpanKind, Status
 from opentelemetry.trace import StatusCode as SpanStatus
+from opentelemetry.trace import propagation
 
 from everylayer.asgi_span import provider_configured
 from everylayer.failsafe import contained
 from everylayer.redaction.guard import redactor_of
 from everylayer.settings import Settings
+from everylayer.spans import recording
 from everylayer.text import clean, clean_values, shorten
 
 RECEIVED = "rpc.message.received"
 SENT = "rpc.message.sent"
+
+# Where a context has its span: `get_current_span` would ask that for its class, which is dear.
+KEY: str = propagation._SPAN_KEY
 
 
 def start(
@@ -70,13 +75,14 @@ def tell_messages(span: Span, received: int, sent: int) -> None:
     instrumentation takes in all to look whether these numbers are attributes.
     """
     kept = getattr(span, "_attributes", None)
-    if type(kept) is BoundedAttributes and type(kept._dict) is dict:
+    if type(kept) is BoundedAttributes and span._end_time is None and type(kept._dict) is dict:
         with kept._lock:
             if kept.maxlen is None or len(kept._dict) + 2 <= kept.maxlen:
                 kept._dict[RECEIVED] = received
                 kept._dict[SENT] = sent
                 return
-    span.set_attributes({RECEIVED: received, SENT: sent})
+    if recording(span):
+        span.set_attributes({RECEIVED: received, SENT: sent})
 
 
 def forget_description(span: Span, description: str) -> None:

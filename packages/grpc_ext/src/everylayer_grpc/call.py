@@ -256,10 +256,13 @@ class Call(Ledger):
         if has_left(self.context):
             self.leave_span()
             return
-        within = self.within
+        within, numbers = self.within, self.numbers
         target: Any = self.span if within is None else within.get(span.KEY)
+        if numbers is not None:
+            self.received = next(numbers) - 1
+            self.numbers = None
         if target is not None:
-            self.tell_messages(target)
+            span.tell_messages(target, self.received, self.sent)
 
     @contained
     def unimplemented(self) -> None:

@@ -114,7 +114,7 @@ def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
 
 def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group | None) -> Any:
     """As `_unary_in_span`, for a stream of responses."""
-    takes_stream, _, deserializer, serializer = handler[:4]
+    takes_stream, deserializer, serializer = handler[0], handler[2], handler[3]
 
     def serve(request: Any, context: Any) -> Any:
         call.context = context

@@ -75,12 +75,13 @@ def tell_messages(span: Span, received: int, sent: int) -> None:
     instrumentation takes in all to look whether these numbers are attributes.
     """
     kept = getattr(span, "_attributes", None)
-    if type(kept) is BoundedAttributes and span._end_time is None and type(kept._dict) is dict:
-        with kept._lock:
-            if kept.maxlen is None or len(kept._dict) + 2 <= kept.maxlen:
-                kept._dict[RECEIVED] = received
-                kept._dict[SENT] = sent
-                return
+    if type(kept) is BoundedAttributes and getattr(span, "_end_time", 0) is None:
+        # Its lock is for what has to make room; one item is put into a dictionary at once.
+        found, most = kept._dict, kept.maxlen
+        if most is None or len(found) + 2 <= most:
+            found[RECEIVED] = received
+            found[SENT] = sent
+            return
     if recording(span):
         span.set_attributes({RECEIVED: received, SENT: sent})
 

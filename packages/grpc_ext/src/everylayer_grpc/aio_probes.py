@@ -103,6 +103,8 @@ def _called_in_span(
         if takes_stream:
             known.sent = 1
             known.streamed()
+        elif known.spoken():
+            known.leave_unary()
         return response
 
     return call

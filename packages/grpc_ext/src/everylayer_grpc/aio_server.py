@@ -82,13 +82,15 @@ class AioServerSeam(aio.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
-        if (
-            (self.alone or not self.sole or type(handler) is not NAMED)
-            or handler[4] is None
-            or kind_of(handler[4]) is not Kind.COROUTINE
-        ):
-            return self._outermost(handler, call)
-        return _unary_in_span(handler, call, first)
+        if self.sole and not self.alone and type(handler) is NAMED:
+            if handler[4] is not None:
+                if kind_of(handler[4]) is Kind.COROUTINE:
+                    return _unary_in_span(handler, call, first)
+            else:
+                streaming = handler[7] or handler[5]
+                if streaming is not None and kind_of(streaming) is Kind.GENERATOR:
+                    return _stream_in_span(handler, streaming, call, first)
+        return self._outermost(handler, call)
 
     def _outermost(self, handler: Any, call: Call) -> Any:
         own = behavior = behavior_of(handler)
@@ -135,6 +137,26 @@ def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
         return response
 
     return coded_unary(handler, serve, call)
+
+
+def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group | None) -> Any:
+    """As `_unary_in_span`, for a generator of responses."""
+    run = _written(behavior)
+
+    async def serve(request: Any, context: Any) -> None:
+        call.context = context
+        CURRENT.set(call)
+        try:
+            await run(request, context, call)
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        call.rest()
+
+    deserializer = read(handler[2], call, ends=not handler[0])
+    return with_coding(serve, behavior, handler, deserializer, shown(handler[3], call))
 
 
 class _Served:

@@ -16,7 +16,6 @@ from .counted import FROM_GRPC, Counted
 from .groups import Group, Source
 from .handlers import Behavior, Probed, behavior_of, with_behavior, with_coding
 from .naming import servicer
-from .raised import has_left
 from .streams import SEEN, Requests, counting, responses
 
 
@@ -89,7 +88,7 @@ def spanned_unary(behavior: Behavior, layer: Source) -> Behavior:
             known.leave_unary(exc)
             drop_frame(exc)
             raise
-        if has_left(known.context):
+        if known.spoken():
             known.leave_unary()
         return response
 

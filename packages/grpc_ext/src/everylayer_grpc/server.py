@@ -138,10 +138,8 @@ def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group |
         deserializer = read(deserializer, call, ends=not takes_stream)
     if serializer is not None:
         serializer = shown(serializer, call)
-    if takes_stream:
-        fields = (True, True, deserializer, serializer, None, None, None, serve)
-    else:
-        fields = (False, True, deserializer, serializer, None, serve, None, None)
+    one, many = (None, serve) if takes_stream else (serve, None)
+    fields = (takes_stream, True, deserializer, serializer, None, one, None, many)
     return new(Probed, fields)
 
 

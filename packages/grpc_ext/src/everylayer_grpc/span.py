@@ -5,6 +5,7 @@ Source: semantic conventions docs/rpc/grpc.md, and the names that stock still wr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -14,9 +15,8 @@ from opentelemetry import propagate, trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Span, SpanKind, Status
+from opentelemetry.trace import Span, SpanKind, Status, propagation
 from opentelemetry.trace import StatusCode as SpanStatus
-from opentelemetry.trace import propagation
 
 from everylayer.asgi_span import provider_configured
 from everylayer.failsafe import contained
@@ -27,6 +27,8 @@ from everylayer.text import clean, clean_values, shorten
 
 RECEIVED = "rpc.message.received"
 SENT = "rpc.message.sent"
+
+_SAID = re.compile(r"StatusCode\.([A-Z_]+):")
 
 # Where a context has its span: `get_current_span` would ask that for its class, which is dear.
 KEY: str = propagation._SPAN_KEY
@@ -91,6 +93,21 @@ def forget_description(span: Span, description: str) -> None:
     status = getattr(span, "status", None)
     if status is not None and status.description == description:
         type(span).set_status(span, Status(SpanStatus.ERROR))
+
+
+def failed_by_code(span: Any) -> bool:
+    """Tell whether stock has marked `span` as failed because a code was set, for nothing else."""
+    status = getattr(span, "status", None)
+    if status is None or status.status_code is not SpanStatus.ERROR:
+        return False
+    said = _SAID.match(status.description or "")
+    return said is not None and said[1] in StatusCode.__members__
+
+
+def take_back(span: Any) -> None:
+    """Unmark such a span: another code came later, and the SDK lets nobody lower a status."""
+    if failed_by_code(span) and hasattr(span, "_status"):
+        span._status = Status()
 
 
 def shown(details: str, settings: Settings) -> str:

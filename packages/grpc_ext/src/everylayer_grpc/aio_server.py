@@ -21,10 +21,12 @@ from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, AioCall, Call, show
 from .coding import coded_unary, read, shown, writing
 from .groups import Group, Source, grouped
-from .handlers import NAMED, Behavior, Kind, behavior_of, kind_of, with_coding
+from .handlers import NAMED, Behavior, Kind, Probed, behavior_of, kind_of, with_coding
 from .naming import GRPC, is_stock, servicer
 
 AioContinuation = Callable[[Any], Awaitable[Any]]
+
+new = tuple.__new__
 
 
 async def _nothing(following: Any, details: Any) -> Any:
@@ -141,13 +143,21 @@ def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
 
 def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group | None) -> Any:
     """As `_unary_in_span`, for a generator of responses."""
-    run = _written(behavior)
+    takes_stream, deserializer, serializer = handler[0], handler[2], handler[3]
 
     async def serve(request: Any, context: Any) -> None:
         call.context = context
         CURRENT.set(call)
+        write = context.write
+        responses = behavior(request, context)
         try:
-            await run(request, context, call)
+            try:
+                async for response in responses:  # As `_written` does it, and for its reason.
+                    await write(response)
+                    call.sent += 1
+            except BaseException:
+                await responses.aclose()
+                raise
         except BaseException as exc:
             show(exc, first or servicer(behavior), "call", call)
             drop_frame(exc)
@@ -155,8 +165,16 @@ def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group |
             raise
         call.rest()
 
-    deserializer = read(handler[2], call, ends=not handler[0])
-    return with_coding(serve, behavior, handler, deserializer, shown(handler[3], call))
+    about = vars(behavior)
+    if about:
+        vars(serve).update(about)
+    if deserializer is not None:
+        deserializer = read(deserializer, call, ends=not takes_stream)
+    if serializer is not None:
+        serializer = shown(serializer, call)
+    one, many = (None, serve) if takes_stream else (serve, None)
+    fields = (takes_stream, True, deserializer, serializer, None, one, None, many)
+    return new(Probed, fields)
 
 
 class _Served:

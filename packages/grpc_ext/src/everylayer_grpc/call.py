@@ -33,6 +33,9 @@ from .groups import Group, Source
 from .raised import after_departure, has_left, has_spoken, is_abort, is_departure
 from .request import scope_of
 
+_KEY = span.KEY
+_ERROR = SpanStatus.ERROR
+
 Metadata = Sequence[tuple[str, "str | bytes"]]
 
 
@@ -281,7 +284,7 @@ class Call(Ledger):
             self.leave_span()
             return
         within, numbers = self.within, self.numbers
-        target: Any = self.span if within is None else within.get(span.KEY)
+        target: Any = self.span if within is None else within.get(_KEY)
         if numbers is not None:
             self.received = next(numbers) - 1
             self.numbers = None
@@ -333,9 +336,10 @@ class AioCall(Call):
     def spoken(self) -> bool:
         """As for threads. A code that is OK again does not show in its context: the span tells."""
         within = self.within
-        found: Any = None if within is None else within.get(span.KEY)
-        status = getattr(found, "_status", None)
-        return status is not None and status.status_code is SpanStatus.ERROR
+        if within is None:
+            return True
+        status = getattr(within.get(_KEY), "_status", None)
+        return status is not None and status.status_code is _ERROR
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)

@@ -110,6 +110,10 @@ def test_the_chain_is_read_in_order(made: str) -> None:
         "asyncio": ["AioHanding", "AioAround", "AioAround.around"],
     }
     assert names == [*inside[made], apps.SERVICE, *methods]
+    seams = [node.seam for node in flat(nodes) if node.kind != "instrumentation"]
+    # Right inside stock's stands a probe, and none inside an interceptor that hands errors on.
+    assert seams[0] == "a probe around it"
+    assert seams[1].startswith("no probe")
     added = [node.name for node in nodes if node.kind == "instrumentation"]
     assert len(added) == 2
     assert "Seam" in added[0]

@@ -11,7 +11,7 @@ from everylayer.layers import Layer
 
 from . import probes
 from .aio_streams import AioRequests, CountingContext
-from .call import CURRENT, Call, show
+from .call import CURRENT, show
 from .groups import Source
 from .handlers import Behavior, Kind, kind_of
 
@@ -74,14 +74,6 @@ def span_probe(behavior: Behavior, inside: Layer, layer: Source, handler: Any) -
     return _generated_in_span(behavior, inside, layer, takes_stream, kind)
 
 
-def _enter(known: Call, request: Any, context: Any, inside: Layer, takes_stream: bool) -> Any:
-    known.within = get_current()
-    if takes_stream:
-        return AioRequests(request, inside, known), CountingContext(context, known)
-    known.received = 1
-    return request, context
-
-
 def _called_in_span(
     behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool
 ) -> Behavior:
@@ -103,6 +95,8 @@ def _called_in_span(
         if takes_stream:
             known.sent = 1
             known.streamed()
+        elif known.spoken():
+            known.leave_unary()
         return response
 
     return call
@@ -116,8 +110,12 @@ def _generated_in_span(
     async def call(request: Any, context: Any) -> Any:
         known = CURRENT.get()
         if known is not None:
-            request, context = _enter(known, request, context, inside, takes_stream)
-            if kind is Kind.COROUTINE and type(context) is not CountingContext:
+            known.within = get_current()
+            if takes_stream:
+                request = AioRequests(request, inside, known)
+            else:
+                known.received = 1
+            if takes_stream or kind is Kind.COROUTINE:
                 context = CountingContext(context, known)
         responses = generate(request, context)
         try:

@@ -21,10 +21,12 @@ from .aio_streams import AioRequests, CountingContext
 from .call import CURRENT, AioCall, Call, show
 from .coding import coded_unary, read, shown, writing
 from .groups import Group, Source, grouped
-from .handlers import NAMED, Behavior, Kind, behavior_of, kind_of, with_coding
+from .handlers import NAMED, Behavior, Kind, Probed, behavior_of, kind_of, with_coding
 from .naming import GRPC, is_stock, servicer
 
 AioContinuation = Callable[[Any], Awaitable[Any]]
+
+new = tuple.__new__
 
 
 async def _nothing(following: Any, details: Any) -> Any:
@@ -82,13 +84,15 @@ class AioServerSeam(aio.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
-        if (
-            (self.alone or not self.sole or type(handler) is not NAMED)
-            or handler[4] is None
-            or kind_of(handler[4]) is not Kind.COROUTINE
-        ):
-            return self._outermost(handler, call)
-        return _unary_in_span(handler, call, first)
+        if self.sole and not self.alone and type(handler) is NAMED:
+            if handler[4] is not None:
+                if kind_of(handler[4]) is Kind.COROUTINE:
+                    return _unary_in_span(handler, call, first)
+            else:
+                streaming = handler[7] or handler[5]
+                if streaming is not None and kind_of(streaming) is Kind.GENERATOR:
+                    return _stream_in_span(handler, streaming, call, first)
+        return self._outermost(handler, call)
 
     def _outermost(self, handler: Any, call: Call) -> Any:
         own = behavior = behavior_of(handler)
@@ -135,6 +139,42 @@ def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
         return response
 
     return coded_unary(handler, serve, call)
+
+
+def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group | None) -> Any:
+    """As `_unary_in_span`, for a generator of responses."""
+    takes_stream, deserializer, serializer = handler[0], handler[2], handler[3]
+
+    async def serve(request: Any, context: Any) -> None:
+        call.context = context
+        CURRENT.set(call)
+        write = context.write
+        responses = behavior(request, context)
+        try:
+            try:
+                async for response in responses:  # As `_written` does it, and for its reason.
+                    await write(response)
+                    call.sent += 1
+            except BaseException:
+                await responses.aclose()
+                raise
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        call.rest()
+
+    about = vars(behavior)
+    if about:
+        vars(serve).update(about)
+    if deserializer is not None:
+        deserializer = read(deserializer, call, ends=not takes_stream)
+    if serializer is not None:
+        serializer = shown(serializer, call)
+    one, many = (None, serve) if takes_stream else (serve, None)
+    fields = (takes_stream, True, deserializer, serializer, None, one, None, many)
+    return new(Probed, fields)
 
 
 class _Served:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from grpc.aio import EOF
@@ -16,31 +16,33 @@ from .call import Call, show
 class AioRequests:
     """The client's messages on their way in; what fails here failed in `layer`."""
 
-    __slots__ = ("_call", "_inner", "_iterator", "_layer")
+    __slots__ = ("_call", "_inner", "_layer", "_next")
 
     def __init__(self, inner: Any, layer: Layer, call: Call | None = None) -> None:
         """Count the messages for `call`, if one is given."""
         self._inner = inner
         self._layer = layer
         self._call = call
-        self._iterator: AsyncIterator[Any] | None = None
+        self._next: Callable[[], Awaitable[Any]] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
         try:
-            if self._iterator is None:
-                self._iterator = self._inner.__aiter__()
-            message = await self._iterator.__anext__()
+            following = self._next
+            if following is None:
+                following = self._next = self._inner.__aiter__().__anext__
+            message = await following()
         except StopAsyncIteration:
             raise
         except BaseException as exc:
             show(exc, self._layer, "request")
             drop_frame(exc)
             raise
-        if self._call is not None:
-            self._call.received += 1
+        call = self._call
+        if call is not None:
+            call.received += 1
         return message
 
     def __getattr__(self, name: str) -> Any:

@@ -23,14 +23,18 @@ from everylayer.failsafe import contained
 from everylayer.layers import Layer, LayerMap
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
+from everylayer.page import Page
 from everylayer.settings import Settings
 from everylayer.sinks.served import count
 
 from . import span, trailing
 from .codes import code_of, http_status, is_server_error
 from .groups import Group, Source
-from .raised import after_departure, has_left, is_abort, is_departure
+from .raised import after_departure, has_left, has_spoken, is_abort, is_departure
 from .request import scope_of
+
+_KEY = span.KEY
+_ERROR = SpanStatus.ERROR
 
 Metadata = Sequence[tuple[str, "str | bytes"]]
 
@@ -98,9 +102,13 @@ class Call(Ledger):
         said = None
         if not explicit and not self.knows(exc):
             if is_abort(exc):
-                if any(map(self.knows, chain.ancestors(exc))):
+                earlier = [*chain.ancestors(exc)]
+                if any(map(self.knows, earlier)):
                     return
                 said, client_status = self._abort()
+                answered = self._answered(earlier, layer)
+                if answered is not None:
+                    exc, tb, said = answered, None, None
             elif is_departure(exc, self.context):
                 # Nothing to record, but stock would: its own record comes to here then.
                 self._find_span()
@@ -127,6 +135,15 @@ class Call(Ledger):
         code = self.code() or StatusCode.UNKNOWN
         asked = self.settings.client_errors == "none" and not is_server_error(code)
         return f"{code.name}: {self.details()}", http_status(code) if asked else None
+
+    def _answered(
+        self, earlier: Sequence[BaseException], layer: Layer | None
+    ) -> BaseException | None:
+        """Return the error of its own that an interceptor has aborted for, nobody else saw it."""
+        if layer is None or layer.kind != "middleware":
+            return None
+        errors = (e for e in earlier if not is_abort(e) and not is_departure(e, self.context))
+        return next(errors, None)
 
     def code(self) -> StatusCode | None:
         """Return the code that the app has set, None if it has set none."""
@@ -169,7 +186,9 @@ class Call(Ledger):
             target = self.own or self.span
             assert target is not None
             span.tell_code(target, code)
-            if is_server_error(code):
+            if not is_server_error(code):
+                span.take_back(target)
+            elif next(self.exceptions(), None) is not None:
                 span.forget_description(target, f"{code}:{self.details()}")
         self.close(None, lambda _: self._span_afterwards(code))
         if self.own is not None:
@@ -239,10 +258,18 @@ class Call(Ledger):
         if target is None or not spans.recording(target):
             return
         self.tell_messages(target)
+        if self.page is None and span.failed_by_code(target):
+            # What is outside of the span may still set another code: its end waits for that.
+            self.page = Page()
+            self._guard()
         if self.left_alone() if exc is None else is_departure(exc, self.context):
             code = self._departed()
             span.tell_code(target, code)
             fail_by_code(target, code, "")
+
+    def spoken(self) -> bool:
+        """Tell whether more than messages must be told where the span's end is near."""
+        return has_spoken(self.context)
 
     def leave_unary(self, exc: BaseException | None = None) -> None:
         """As `leave_span`, where there is one message each way, or none back."""
@@ -253,12 +280,16 @@ class Call(Ledger):
     @contained
     def streamed(self) -> None:
         """As `leave_span`, after a stream that went well."""
-        if has_left(self.context):
+        if self.spoken():
             self.leave_span()
             return
-        target = trace.get_current_span(self.within)
-        if spans.recording(target):
-            self.tell_messages(target)
+        within, numbers = self.within, self.numbers
+        target: Any = self.span if within is None else within.get(_KEY)
+        if numbers is not None:
+            self.received = next(numbers) - 1
+            self.numbers = None
+        if target is not None:
+            span.tell_messages(target, self.received, self.sent)
 
     @contained
     def unimplemented(self) -> None:
@@ -301,6 +332,14 @@ class AioCall(Call):
 
     uncoded = StatusCode.UNKNOWN
     refuses_requests = False
+
+    def spoken(self) -> bool:
+        """As for threads. A code that is OK again does not show in its context: the span tells."""
+        within = self.within
+        if within is None:
+            return True
+        status = getattr(within.get(_KEY), "_status", None)
+        return status is not None and status.status_code is _ERROR
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)

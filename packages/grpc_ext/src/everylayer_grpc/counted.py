@@ -19,5 +19,7 @@ else:
 class Counted(_Compress):
     """As gRPC's own iterator; made of that and of an `itertools.count(1)`, one for each message."""
 
+    __slots__ = ()
+
     def next(self) -> Any:  # gRPC's own iterator has it.
         return next(self)

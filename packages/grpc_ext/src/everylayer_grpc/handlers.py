@@ -121,7 +121,8 @@ class Known:
         return made
 
 
-_ASYNCHRONOUS = inspect.CO_ASYNC_GENERATOR | inspect.CO_COROUTINE
+_GENERATOR = inspect.CO_ASYNC_GENERATOR
+_COROUTINE = inspect.CO_COROUTINE
 _MARK = "_is_coroutine_mark"  # What `inspect.markcoroutinefunction` leaves on a plain function.
 
 
@@ -136,10 +137,14 @@ class Kind(enum.Enum):
 def kind_of(behavior: Behavior) -> Kind:
     """Return the kind of a behavior of an asyncio server, as gRPC tells them apart."""
     code = getattr(behavior, "__code__", None)
-    if code is not None and not code.co_flags & _ASYNCHRONOUS and not hasattr(behavior, _MARK):
-        return Kind.PLAIN
-    if code is not None and code.co_flags & _ASYNCHRONOUS:
-        return Kind.GENERATOR if code.co_flags & inspect.CO_ASYNC_GENERATOR else Kind.COROUTINE
+    if code is not None:
+        flags = code.co_flags
+        if flags & _GENERATOR:
+            return Kind.GENERATOR
+        if flags & _COROUTINE:
+            return Kind.COROUTINE
+        if not hasattr(behavior, _MARK):
+            return Kind.PLAIN
     if inspect.isasyncgenfunction(behavior):
         return Kind.GENERATOR
     if inspect.iscoroutinefunction(behavior) or inspect.isawaitable(behavior):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -11,11 +12,11 @@ from everylayer.layers import Layer
 
 from .call import CURRENT, show
 from .coding import writing
+from .counted import FROM_GRPC, Counted
 from .groups import Group, Source
 from .handlers import Behavior, Probed, behavior_of, with_behavior, with_coding
 from .naming import servicer
-from .raised import has_left
-from .streams import SEEN, Requests, counting, responses, spanned_responses
+from .streams import SEEN, Requests, counting, responses
 
 
 def probed_handler(handler: Any, inside: Layer, around: Source | None) -> Any:
@@ -87,7 +88,7 @@ def spanned_unary(behavior: Behavior, layer: Source) -> Behavior:
             known.leave_unary(exc)
             drop_frame(exc)
             raise
-        if has_left(known.context):
+        if known.spoken():
             known.leave_unary()
         return response
 
@@ -98,29 +99,57 @@ def spanned(
     behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool, gives_stream: bool
 ) -> Behavior:
     """Return `behavior`, which runs right inside the layer that begins the server span."""
-    if not (takes_stream or gives_stream):
+    if gives_stream:
+        return _spanned_stream(behavior, inside, layer, takes_stream)
+    if not takes_stream:
         return spanned_unary(behavior, layer)
 
-    def call(request: Any, context: Any, *more: Any) -> Any:
+    def call(request: Any, context: Any) -> Any:
         known = CURRENT.get()
         if known is None:
-            return behavior(request, context, *more)
+            return behavior(request, context)
         known.within = get_current()
-        if takes_stream:
-            request = counting(request, inside, known)
-        else:
-            known.received = 1
+        request = counting(request, inside, known)
         try:
-            response = behavior(request, context, *more)
+            response = behavior(request, context)
         except BaseException as exc:
             show(exc, layer, "call")
             known.leave_span(exc)
             drop_frame(exc)
             raise
-        if gives_stream and not more:
-            return spanned_responses(response, layer, known)
         known.sent = 1
         known.streamed()
         return response
 
     return call
+
+
+def _spanned_stream(
+    behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool
+) -> Behavior:
+    def stream(request: Any, context: Any) -> Any:
+        known = CURRENT.get()
+        if known is None:
+            return (yield from behavior(request, context))
+        known.within = get_current()
+        if not takes_stream:
+            known.received = 1
+        elif type(request) is FROM_GRPC:
+            known.numbers = numbers = count(1)
+            request = Counted(request, numbers)
+        else:
+            request = counting(request, inside, known)
+        phase = "call"
+        try:
+            responses = behavior(request, context)
+            phase = "response"
+            result = yield from responses
+        except BaseException as exc:
+            show(exc, layer, phase)
+            known.leave_span(exc)
+            drop_frame(exc)
+            raise
+        known.streamed()
+        return result
+
+    return stream

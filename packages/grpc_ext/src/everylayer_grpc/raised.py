@@ -55,12 +55,26 @@ def is_departure(exc: BaseException, context: Any) -> bool:
 
 def has_left(context: Any) -> bool:
     """Tell whether the client has gone, as far as gRPC's `context` tells: asyncio's does not."""
-    state: Any = getattr(context, "_state", None)
+    try:
+        state = context._state
+    except AttributeError:
+        state = None
     if type(state) is _STATE:
         # As `is_active` has it, without its lock: it is asked once for each RPC.
-        return state.client is _CANCELLED or bool(state.statused)
+        return state.client is _CANCELLED or state.statused
     ask = getattr(context, "is_active", None)
     return ask is not None and not ask()
+
+
+def has_spoken(context: Any) -> bool:
+    """Tell whether the client has gone, or the app has set a code; as `has_left`."""
+    try:
+        state = context._state
+    except AttributeError:
+        return has_left(context)
+    if type(state) is _STATE:
+        return state.code is not None or state.client is _CANCELLED or state.statused
+    return True
 
 
 def after_departure(context: Any, seconds: float) -> grpc.StatusCode:

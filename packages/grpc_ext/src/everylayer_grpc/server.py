@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import GeneratorType
 from typing import Any
 from weakref import ref
 
@@ -18,12 +19,14 @@ from everylayer.settings import Settings
 from .call import CURRENT, Call, show
 from .coding import coded_unary, read, shown, writing
 from .groups import Group, Source, grouped
-from .handlers import NAMED, behavior_of, with_coding
+from .handlers import NAMED, Behavior, Probed, behavior_of, with_coding
 from .naming import GRPC, is_stock, servicer
 from .pipeline import Step, group_step, servicer_step
-from .streams import counting, last_responses
+from .streams import counting, generated_to_the_end, last_responses
 
 Continuation = Callable[[Any], Any]
+
+new = tuple.__new__
 
 
 def _nothing(following: Any, details: Any) -> Any:
@@ -77,9 +80,13 @@ class ServerSeam(grpc.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
-        if self.alone or type(handler) is not NAMED or handler[4] is None:
-            return outermost(handler, call, first or servicer(behavior_of(handler)), self.alone)
-        return _unary_in_span(handler, call, first)
+        if not self.alone and type(handler) is NAMED:
+            if handler[4] is not None:
+                return _unary_in_span(handler, call, first)
+            streaming = handler[7] or handler[5]
+            if streaming is not None and not getattr(streaming, "__dict__", None):
+                return _stream_in_span(handler, streaming, call, first)
+        return outermost(handler, call, first or servicer(behavior_of(handler)), self.alone)
 
 
 def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
@@ -103,6 +110,37 @@ def _unary_in_span(handler: Any, call: Call, first: Group | None) -> Any:
     if about:
         vars(serve).update(about)
     return coded_unary(handler, serve, call)
+
+
+def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group | None) -> Any:
+    """As `_unary_in_span`, for a stream of responses."""
+    takes_stream, deserializer, serializer = handler[0], handler[2], handler[3]
+
+    def serve(request: Any, context: Any) -> Any:
+        call.context = context
+        CURRENT.set(call)
+        try:
+            response = behavior(request, context)
+        except BaseException as exc:
+            show(exc, first or servicer(behavior), "call", call)
+            drop_frame(exc)
+            call.finish(exc)
+            raise
+        if type(response) is GeneratorType and call.page is None:
+            made: Iterator[Any] = generated_to_the_end(response, first, behavior, call)
+        else:
+            made = last_responses(response, first or servicer(behavior), call, None)
+        if serializer is not None:
+            call.responses = ref(made)
+        return made
+
+    if deserializer is not None:
+        deserializer = read(deserializer, call, ends=not takes_stream)
+    if serializer is not None:
+        serializer = shown(serializer, call)
+    one, many = (None, serve) if takes_stream else (serve, None)
+    fields = (takes_stream, True, deserializer, serializer, None, one, None, many)
+    return new(Probed, fields)
 
 
 def outermost(handler: Any, call: Call, layer: Source, alone: bool) -> Any:

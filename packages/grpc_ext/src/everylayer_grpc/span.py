@@ -5,6 +5,7 @@ Source: semantic conventions docs/rpc/grpc.md, and the names that stock still wr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -14,17 +15,23 @@ from opentelemetry import propagate, trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Span, SpanKind, Status
+from opentelemetry.trace import Span, SpanKind, Status, propagation
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer.failsafe import contained
 from everylayer.http_span import provider_configured
 from everylayer.redaction.guard import redactor_of
 from everylayer.settings import Settings
+from everylayer.spans import recording
 from everylayer.text import clean, clean_values, shorten
 
 RECEIVED = "rpc.message.received"
 SENT = "rpc.message.sent"
+
+_SAID = re.compile(r"StatusCode\.([A-Z_]+):")
+
+# Where a context has its span: `get_current_span` would ask that for its class, which is dear.
+KEY: str = propagation._SPAN_KEY
 
 
 def start(
@@ -70,13 +77,15 @@ def tell_messages(span: Span, received: int, sent: int) -> None:
     instrumentation takes in all to look whether these numbers are attributes.
     """
     kept = getattr(span, "_attributes", None)
-    if type(kept) is BoundedAttributes and type(kept._dict) is dict:
-        with kept._lock:
-            if kept.maxlen is None or len(kept._dict) + 2 <= kept.maxlen:
-                kept._dict[RECEIVED] = received
-                kept._dict[SENT] = sent
-                return
-    span.set_attributes({RECEIVED: received, SENT: sent})
+    if type(kept) is BoundedAttributes and getattr(span, "_end_time", 0) is None:
+        # Its lock is for what has to make room; one item is put into a dictionary at once.
+        found, most = kept._dict, kept.maxlen
+        if most is None or len(found) + 2 <= most:
+            found[RECEIVED] = received
+            found[SENT] = sent
+            return
+    if recording(span):
+        span.set_attributes({RECEIVED: received, SENT: sent})
 
 
 def forget_description(span: Span, description: str) -> None:
@@ -84,6 +93,21 @@ def forget_description(span: Span, description: str) -> None:
     status = getattr(span, "status", None)
     if status is not None and status.description == description:
         type(span).set_status(span, Status(SpanStatus.ERROR))
+
+
+def failed_by_code(span: Any) -> bool:
+    """Tell whether stock has marked `span` as failed because a code was set, for nothing else."""
+    status = getattr(span, "status", None)
+    if status is None or status.status_code is not SpanStatus.ERROR:
+        return False
+    said = _SAID.match(status.description or "")
+    return said is not None and said[1] in StatusCode.__members__
+
+
+def take_back(span: Any) -> None:
+    """Unmark such a span: another code came later, and the SDK lets nobody lower a status."""
+    if failed_by_code(span) and hasattr(span, "_status"):
+        span._status = Status()
 
 
 def shown(details: str, settings: Settings) -> str:

@@ -17,6 +17,7 @@ from everylayer.layers import Layer
 from .call import CURRENT, Call, show
 from .counted import FROM_GRPC, Counted
 from .groups import Source
+from .naming import servicer
 
 
 class Requests:
@@ -107,19 +108,6 @@ class Responses:
         return getattr(self._inner, name)
 
 
-def spanned_responses(inner: Any, layer: Source | None, call: Call) -> Generator[Any, Any, Any]:
-    """Tell the span that another layer has begun, and is about to end, how the stream went."""
-    try:
-        result = yield from inner
-    except BaseException as exc:
-        show(exc, layer, "response")
-        call.leave_span(exc)
-        drop_frame(exc)
-        raise
-    call.streamed()
-    return result
-
-
 def last_responses(
     inner: Any, layer: Source | None, call: Call, within: Context | None
 ) -> Iterator[Any]:
@@ -153,6 +141,34 @@ def _to_the_end(
         drop_frame(exc)
         call.finish(exc)
         raise
+
+
+def generated_to_the_end(
+    inner: Generator[Any, Any, Any], first: Source | None, behavior: Any, call: Call
+) -> Generator[Any, None, None]:
+    """As `last_responses`, of a generator that nothing has been seen of.
+
+    Nothing need be settled where gRPC drops it before it takes a message: nothing has begun.
+
+    Args:
+        inner: the responses.
+        first: whose errors come first to here, None: those of `behavior`.
+        behavior: what gave the responses.
+        call: the RPC.
+    """
+    try:
+        for message in inner:
+            call.sent += 1
+            yield message
+    except GeneratorExit as exc:
+        _abandon(inner, first or servicer(behavior), call, None, exc)
+        raise
+    except BaseException as exc:
+        show(exc, first or servicer(behavior), "response")
+        drop_frame(exc)
+        call.finish(exc)
+        raise
+    call.rest()
 
 
 def _step(inner: Any, within: Context) -> Any:

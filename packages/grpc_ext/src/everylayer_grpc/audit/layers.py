@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
@@ -17,11 +17,14 @@ from everylayer.faults.code import CodePoint
 from everylayer.layers import codes_of, name_of
 
 from ..aio_server import AioServerSeam
+from ..groups import grouped
 from ..naming import is_stock
 from ..server import ServerSeam
 
 _INTERCEPT = "intercept_service"
-_SEAM = "a probe around it"
+_OUTERMOST = "the outermost seam"
+_PROBE = "a probe around it"
+_FRAMES = "no probe: the frames that an error leaves"
 _GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
@@ -40,14 +43,15 @@ def interceptor_parts(chain: Iterable[Any], *, streams: bool) -> list[Part]:
     chain = list(chain)
     own = [each for each in chain if not _is_added(each)]
     inside = _told_apart([_Codes(each) for each in own])
+    seams = _seams([each for each in chain if not is_ours(each)])
     parts = []
     for each in chain:
         if _is_added(each):
-            seam = "the outermost seam" if is_ours(each) else ""
+            seam = _OUTERMOST if is_ours(each) else ""
             parts.append(Part(name_of(each), INSTRUMENTATION, where(each), _mode(each), seam))
         else:
             codes = inside[own.index(each)]
-            make = functools.partial(_part, each, codes, streams)
+            make = functools.partial(_part, each, codes, streams, seams[id(each)])
             parts.append(attempted(make, each, "class"))
     return parts
 
@@ -60,13 +64,23 @@ def _mode(layer: Any) -> str:
     return "async" if isinstance(layer, grpc.aio.ServerInterceptor) else "sync"
 
 
-def _part(layer: Any, codes: _Codes, streams: bool) -> Part:
+def _seams(chain: Sequence[Any]) -> dict[int, str]:
+    """Return what sees the errors of each interceptor, by its address."""
+    found: dict[int, str] = {}
+    for number, group in enumerate(grouped(chain)):
+        for place, method in enumerate(group.methods):
+            seam = _FRAMES if place else _PROBE if number else _OUTERMOST
+            found[id(method.__self__)] = seam
+    return found
+
+
+def _part(layer: Any, codes: _Codes, streams: bool, seam: str) -> Part:
     entry = tuple(codes_of(layer, (_INTERCEPT,)))
     points: Points = {}
     if entry:
         points["before"] = OfOne(CodePoint(entry, "start"), entry, layer)
         points["after"] = OfOne(CodePoint(entry, "return"), entry, layer)
-    part = Part(name_of(layer), "class", where(layer), _mode(layer), _SEAM, points)
+    part = Part(name_of(layer), "class", where(layer), _mode(layer), seam, points)
     around: Points = {}
     if codes.around:
         around["before"] = OfLayer(CodePoint(codes.around, "start"), codes.around, layer)
@@ -77,7 +91,7 @@ def _part(layer: Any, codes: _Codes, streams: bool) -> Part:
         first = (codes.around or codes.streams)[0]
         place = f"{first.co_filename}:{first.co_firstlineno}"
         name = f"{name_of(layer)}.{first.co_name}"
-        part.inner.append(Part(name, "function", place, _mode(layer), _SEAM, around))
+        part.inner.append(Part(name, "function", place, _mode(layer), seam, around))
     return part
 
 

@@ -1,9 +1,9 @@
 """What each helper for work in other threads and tasks costs, against the plain one.
 
-    python -m benchmarks.boundaries [--rounds N] [--instructions]
+    python -m benchmarks.boundaries [--rounds N]
 
 Both do the same work in a request that records, in turn, round by round; CPU time of the process is
-counted, or, by callgrind, its instructions, which a busy machine cannot blur.
+counted.
 """
 
 from __future__ import annotations
@@ -12,35 +12,26 @@ import argparse
 import asyncio
 import contextlib
 import contextvars
-import gc
 import json
-import os
-import re
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
-
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import SpanKind
 
 import everylayer
 
+from .pairs import Pair, Side, request
+
 CALLS = 300
-ARMS = ("plain", "ours")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; nanoseconds, or instructions, for one piece of work.
+    """One line of the table; nanoseconds for one piece of work.
 
     Attributes:
         case: helper, and what stands for it without everylayer.
@@ -138,13 +129,38 @@ def _decorated(decorate: Callable[[Callable[[], int]], Callable[[], int]]) -> It
     yield each
 
 
-Case = Callable[[], "contextlib.AbstractContextManager[Callable[[], object]]"]
+@contextlib.contextmanager
+def _block_async(guard: Callable[[], Any]) -> Iterator[Callable[[], object]]:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+
+        async def each() -> None:
+            for _ in range(CALLS):
+                async with guard():
+                    await work_async()
+
+        yield lambda: loop.run_until_complete(each())
 
 
-def cases() -> dict[str, tuple[Case, Case]]:
+@contextlib.contextmanager
+def _decorated_async(decorate: Callable[[Any], Any]) -> Iterator[Callable[[], object]]:
+    function = decorate(work_async)
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+
+        async def each() -> None:
+            for _ in range(CALLS):
+                await function()
+
+        yield lambda: loop.run_until_complete(each())
+
+
+def pairs() -> dict[str, Pair]:
     """Return what is measured: the plain one and the helper by the name of the case."""
+    return {name: Pair(*both, CALLS) for name, both in _sides().items()}
+
+
+def _sides() -> dict[str, tuple[Side, Side]]:
     plain, ours = futures.ThreadPoolExecutor, everylayer.ThreadPoolExecutor
-    found: dict[str, tuple[Case, Case]] = {
+    found: dict[str, tuple[Side, Side]] = {
         "ThreadPoolExecutor.submit": (lambda: _pool(plain), lambda: _pool(ours)),
         "ThreadPoolExecutor.map": (lambda: _map(plain), lambda: _map(ours)),
         "Thread(target=propagate(f)) / Thread(target=f)": (
@@ -167,6 +183,14 @@ def cases() -> dict[str, tuple[Case, Case]]:
             lambda: _decorated(lambda function: function),
             lambda: _decorated(everylayer.guard()),
         ),
+        "async with guard() / nullcontext()": (
+            lambda: _block_async(contextlib.nullcontext),
+            lambda: _block_async(everylayer.guard),
+        ),
+        "@guard() of a coroutine function / no decorator": (
+            lambda: _decorated_async(lambda function: function),
+            lambda: _decorated_async(everylayer.guard()),
+        ),
     }
     if sys.version_info >= (3, 11):
         found["TaskGroup"] = (
@@ -174,14 +198,6 @@ def cases() -> dict[str, tuple[Case, Case]]:
             lambda: _groups(everylayer.TaskGroup),
         )
     return found
-
-
-@contextlib.contextmanager
-def request() -> Iterator[None]:
-    """Be within a request that records."""
-    tracer = TracerProvider().get_tracer("benchmark")
-    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
-        yield
 
 
 def _timed(function: Callable[[], object]) -> float:
@@ -193,76 +209,23 @@ def _timed(function: Callable[[], object]) -> float:
 def measure(rounds: int = 31) -> Iterator[Row]:
     """Yield the rows, in nanoseconds."""
     with request():
-        for name, both in cases().items():
-            with both[0]() as plain, both[1]() as ours:
+        for name, pair in pairs().items():
+            with pair.plain() as plain, pair.ours() as ours:
                 plain(), ours()
-                pairs = [(_timed(plain), _timed(ours)) for _ in range(rounds)]
+                timed = [(_timed(plain), _timed(ours)) for _ in range(rounds)]
             yield Row(
                 name,
-                statistics.median(one for one, _ in pairs) * 1e9,
-                statistics.median(other for _, other in pairs) * 1e9,
-                statistics.median(other / one for one, other in pairs),
+                statistics.median(one for one, _ in timed) * 1e9,
+                statistics.median(other for _, other in timed) * 1e9,
+                statistics.median(other / one for one, other in timed),
             )
-
-
-def run_arm(case: str, arm: str, out: Path) -> None:
-    """Do the work of one case once, then three times; callgrind, around us, writes both counts."""
-
-    def callgrind(*words: str) -> None:
-        subprocess.run(["vgdb", f"--pid={os.getpid()}", *words], check=True, capture_output=True)
-
-    gc.disable()
-    with request(), cases()[case][ARMS.index(arm)]() as function:
-        function()
-        for times in (1, 3):
-            callgrind("instrumentation", "on")
-            callgrind("zero")
-            for _ in range(times):
-                function()
-            callgrind("dump", "batch")
-            callgrind("instrumentation", "off")
-    print(json.dumps([_total(out.with_name(f"{out.name}.{part}")) for part in (1, 2)]))
-
-
-def count() -> Iterator[Row]:
-    """Yield the rows in instructions: what a run costs by itself falls out of the difference."""
-    for name in cases():
-        plain, ours = (_instructions(name, arm) for arm in ARMS)
-        yield Row(name, plain, ours, ours / plain)
-
-
-def _instructions(case: str, arm: str) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        command = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
-        command += [f"--callgrind-out-file={out}", sys.executable, "-m", __spec__.name]
-        command += ["--arm", case, arm, str(out)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    once, thrice = json.loads(done.stdout)
-    return (thrice - once) / (2 * CALLS)
-
-
-def _total(file: Path) -> int:
-    found = re.search(r"^totals: (\d+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
-        raise RuntimeError("callgrind wrote no total")
-    return int(found[1])
 
 
 def main() -> None:
     """Print the rows, as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--instructions", action="store_true", help="count them by callgrind")
-    parser.add_argument("--arm", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.arm:
-        case, arm, out = options.arm
-        run_arm(case, arm, Path(out))
-        return
-    if options.instructions and shutil.which("vgdb") is None:
-        sys.exit("not counted: valgrind not found")
-    for row in count() if options.instructions else measure(options.rounds):
+    for row in measure(parser.parse_args().rounds):
         print(json.dumps(asdict(row)), flush=True)
 
 

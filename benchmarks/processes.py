@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import SpanKind
 
 from everylayer import Process, ProcessPoolExecutor, carried, uncarried
 
+from .pairs import Pair, request
+
 # The aim for each helper.
 AIM = 1.05
+# Of one counted run, where nothing is blurred; callgrind takes some fifty times as long.
+_FEW, _MANY = 10, 100
 
 
 class Row(NamedTuple):
@@ -98,12 +102,11 @@ def measure(name: str, plain: Callable[[], object], ours: Callable[[], object], 
 def rows(calls: int) -> list[Row]:
     """Measure each helper, within the span of a request."""
     fork = multiprocessing.get_context("fork")
-    tracer = TracerProvider().get_tracer("benchmark")
     with (
         concurrent.futures.ProcessPoolExecutor(1, fork) as plain,
         ProcessPoolExecutor(1, fork) as ours,
         fork.Pool(1) as pool,
-        tracer.start_as_current_span("GET /", kind=SpanKind.SERVER),
+        request(),
     ):
         assert trace.get_current_span().is_recording()
         for each in (plain, ours):
@@ -123,6 +126,66 @@ def rows(calls: int) -> list[Row]:
                 calls // 10,
             ),
         ]
+
+
+_LENGTHS = (("an empty call", empty, _MANY), ("1 ms of work", longer, _FEW))
+
+
+def pairs() -> dict[str, Pair]:
+    """Return what is counted: forked workers, and processes."""
+    plain, ours = concurrent.futures.ProcessPoolExecutor, ProcessPoolExecutor
+    found = {
+        f"ProcessPoolExecutor.submit, {name}": Pair(
+            partial(_submits, plain, func, calls), partial(_submits, ours, func, calls), calls
+        )
+        for name, func, calls in _LENGTHS
+    }
+    for name, size in (("one by one", 1), ("in chunks of 10", 10)):
+        found[f"ProcessPoolExecutor.map, {name}"] = Pair(
+            partial(_maps, plain, size), partial(_maps, ours, size), _MANY
+        )
+    for name, func, calls in _LENGTHS:
+        found[f"Pool.apply(carried(f)), {name}"] = Pair(
+            partial(_applies, func, False, calls), partial(_applies, func, True, calls), calls
+        )
+    for name, func, _ in _LENGTHS:
+        found[f"Process, {name}"] = Pair(
+            partial(_starts, multiprocessing.Process, func), partial(_starts, Process, func), _FEW
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _submits(kind: Any, func: Callable[[int], int], calls: int) -> Iterator[Callable[[], object]]:
+    with kind(1, multiprocessing.get_context("fork")) as pool:
+        yield lambda: [pool.submit(func, 3).result() for _ in range(calls)]
+
+
+@contextlib.contextmanager
+def _maps(kind: Any, size: int) -> Iterator[Callable[[], object]]:
+    with kind(1, multiprocessing.get_context("fork")) as pool:
+        yield lambda: list(pool.map(empty, range(_MANY), chunksize=size))
+
+
+@contextlib.contextmanager
+def _applies(func: Callable[[int], int], ours: bool, calls: int) -> Iterator[Callable[[], object]]:
+    pool = multiprocessing.get_context("fork").Pool(1)
+    one = (lambda: uncarried(pool.apply(carried(func), (3,)))) if ours else None
+    one = one or (lambda: pool.apply(func, (3,)))
+    yield lambda: [one() for _ in range(calls)]
+    # Not terminated: callgrind writes when a process ends by itself.
+    pool.close()
+    pool.join()
+
+
+@contextlib.contextmanager
+def _starts(cls: Any, func: Callable[[int], int]) -> Iterator[Callable[[], object]]:
+    def one() -> None:
+        process = cls(target=func, args=(3,))
+        process.start()
+        process.join()
+
+    yield lambda: [one() for _ in range(_FEW)]
 
 
 def _both(make: Any, plain: Any, ours: Any, func: Any) -> tuple[Any, Any]:

@@ -9,17 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context, get_current
-from opentelemetry.propagators.textmap import (
-    CarrierT,
-    Getter,
-    Setter,
-    TextMapPropagator,
-    default_getter,
-    default_setter,
-)
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import CarrierT, Getter, Setter
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from everylayer.boundaries.carrying import SpanPropagator
 from everylayer.boundaries.malformed import count
 from everylayer.failsafe import contained
 
@@ -31,7 +25,7 @@ _LENGTHS = (16, 8, 1)
 _OF_GRPC = ("opentelemetry.instrumentation.grpc", "everylayer_grpc")
 
 
-class BinaryPropagator(TextMapPropagator):
+class BinaryPropagator(SpanPropagator):
     """Carries the span's ids as bytes beside another propagator's text, and rather believes them.
 
     It stands last: `OTEL_PROPAGATORS=tracecontext,baggage,everylayer-grpc-bin`. What is no gRPC
@@ -49,32 +43,24 @@ class BinaryPropagator(TextMapPropagator):
             raise ValueError(f"key is {key!r:.100}; gRPC takes bytes for a key that ends in -bin")
         self._key = key
 
-    def extract(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        getter: Getter[CarrierT] = default_getter,
-    ) -> Context:
-        """Return `context` with the ids that `carrier` brings as bytes, if any; never raises."""
-        before = get_current() if context is None else context
-        return _with_span(getter.get(carrier, self._key), before) or before
-
-    def inject(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        setter: Setter[CarrierT] = default_setter,
-    ) -> None:
-        """Put the ids of the span in `context` into `carrier`, if that is gRPC's metadata."""
-        ids = trace.get_current_span(context).get_span_context()
-        if ids.is_valid and type(setter).__module__.startswith(_OF_GRPC):
-            value: Any = encode(ids)
-            setter.set(carrier, self._key, value)
-
     @property
     def fields(self) -> set[str]:
         """The one key that `inject` sets."""
         return {self._key}
+
+    def _with_span(
+        self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
+    ) -> Context | None:
+        return _with_ids(getter.get(carrier, self._key), context)
+
+    def _put_span(
+        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
+    ) -> None:
+        ids = trace.get_current_span(context).get_span_context()
+        # Metadata of gRPC's, which take bytes.
+        if ids.is_valid and type(setter).__module__.startswith(_OF_GRPC):
+            value: Any = encode(ids)
+            setter.set(carrier, self._key, value)
 
 
 def encode(ids: SpanContext) -> bytes:
@@ -112,7 +98,7 @@ def decode(data: bytes) -> SpanContext | None:
 
 
 @contained
-def _with_span(values: list[Any] | None, context: Context) -> Context | None:
+def _with_ids(values: list[Any] | None, context: Context) -> Context | None:
     if not values:
         return None
     # OpenTelemetry's getter of plain dictionaries takes bytes for a list of numbers.

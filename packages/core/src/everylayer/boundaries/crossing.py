@@ -116,9 +116,10 @@ def arrived(data: bytes | None) -> tuple[context.Context, str | None]:
     origin = Origin.unpacked(data)
     if origin.trace_id:
         made = trace.set_span_in_context(origin.span(), made)
-    # Allowed where it was packed: the two ends may have been told differently.
-    for key, value in read([origin.baggage], allowed(("*",))).items():
-        made = baggage.set_baggage(key, value, made)
+    if origin.baggage:
+        # Allowed where it was packed: the two ends may have been told differently.
+        for key, value in read([origin.baggage], allowed(("*",))).items():
+            made = baggage.set_baggage(key, value, made)
     return made, origin.tenant or None
 
 

@@ -8,22 +8,15 @@ from typing import Any
 
 from opentelemetry import baggage as context_baggage
 from opentelemetry import trace
-from opentelemetry.context import Context, create_key, get_current, get_value, set_value
-from opentelemetry.propagators.textmap import (
-    CarrierT,
-    Getter,
-    Setter,
-    TextMapPropagator,
-    default_getter,
-    default_setter,
-)
+from opentelemetry.context import Context, create_key, get_value, set_value
+from opentelemetry.propagators.textmap import CarrierT, Getter, Setter
 from opentelemetry.trace import Span, SpanContext, TraceFlags
 
 from .. import settings
 from ..failsafe import contained
-from . import baggage, trust
+from . import baggage
+from .carrying import BaggagePropagator
 from .malformed import count
-from .propagator import SCOPE
 
 TRACE_ID = "ot-trace-id"
 SPAN_ID = "ot-span-id"
@@ -47,7 +40,7 @@ _DIFFERING = "\n"
 _PARENT = create_key("everylayer-ot-parent")
 
 
-class OpenTracingPropagator(TextMapPropagator):
+class OpenTracingPropagator(BaggagePropagator):
     """Carries ids as `ot-trace-id`, `ot-span-id`, `ot-parent-span-id`, `ot-sampled`.
 
     It stands after another one: `OTEL_PROPAGATORS=tracecontext,baggage,everylayer-ot`. Where that
@@ -61,49 +54,85 @@ class OpenTracingPropagator(TextMapPropagator):
         SettingsError: for an unknown setting or a value that does not fit.
     """
 
-    def __init__(self, **values: Any) -> None:
-        made = settings.resolve(values)
-        # Else those in force: one that a variable has put in place is older than `configure()`.
-        self._own = made if values else None
-
-    def extract(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        getter: Getter[CarrierT] = default_getter,
-    ) -> Context:
-        """Return `context` with what `carrier` brings and others have not found; never raises."""
-        found = get_current() if context is None else context
-        if trust.is_scope(carrier):
-            getter = SCOPE
-        before = trace.get_current_span(found).get_span_context()
-        if not (before.is_remote and before.is_valid):
-            found = _with_span(carrier, found, getter) or found
-        rules = self._own or settings.current()
-        if rules.baggage_keys and trust.trusts(rules.trusted_peers, carrier):
-            found = _with_baggage(carrier, found, getter, rules) or found
-        return found
-
-    def inject(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        setter: Setter[CarrierT] = default_setter,
-    ) -> None:
-        """Put the ids of the span in `context`, and the allowed baggage, into `carrier`."""
-        _put_span(carrier, context, setter)
-        rules = self._own or settings.current()
-        if rules.baggage_keys:
-            _put_baggage(carrier, context, setter, rules)
-
     @property
     def fields(self) -> set[str]:
         """The keys that `inject` sets, besides those of baggage."""
         return {TRACE_ID, SPAN_ID, PARENT_ID, SAMPLED}
 
+    @contained
+    def _with_span(
+        self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
+    ) -> Context | None:
+        before = trace.get_current_span(context).get_span_context()
+        if before.is_remote and before.is_valid:
+            return context
+        return _with_ids(carrier, context, getter)
 
-@contained
-def _with_span(carrier: CarrierT, context: Context, getter: Getter[CarrierT]) -> Context | None:
+    @contained
+    def _put_span(
+        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
+    ) -> None:
+        span = trace.get_current_span(context)
+        ids = span.get_span_context()
+        if not ids.is_valid:
+            return
+        # What came with 64 bits goes on with them: its tracer may know no others.
+        digits = 16 if ids.trace_id < _64_BITS else 32
+        setter.set(carrier, TRACE_ID, f"{ids.trace_id:0{digits}x}")
+        setter.set(carrier, SPAN_ID, f"{ids.span_id:016x}")
+        parent_id = _parent_of(span, ids.span_id, context)
+        if parent_id:
+            setter.set(carrier, PARENT_ID, f"{parent_id:016x}")
+        setter.set(carrier, SAMPLED, "true" if ids.trace_flags.sampled else "false")
+
+    @contained
+    def _with_baggage(
+        self,
+        carrier: CarrierT,
+        context: Context,
+        getter: Getter[CarrierT],
+        rules: settings.Settings,
+    ) -> Context:
+        allowed = baggage.allowed(rules.baggage_keys)
+        room, left = baggage.MAX_BYTES, baggage.MAX_ENTRIES
+        for name in _names(carrier, getter):
+            key = name[len(BAGGAGE) :].lower()
+            if key not in allowed or not left:
+                continue
+            value = (_one(carrier, name, getter) or [_DIFFERING])[0]
+            well_formed = len(value) <= _MAX_VALUE and value.isascii() and value.isprintable()
+            if not (_KEY.fullmatch(key) and well_formed):
+                count(f"{BAGGAGE}*")
+                continue
+            size = len(name) + len(value)
+            if size <= room:
+                room -= size
+                left -= 1
+                context = context_baggage.set_baggage(key, baggage.decoded(value), context)
+        return context
+
+    @contained
+    def _put_baggage(
+        self,
+        carrier: CarrierT,
+        context: Context | None,
+        setter: Setter[CarrierT],
+        rules: settings.Settings,
+    ) -> None:
+        allowed = baggage.allowed(rules.baggage_keys)
+        room, left = baggage.MAX_BYTES, baggage.MAX_ENTRIES
+        for key, value in context_baggage.get_all(context).items():
+            if key not in allowed or not _KEY.fullmatch(key) or not isinstance(value, str):
+                continue
+            encoded = baggage.encoded(value)
+            size = len(BAGGAGE) + len(key) + len(encoded)
+            if len(encoded) <= _MAX_VALUE and size <= room and left:
+                room -= size
+                left -= 1
+                setter.set(carrier, BAGGAGE + key, encoded)
+
+
+def _with_ids(carrier: CarrierT, context: Context, getter: Getter[CarrierT]) -> Context | None:
     said = {key: _one(carrier, key, getter) for key in (TRACE_ID, SPAN_ID)}
     if not any(said.values()):
         return None
@@ -138,68 +167,12 @@ def _read(said: dict[str, list[str]], key: str, pattern: re.Pattern[str]) -> int
     return 0
 
 
-@contained
-def _put_span(carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]) -> None:
-    span = trace.get_current_span(context)
-    ids = span.get_span_context()
-    if not ids.is_valid:
-        return
-    # What came with 64 bits goes on with them: its tracer may know no others.
-    digits = 16 if ids.trace_id < _64_BITS else 32
-    setter.set(carrier, TRACE_ID, f"{ids.trace_id:0{digits}x}")
-    setter.set(carrier, SPAN_ID, f"{ids.span_id:016x}")
-    parent_id = _parent_of(span, ids.span_id, context)
-    if parent_id:
-        setter.set(carrier, PARENT_ID, f"{parent_id:016x}")
-    setter.set(carrier, SAMPLED, "true" if ids.trace_flags.sampled else "false")
-
-
 def _parent_of(span: Span, span_id: int, context: Context | None) -> int:
     parent: Any = getattr(span, "parent", None)
     if parent is not None:
         return int(parent.span_id)
     kept: Any = get_value(_PARENT, context)
     return int(kept[1]) if kept is not None and kept[0] == span_id else 0
-
-
-@contained
-def _put_baggage(
-    carrier: CarrierT, context: Context | None, setter: Setter[CarrierT], rules: settings.Settings
-) -> None:
-    allowed = baggage.allowed(rules.baggage_keys)
-    room, left = baggage.MAX_BYTES, baggage.MAX_ENTRIES
-    for key, value in context_baggage.get_all(context).items():
-        if key not in allowed or not _KEY.fullmatch(key) or not isinstance(value, str):
-            continue
-        encoded = baggage.encoded(value)
-        size = len(BAGGAGE) + len(key) + len(encoded)
-        if len(encoded) <= _MAX_VALUE and size <= room and left:
-            room -= size
-            left -= 1
-            setter.set(carrier, BAGGAGE + key, encoded)
-
-
-@contained
-def _with_baggage(
-    carrier: CarrierT, context: Context, getter: Getter[CarrierT], rules: settings.Settings
-) -> Context:
-    allowed = baggage.allowed(rules.baggage_keys)
-    room, left = baggage.MAX_BYTES, baggage.MAX_ENTRIES
-    for name in _names(carrier, getter):
-        key = name[len(BAGGAGE) :].lower()
-        if key not in allowed or not left:
-            continue
-        value = (_one(carrier, name, getter) or [_DIFFERING])[0]
-        well_formed = len(value) <= _MAX_VALUE and value.isascii() and value.isprintable()
-        if not (_KEY.fullmatch(key) and well_formed):
-            count(f"{BAGGAGE}*")
-            continue
-        size = len(name) + len(value)
-        if size <= room:
-            room -= size
-            left -= 1
-            context = context_baggage.set_baggage(key, baggage.decoded(value), context)
-    return context
 
 
 def _names(carrier: CarrierT, getter: Getter[CarrierT]) -> Iterator[str]:

@@ -6,17 +6,13 @@ import concurrent.futures
 import pickle
 from collections.abc import Callable
 from concurrent.futures import process
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from opentelemetry.trace import Span
-
-from ..failsafe import contained
 from ..forks import ForkLock
-from .away import call, label_of
-from .crossing import Crossing, here
-from .failure import Failure, sight
+from .away import call
+from .crossing import here
+from .process_future import watched
 from .restored import restore
 from .stubs import tblib_or_explain
 from .tree import carry
@@ -27,11 +23,11 @@ T = TypeVar("T")
 # None of a Python that does it in another way: then the function goes with each call.
 _SafeQueue: Any = getattr(process, "_SafeQueue", object)
 _get: Any = getattr(_SafeQueue, "get", None)
-_result: Any = concurrent.futures.Future.result
 _CROSSING = "_everylayer"
 
 # The first failing worker must get it into a pipe that nobody empties before it has ended.
 _MAX_PIPE = 60_000
+_PATIENCE = 5.0
 
 
 class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
@@ -55,33 +51,42 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
         **more: Any,
     ) -> None:
         tblib_or_explain()
-        self._told: Any = None
+        self._told: _Told | None = None
         self._carries = False
-        super().__init__(max_workers, mp_context, initializer, initargs, **more)
+        telling = _Initializer(initializer) if callable(initializer) else None
+        super().__init__(max_workers, mp_context, telling or initializer, initargs, **more)
         queue: Any = getattr(self, "_call_queue", None)
-        if type(queue) is _SafeQueue:
+        if type(queue) is _SafeQueue and _is_known():
             queue.__class__ = _Calls
             self._carries = True
-        if initializer is not None:
-            made: Any = self._mp_context
-            self._told = _Told(made.SimpleQueue(), made.Lock())
-            self._initializer = _Initializer(initializer, self._told)
+        # That of Python's choice, which is not always the default one. No worker has begun yet.
+        made: Any = getattr(self, "_mp_context", mp_context)
+        if telling is not None and made is not None:
+            self._told = telling.told = _Told(made.SimpleQueue(), made.Lock())
 
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
-        found = here()
+        crosses = here()
         submit: Any = concurrent.futures.ProcessPoolExecutor.submit
         if self._carries:
-            kwargs[_CROSSING] = found.data
+            kwargs[_CROSSING] = crosses.data
             future: Any = submit(self, fn, *args, **kwargs)
         else:
-            future = submit(self, partial(call, fn, found.data), *args, **kwargs)
-        # Whatever has happened to it since, nobody has asked it yet.
-        future.__class__ = _Future
-        future._everylayer = (found, fn, self._told)
-        future.add_done_callback(_settled)
-        return future  # type: ignore[no-any-return]
+            future = submit(self, partial(call, fn, crosses.data), *args, **kwargs)
+        found: concurrent.futures.Future[T] = watched(future, crosses, fn, self._told)
+        return found
+
+
+def _is_known() -> bool:
+    """Tell whether this Python's workers take calls from their queue as `_Calls` gives them."""
+    try:
+        item: Any = process._CallItem(0, len, (), {_CROSSING: b""})
+        item.fn = item.fn
+        taken: Any = process._process_worker
+        return bool(item.kwargs) and callable(_get) and "get" in taken.__code__.co_names
+    except Exception:
+        return False
 
 
 class _Calls(_SafeQueue):  # type: ignore[misc]
@@ -97,90 +102,27 @@ class _Calls(_SafeQueue):  # type: ignore[misc]
         return item
 
 
-class _Future(concurrent.futures.Future[Any]):
-    """A future whose result may be a `Failure`: then that is its exception."""
-
-    _everylayer: tuple[Crossing, Any, Any]
-
-    def result(self, timeout: float | None = None) -> Any:
-        try:
-            found = _result(self, timeout)
-        except BaseException:
-            # Also what only says that there is none yet, or never will be.
-            if not self.done() or self.cancelled():
-                raise
-            error = self.exception()
-            assert error is not None
-        else:
-            if type(found) is not Failure:
-                return found
-            error = found.error(self._everylayer[0].span)
-        try:
-            raise error
-        finally:
-            # As the standard library does: no cycle through this frame.
-            del error, self
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        error = super().exception(timeout)
-        if error is not None:
-            _told_of(error, self)
-            _show(error, self, asked=True)
-            return error
-        found = super().result()
-        if type(found) is Failure:
-            return found.error(self._everylayer[0].span)
-        return None
-
-
-def _settled(future: Any) -> None:
-    """Record an error that nobody may ever ask for."""
-    # Whoever waits for the result waits for this, too: its own fields, without its lock.
-    found, error = future._result, future._exception
-    if type(found) is Failure:
-        _unasked(found, future._everylayer[0].span)
-    elif error is not None:
-        _told_of(error, future)
-        _show(error, future, asked=False)
-
-
-@contained
-def _unasked(failure: Failure, span: Span) -> None:
-    if span.get_span_context().is_valid:
-        failure.unasked(span)
-
-
-@contained
-def _show(error: BaseException, future: Any, asked: bool) -> None:
-    (span, whose, _), func, _ = future._everylayer
-    if span.get_span_context().is_valid:
-        sight(error, span, label_of(func), asked=asked, tenant=whose or "")
-
-
-@contained
-def _told_of(error: BaseException, future: Any) -> None:
-    """Say why the pool broke, if that was its initializer."""
-    told = future._everylayer[2]
-    if told is not None and isinstance(error, BrokenProcessPool):
-        reason = told.reason()
-        if reason is not None and error.__cause__ is None:
-            error.__cause__ = reason
-            error.__suppress_context__ = True
-
-
 _asking = ForkLock()
 
 
 class _Told:
-    """Where the first initializer that fails leaves its error."""
+    """Where the first initializer that fails leaves its error; the others wait for that."""
 
     def __init__(self, queue: Any, first: Any) -> None:
         self._queue = queue
         self._first = first
 
     def tell(self, exc: BaseException) -> None:
-        if not self._first.acquire(block=False):
+        # The worker that ends first ends all of them, also one that is about to say why.
+        if not self._first.acquire(timeout=_PATIENCE):
             return
+        try:
+            if self._queue.empty():
+                self._put(exc)
+        finally:
+            self._first.release()
+
+    def _put(self, exc: BaseException) -> None:
         found = carry(exc, skip=1, max_nodes=8, max_bytes=16_384)
         if len(pickle.dumps(found)) > _MAX_PIPE:
             found = found._replace(nodes=(found.nodes[0]._replace(cause=-1, context=-1),))
@@ -198,13 +140,15 @@ class _Told:
 
 
 class _Initializer:
-    def __init__(self, func: Callable[..., object], told: _Told) -> None:
+    told: _Told | None = None
+
+    def __init__(self, func: Callable[..., object]) -> None:
         self._func = func
-        self._told = told
 
     def __call__(self, *args: Any) -> None:
         try:
             self._func(*args)
         except BaseException as exc:
-            self._told.tell(exc)
+            if self.told is not None:
+                self.told.tell(exc)
             raise

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import functools
 import multiprocessing
 import os
 import pickle
+import select
 import signal
-import threading
 import time
 from contextvars import copy_context
 from multiprocessing import connection
 from typing import Any
-
-from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from . import crossing
@@ -38,7 +37,7 @@ class Process(multiprocessing.Process):
     Takes the arguments of `multiprocessing.Process`.
     """
 
-    _watcher: threading.Thread | None = None
+    _watch: _Watch | None = None
     _stopped = False
 
     def start(self) -> None:
@@ -62,19 +61,13 @@ class Process(multiprocessing.Process):
         finally:
             writer.close()
             del own["run"]
-        self._watcher = threading.Thread(
-            target=_watch,
-            args=(self, reader, here.span, label, here.tenant or ""),
-            name=f"{self.name} watch",
-            daemon=True,
-        )
-        self._watcher.start()
+        self._watch = _Watch(self, reader, here, label)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end of the process, whose error is recorded then."""
         super().join(timeout)
-        if self._watcher is not None and self.exitcode is not None:
-            self._watcher.join(timeout)
+        if self._watch is not None and self.exitcode is not None:
+            self._watch.wait(timeout)
 
     def terminate(self) -> None:
         """End the process; that it ends so is no error."""
@@ -112,15 +105,51 @@ def _run_within(process: Process, writer: Any, origin: bytes | None) -> None:
 def _send(writer: Any, word: Carried | str) -> None:
     # Pickling anything is dear in a fork, which has to copy each page that it touches.
     writer.send_bytes(_NOTHING if word == _FINE else pickle.dumps(word))
-    writer.close()
+
+
+class _Watch:
+    """Waits for what a process says, in a thread of its own, and records what it died of."""
+
+    __slots__ = ("_here", "_label", "_process", "_reader", "_thread", "_waiting")
+
+    def __init__(self, process: Process, reader: Any, here: crossing.Crossing, label: str) -> None:
+        self._process = process
+        self._reader = reader
+        self._here = here
+        self._label = label
+        # Held until the end has been looked at.
+        self._waiting = _thread.allocate_lock()
+        self._waiting.acquire()
+        self._thread = True
+        try:
+            # Not `threading.Thread`, whose start and end cost more than all the rest of this.
+            _thread.start_new_thread(self._look, ())
+        except RuntimeError:
+            # No thread can begin any more, or there are too many: whoever joins it looks.
+            self._thread = False
+
+    def wait(self, timeout: float | None) -> None:
+        """Return once it has been recorded how the process ended, which it has."""
+        if not self._thread:
+            self._thread = True
+            self._look()
+        if self._waiting.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            self._waiting.release()
+
+    def _look(self) -> None:
+        try:
+            _record(self._process, self._reader, self._here, self._label)
+        finally:
+            self._waiting.release()
 
 
 @contained
-def _watch(process: Process, reader: Any, span: Span, label: str, tenant: str) -> None:
+def _record(process: Process, reader: Any, here: crossing.Crossing, label: str) -> None:
     try:
         word = _word_of(process, reader)
     finally:
         reader.close()
+    span, tenant = here.span, here.tenant or ""
     if word == _FINE or not span.get_span_context().is_valid:
         return
     if isinstance(word, Carried):
@@ -136,16 +165,27 @@ def _watch(process: Process, reader: Any, span: Span, label: str, tenant: str) -
 def _word_of(process: Process, reader: Any) -> Carried | str | None:
     """Return what the process has said at its end, None if it could not."""
     # Not the end of the pipe alone: another fork may hold its other side open.
-    connection.wait([reader, process.sentinel])
+    ready = _ready(reader, process.sentinel)
     try:
-        if reader.poll(0):
+        if reader in ready:
             data = reader.recv_bytes()
             word: Carried | str = pickle.loads(data) if data else _FINE
             return word
     except (EOFError, OSError):
         pass
-    connection.wait([process.sentinel])
+    _ready(process.sentinel)
     return None
+
+
+def _ready(*sources: Any) -> list[Any]:
+    """Do what `connection.wait` does, which makes a selector and thrice the work of it."""
+    if not hasattr(select, "poll"):
+        return connection.wait(sources)
+    poll = select.poll()
+    for source in sources:
+        poll.register(source, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll()}
+    return [each for each in sources if (each if type(each) is int else each.fileno()) in ready]
 
 
 def _ended_by(process: Process) -> str | None:
@@ -153,7 +193,7 @@ def _ended_by(process: Process) -> str | None:
 
     Whoever joins it does that, and would be told nothing if somebody else already had.
     """
-    code = process._popen.returncode  # type: ignore[attr-defined]
+    code = _code_of(process)
     if code is None and hasattr(os, "waitid") and process.pid is not None:
         try:
             found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
@@ -165,9 +205,15 @@ def _ended_by(process: Process) -> str | None:
     while code is None and time.monotonic() < deadline:
         # Another thread has just reaped it, and is about to say so.
         time.sleep(0.002)
-        code = process._popen.returncode  # type: ignore[attr-defined]
+        code = _code_of(process)
     if code is None:
         return "ended without a word"
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}, and nothing was raised" if code else None
+
+
+def _code_of(process: Process) -> int | None:
+    # Not `exitcode`, which would reap it. None of a Python that keeps it elsewhere.
+    code: int | None = getattr(getattr(process, "_popen", None), "returncode", None)
+    return code

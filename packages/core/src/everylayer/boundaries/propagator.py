@@ -6,29 +6,22 @@ scope or the WSGI environ: a propagator knows the peer there, and nothing has ac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import baggage as context_baggage
-from opentelemetry.context import Context, get_current
-from opentelemetry.propagators.textmap import (
-    CarrierT,
-    Getter,
-    Setter,
-    TextMapPropagator,
-    default_getter,
-    default_setter,
-)
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import CarrierT, Getter, Setter, TextMapPropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .. import settings
 from ..failsafe import contained
-from . import baggage, trust
+from . import baggage
+from .carrying import BaggagePropagator
 
 HEADER = "baggage"
 
 
-class Propagator(TextMapPropagator):
+class Propagator(BaggagePropagator):
     """Carries the span's context, and the baggage that the settings `baggage_keys` allow.
 
     Baggage is taken in from the setting `trusted_peers` alone: with none, from nobody. The span's
@@ -43,38 +36,8 @@ class Propagator(TextMapPropagator):
     """
 
     def __init__(self, span_context: TextMapPropagator | None = None, **values: Any) -> None:
-        made = settings.resolve(values)
+        super().__init__(**values)
         self._span_context = span_context or TraceContextTextMapPropagator()
-        # Else those in force: one that a variable has put in place is older than `configure()`.
-        self._own = made if values else None
-
-    def extract(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        getter: Getter[CarrierT] = default_getter,
-    ) -> Context:
-        """Return `context` with what `carrier` brings of what is believed; never raises."""
-        before = get_current() if context is None else context
-        if trust.is_scope(carrier):
-            getter = SCOPE
-        found = self._span_of(carrier, before, getter) or before
-        rules = self._own or settings.current()
-        if rules.baggage_keys and trust.trusts(rules.trusted_peers, carrier):
-            return _with_baggage(carrier, found, getter, rules) or found
-        return found
-
-    def inject(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        setter: Setter[CarrierT] = default_setter,
-    ) -> None:
-        """Put the span's context and the allowed baggage of `context` into `carrier`."""
-        self._span_context.inject(carrier, context, setter)
-        rules = self._own or settings.current()
-        if rules.baggage_keys:
-            _put_baggage(carrier, context, setter, rules)
 
     @property
     def fields(self) -> set[str]:
@@ -82,42 +45,38 @@ class Propagator(TextMapPropagator):
         return {*self._span_context.fields, HEADER}
 
     @contained
-    def _span_of(
+    def _with_span(
         self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
     ) -> Context | None:
         return self._span_context.extract(carrier, context, getter)
 
+    def _put_span(
+        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
+    ) -> None:
+        self._span_context.inject(carrier, context, setter)
 
-@contained
-def _put_baggage(
-    carrier: CarrierT, context: Context | None, setter: Setter[CarrierT], rules: settings.Settings
-) -> None:
-    allowed = baggage.allowed(rules.baggage_keys)
-    value = baggage.written(context_baggage.get_all(context), allowed)
-    if value:
-        setter.set(carrier, HEADER, value)
+    @contained
+    def _with_baggage(
+        self,
+        carrier: CarrierT,
+        context: Context,
+        getter: Getter[CarrierT],
+        rules: settings.Settings,
+    ) -> Context:
+        headers = getter.get(carrier, HEADER) or ()
+        for key, value in baggage.read(headers, baggage.allowed(rules.baggage_keys)).items():
+            context = context_baggage.set_baggage(key, value, context)
+        return context
 
-
-@contained
-def _with_baggage(
-    carrier: CarrierT, context: Context, getter: Getter[CarrierT], rules: settings.Settings
-) -> Context:
-    headers = getter.get(carrier, HEADER) or ()
-    for key, value in baggage.read(headers, baggage.allowed(rules.baggage_keys)).items():
-        context = context_baggage.set_baggage(key, value, context)
-    return context
-
-
-class _ScopeGetter(Getter[Any]):
-    """Reads an ASGI scope. Stock's raises on bytes that are no text, of any header's name too."""
-
-    def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
-        wanted = key.lower().encode()
-        found = [v.decode("latin-1") for k, v in carrier["headers"] if k.lower() == wanted]
-        return found or None
-
-    def keys(self, carrier: Mapping[str, Any]) -> list[str]:
-        return [key.decode("latin-1") for key, _ in carrier["headers"]]
-
-
-SCOPE: Getter[Any] = _ScopeGetter()
+    @contained
+    def _put_baggage(
+        self,
+        carrier: CarrierT,
+        context: Context | None,
+        setter: Setter[CarrierT],
+        rules: settings.Settings,
+    ) -> None:
+        allowed = baggage.allowed(rules.baggage_keys)
+        value = baggage.written(context_baggage.get_all(context), allowed)
+        if value:
+            setter.set(carrier, HEADER, value)

@@ -1,0 +1,37 @@
+"""A helper and the plain one that it stands for, as something that can be run and counted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
+
+# Sets up one side, and gives a function that does its work.
+Side = Callable[[], "contextlib.AbstractContextManager[Callable[[], object]]"]
+
+
+class Pair(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        plain: without everylayer, or with what is measured switched off.
+        ours: with it.
+        calls: pieces of work that one run does.
+        inside: the work is done within a request that records.
+    """
+
+    plain: Side
+    ours: Side
+    calls: int
+    inside: bool = True
+
+
+@contextlib.contextmanager
+def request() -> Iterator[None]:
+    """Be within a request that records."""
+    tracer = TracerProvider().get_tracer("benchmark")
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        yield

@@ -1,8 +1,9 @@
 """Every patch of Django and of its stock instrumentation: target, why, and how it is undone.
 
-All fit Django 4.2 to 6.1 and opentelemetry-instrumentation-django 0.60b0 to 0.66b1. One whose
-target has other parameters is left out, with a line in the log. Undoing puts back what was found,
-unless something else has patched the target since: then ours stays, as it cannot be taken out.
+All fit Django 4.2 to 6.1, opentelemetry-instrumentation-django 0.60b0 to 0.66b1, and REST
+framework 3.15 to 3.18, which is patched when the app has imported it. One whose target has other
+parameters is left out, with a line in the log. Undoing puts back what was found, unless something
+else has patched the target since: then ours stays, as it cannot be taken out.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from everylayer.failsafe import contained
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
-from . import handled, handlers, stock, tenants
+from . import drf, handled, handlers, stock, tenants
 
 _logger = logging.getLogger("everylayer")
 _lock = ForkLock()
@@ -79,6 +82,13 @@ PATCHES = (
     Patch(_STOCK, "_get_span_name", "request", stock.span_name, "stock's second resolve()"),
 )
 # fmt: on
+LATER = Patch(
+    f"{drf.MODULE}:{drf.CLASS}",
+    "handle_exception",
+    "self exc",
+    drf.handle_exception,
+    "errors that REST framework's EXCEPTION_HANDLER answers",
+)  # fmt: skip
 
 
 class _Done(NamedTuple):
@@ -88,6 +98,8 @@ class _Done(NamedTuple):
     ours: Any
 
 
+_BROUGHT_BY = {_STOCK: "opentelemetry-instrumentation-django", LATER.owner: "djangorestframework"}
+_MADE = "__init_subclass__"
 _INHERITED = object()
 _done: list[_Done] = []
 
@@ -102,6 +114,9 @@ def install() -> None:
     with _lock:
         if not _done:
             _done.extend(done for patch in PATCHES if (done := _apply(patch)) is not None)
+            if drf.MODULE in sys.modules:
+                _arrived(getattr(sys.modules[drf.MODULE], drf.CLASS, None))
+            _done.append(_await())
 
 
 def uninstall() -> None:
@@ -119,18 +134,48 @@ def uninstall() -> None:
                 setattr(owner, name, found)
 
 
+def _await() -> _Done:
+    """Let the class that all of Django's views derive from tell when REST framework's is made.
+
+    So no import is hooked, none is made for it, and no request looks for it.
+    """
+    view: Any = importlib.import_module("django.views.generic.base").View
+    found = vars(view).get(_MADE, _INHERITED)
+
+    def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
+        before: Any = super(view, cls) if found is _INHERITED else None
+        (before.__init_subclass__ if before else found.__get__(None, cls))(**kwargs)
+        if (cls.__module__, cls.__qualname__) == (drf.MODULE, drf.CLASS):
+            _arrived(cls)
+
+    ours: Any = classmethod(__init_subclass__)
+    setattr(view, _MADE, ours)
+    return _Done(view, _MADE, found, ours)
+
+
+@contained
+def _arrived(owner: type | None) -> None:
+    # No lock: whoever imports it may hold that of a module which `install` waits for.
+    done = _replace(LATER, owner)
+    if done is not None:
+        _done.append(done)
+
+
 def _apply(patch: Patch) -> _Done | None:
     module_name, _, class_name = patch.owner.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ImportError:
         return None  # stock is not installed
-    owner = getattr(module, class_name, None) if class_name else module
+    return _replace(patch, getattr(module, class_name, None) if class_name else module)
+
+
+def _replace(patch: Patch, owner: Any) -> _Done | None:
     original = getattr(owner, patch.name, None)
     if owner is None or original is None or not takes(original, patch.parameters):
         warn_left_alone(
             f"{patch.owner.replace(':', '.').rstrip('.')}.{patch.name}",
-            "opentelemetry-instrumentation-django" if patch.owner == _STOCK else "Django",
+            _BROUGHT_BY.get(patch.owner, "Django"),
             patch.why,
             "everylayer-django",
         )

@@ -47,6 +47,7 @@ ONCE = [
     "tests/core/redaction/test_hostile_time.py",
     "tests/matrix",
     "tests/boundaries/test_processes_celery.py",
+    "tests/boundaries/test_processes_celery_stock.py",
     "tests/plugin/test_apps.py",
     "tests/prometheus",
     "tests/wire",

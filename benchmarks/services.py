@@ -1,4 +1,4 @@
-"""What tenants, hooks of clients and the propagator cost, as `benchmarks.counted` counts it."""
+"""What tenants, hooks of clients and the propagator cost, in instructions."""
 
 from __future__ import annotations
 

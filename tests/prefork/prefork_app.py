@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import celery
+from celery.exceptions import Reject
 from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -33,6 +35,10 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_enable_remote_control=False,
 )
+if "PREFORK_STOCK" in os.environ:
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor
+
+    CeleryInstrumentor().instrument()
 everylayer.celery.instrument()
 
 
@@ -73,6 +79,21 @@ def reserve(sku: str) -> NoReturn:
 @app.task(name="die")  # type: ignore[untyped-decorator, unused-ignore]
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="leaks")  # type: ignore[untyped-decorator, unused-ignore]
+def leaks(secret: str) -> NoReturn:
+    raise OutOfStock(f"password={secret}", left=0)
+
+
+@app.task(name="hangs")  # type: ignore[untyped-decorator, unused-ignore]
+def hangs() -> None:
+    time.sleep(30)
+
+
+@app.task(name="rejects", acks_late=True)  # type: ignore[untyped-decorator, unused-ignore]
+def rejects() -> NoReturn:
+    raise Reject("not for me", requeue=False)
 
 
 @app.task(name="unkept")  # type: ignore[untyped-decorator, unused-ignore]

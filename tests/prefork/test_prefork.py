@@ -37,27 +37,45 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     sys.path.insert(0, str(HERE))
     import prefork_app
 
+    try:
+        with at_work(home / "log"):
+            yield prefork_app
+    finally:
+        everylayer.celery.uninstrument()  # type: ignore[attr-defined, unused-ignore]
+        for name in (*SETTINGS, "PREFORK_HOME"):
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def at_work(log_file: Path, *options: str, **more: str) -> Iterator[None]:
+    """Have a worker at work: `more` is for its environment."""
     paths = os.pathsep.join([str(HERE), *sys.path])
-    with (home / "log").open("wb") as log:
+    command = [sys.executable, "-m", "celery", "-A", "prefork_app", "worker", *OPTIONS, *options]
+    with log_file.open("wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "prefork_app", "worker", *OPTIONS],
-            env={**os.environ, "PYTHONPATH": paths, "PREFORK_WORKER": "1"},
+            command,
+            env={**os.environ, "PYTHONPATH": paths, "PREFORK_WORKER": "1", **more},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
     try:
-        wait(lambda: b"ready." in (home / "log").read_bytes(), STARTUP)
-        yield prefork_app
+        wait(lambda: b"ready." in log_file.read_bytes(), STARTUP)
+        yield
     finally:
         worker.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.wait(10)
         worker.kill()
         worker.wait()
-        print((home / "log").read_text()[-20_000:])
-        everylayer.celery.uninstrument()  # type: ignore[attr-defined, unused-ignore]
-        for name in (*SETTINGS, "PREFORK_HOME"):
-            del os.environ[name]
+        print(log_file.read_text()[-20_000:])
+
+
+@pytest.fixture(scope="module")
+def stocked(shop: Any) -> Iterator[Any]:
+    """Return the same app, with a second worker for the queue `stocked` that has stock too."""
+    pytest.importorskip("opentelemetry.instrumentation.celery")
+    with at_work(shop.HOME / "stocked", "-Q", "stocked", "-n", "stocked@%h", PREFORK_STOCK="1"):
+        yield shop
 
 
 def wait(done: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -156,3 +174,61 @@ def test_what_fails_around_the_task_is_in_the_requests_trace(
     assert span["name"] == "unkept (late)"
     assert event["attributes"]["exception.type"] == "OSError"
     assert event["attributes"]["app.tenant.id"] == "acme"
+
+
+def test_beside_stock_the_one_event_is_ours_and_redacted(
+    stocked: Any, telemetry: Telemetry
+) -> None:
+    with request(telemetry) as trace_id:
+        result = stocked.leaks.apply_async(("hunter2-s3cret",), queue="stocked")
+    with pytest.raises(Exception, match="hunter2"):
+        result.get(timeout=20)
+    (span,) = wait(lambda: spans(stocked, trace_id))
+    (event,) = span["events"]
+    assert span["name"] == "run/leaks"
+    assert event["attributes"]["exception.type"] == "prefork_app.OutOfStock"
+    assert event["attributes"]["everylayer.layer.name"] == "leaks"
+    assert "exception.escaped" not in event["attributes"]
+    assert "hunter2" not in json.dumps(span)
+
+
+def test_time_limits_are_in_the_requests_trace_and_what_is_rejected_is_no_error(
+    stocked: Any, telemetry: Telemetry
+) -> None:
+    with request(telemetry) as soft:
+        result = stocked.hangs.apply_async(queue="stocked", soft_time_limit=1)
+    with pytest.raises(Exception, match="SoftTimeLimitExceeded"):
+        result.get(timeout=20)
+    with request(telemetry) as rejected:
+        stocked.rejects.apply_async(queue="stocked")
+    with request(telemetry) as hard:
+        result = stocked.hangs.apply_async(queue="stocked", time_limit=1)
+    with pytest.raises(Exception, match="TimeLimitExceeded"):
+        result.get(timeout=20)
+    (span,) = wait(lambda: spans(stocked, soft))
+    (event,) = span["events"]
+    assert (span["name"], span["status"]["status_code"]) == ("run/hangs", "ERROR")
+    assert event["attributes"]["exception.type"] == "billiard.exceptions.SoftTimeLimitExceeded"
+    # The process is gone, with its span or without: the one that looked after it tells.
+    wait(lambda: [span for span in spans(stocked, hard) if span["events"]])
+    # Celery may say it twice.
+    time.sleep(0.5)
+    (span,) = [span for span in spans(stocked, hard) if span["events"]]
+    (event,) = span["events"]
+    assert (span["name"], span["status"]["status_code"]) == ("hangs (late)", "ERROR")
+    assert event["attributes"]["exception.type"] == "billiard.exceptions.TimeLimitExceeded"
+    (span,) = spans(stocked, rejected)
+    assert (span["name"], span["events"]) == ("run/rejects", [])
+
+
+def test_beside_stock_a_worker_that_is_killed_is_in_the_requests_trace(
+    stocked: Any, telemetry: Telemetry
+) -> None:
+    with request(telemetry) as trace_id:
+        result = stocked.die.apply_async(queue="stocked")
+    with pytest.raises(Exception, match="signal 9"):
+        result.get(timeout=20)
+    (span,) = wait(lambda: spans(stocked, trace_id))
+    (event,) = span["events"]
+    assert span["name"] == "die (late)"
+    assert event["attributes"]["exception.type"] == "billiard.exceptions.WorkerLostError"

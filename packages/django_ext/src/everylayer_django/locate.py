@@ -118,7 +118,15 @@ def view_of(request: HttpRequest | None) -> Layer | None:
     known = _views.get(view)
     if known is not None:
         return known
-    return _views.keep(view, Layer(name_of(class_of(view) or view), "view"))
+    return _views.keep(view, Layer(_view_name(view), "view"))
+
+
+def _view_name(view: Any) -> str:
+    cls = class_of(view)
+    # REST framework's `@api_view` gives its class the function's name, but that alone.
+    if getattr(cls, "__qualname__", None) == "WrappedAPIView":
+        return one_line(str(cls.__name__), 200)
+    return name_of(cls or view)
 
 
 def class_of(view: Any) -> Any:

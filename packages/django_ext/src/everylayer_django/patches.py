@@ -1,22 +1,25 @@
 """Every patch of Django and of its stock instrumentation: target, why, and how it is undone.
 
-All fit Django 4.2 to 6.1 and opentelemetry-instrumentation-django 0.60b0 to 0.66b1. One whose
-target has other parameters is left out, with a line in the log. Undoing puts back what was found,
-unless something else has patched the target since: then ours stays, as it cannot be taken out.
+All fit Django 4.2 to 6.1, opentelemetry-instrumentation-django 0.60b0 to 0.66b1, and REST
+framework 3.15 to 3.18, which is patched when the app has imported it. One whose target has other
+parameters is left out, with a line in the log. Undoing puts back what was found, unless something
+else has patched the target since: then ours stays, as it cannot be taken out.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from everylayer.boundaries.patch import Patch as Replaced
+from everylayer.failsafe import contained
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
-from . import handled, handlers, stock, tenants
+from . import drf, handled, handlers, stock, tenants
 
 _logger = logging.getLogger("everylayer")
 _lock = ForkLock()
@@ -79,8 +82,17 @@ PATCHES = (
     Patch(_STOCK, "_get_span_name", "request", stock.span_name, "stock's second resolve()"),
 )
 # fmt: on
+LATER = Patch(
+    f"{drf.MODULE}:{drf.CLASS}",
+    "handle_exception",
+    "self exc",
+    drf.handle_exception,
+    "errors that REST framework's EXCEPTION_HANDLER answers",
+)  # fmt: skip
 
 
+_BROUGHT_BY = {_STOCK: "opentelemetry-instrumentation-django", LATER.owner: "djangorestframework"}
+_MADE = "__init_subclass__"
 _done: list[tuple[str, Replaced]] = []
 
 
@@ -94,6 +106,9 @@ def install() -> None:
     with _lock:
         if not _done:
             _done.extend((each.name, put) for each in PATCHES if (put := _apply(each)))
+            if drf.MODULE in sys.modules:
+                _arrived(getattr(sys.modules[drf.MODULE], drf.CLASS, None))
+            _done.append((_MADE, _await()))
 
 
 def uninstall() -> None:
@@ -107,18 +122,53 @@ def uninstall() -> None:
                 _logger.warning("everylayer leaves %s in place: it was patched again since", name)
 
 
+def _await() -> Replaced:
+    """Let the class that all of Django's views derive from tell when REST framework's is made.
+
+    So no import is hooked, none is made for it, and no request looks for it.
+    """
+    view: Any = importlib.import_module("django.views.generic.base").View
+    found = vars(view).get(_MADE)
+
+    def make(_: Any, switch: Any) -> Any:
+        def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
+            before = (
+                super(view, cls).__init_subclass__ if found is None else found.__get__(None, cls)
+            )
+            before(**kwargs)
+            if switch.on and (cls.__module__, cls.__qualname__) == (drf.MODULE, drf.CLASS):
+                _arrived(cls)
+
+        return classmethod(__init_subclass__)
+
+    replaced = Replaced(view, _MADE, make)
+    replaced.put()
+    return replaced
+
+
+@contained
+def _arrived(owner: type | None) -> None:
+    # No lock: whoever imports it may hold that of a module which `install` waits for.
+    replaced = _replace(LATER, owner)
+    if replaced is not None:
+        _done.append((LATER.name, replaced))
+
+
 def _apply(patch: Patch) -> Replaced | None:
     module_name, _, class_name = patch.owner.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ImportError:
         return None  # stock is not installed
-    owner = getattr(module, class_name, None) if class_name else module
+    return _replace(patch, getattr(module, class_name, None) if class_name else module)
+
+
+def _replace(patch: Patch, owner: Any) -> Replaced | None:
     original = getattr(owner, patch.name, None)
     if owner is None or original is None or not takes(original, patch.parameters):
         warn_left_alone(
             f"{patch.owner.replace(':', '.').rstrip('.')}.{patch.name}",
-            "opentelemetry-instrumentation-django" if patch.owner == _STOCK else "Django",
+            _BROUGHT_BY.get(patch.owner, "Django"),
             patch.why,
             "everylayer-django",
         )

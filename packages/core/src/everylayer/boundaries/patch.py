@@ -48,7 +48,10 @@ class Patch:
         self._found = vars(self._owner).get(self._name, _INHERITED)
         before = getattr(self._owner, self._name)
         self._switch = Switch()
-        self._after = functools.update_wrapper(self._make(before, self._switch), before)
+        made = self._make(before, self._switch)
+        # One that is a class method already takes no other's name.
+        known = isinstance(made, classmethod)
+        self._after = made if known else functools.update_wrapper(made, before)
         static = isinstance(self._found, staticmethod)
         self._ours = staticmethod(self._after) if static else self._after
         setattr(self._owner, self._name, self._ours)

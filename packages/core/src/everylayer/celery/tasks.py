@@ -6,6 +6,7 @@ from time import time_ns
 from typing import Any
 
 from celery import signals
+from celery.exceptions import Ignore, Reject, Retry, TimeLimitExceeded
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -18,7 +19,7 @@ from ..failsafe import contained
 from ..layers import WORK, Layer
 from ..ledger import ledger_for
 from ..observer import observe
-from . import results
+from . import beside_stock, results
 
 ATTEMPT = "everylayer.task.attempt"
 TASK_ID = "messaging.message.id"
@@ -26,7 +27,12 @@ _CARRIED = ("traceparent", "tracestate", "baggage")
 # Celery makes attributes of a task's request of its headers.
 _TENANT = "everylayer_tenant"
 _ON_REQUEST = "_everylayer"
+_RETRIED = "_everylayer_retried"
 _PHASE = "task"
+_MAX_LIMITS = 64
+
+# Whose time limit has been told, and whether its own request was gone by then.
+_limits: dict[Any, bool] = {}
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -40,6 +46,8 @@ def instrument() -> None:
     tblib_or_explain()
     for signal, receiver in _RECEIVERS:
         signal.connect(receiver, weak=False, dispatch_uid=f"everylayer.{receiver.__name__}")
+    for signal, receiver in _BEFORE_STOCK:
+        beside_stock.move_to_front(signal, receiver)
     results.patch()
 
 
@@ -99,7 +107,10 @@ def _ended(task: Any = None, **_: Any) -> None:
 
 @contained
 def _detach(task: Any) -> None:
-    _, token, whose = vars(task.request).pop(_ON_REQUEST, (0, None, None))
+    state = vars(task.request)
+    _, token, whose = state.pop(_ON_REQUEST, (0, None, None))
+    if _RETRIED in state:
+        beside_stock.redact_reason(trace.get_current_span(), state.pop(_RETRIED))
     if token is not None:
         context.detach(token)
     if whose is not None:
@@ -108,13 +119,24 @@ def _detach(task: Any) -> None:
 
 def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> None:
     # What the signal shows may be a copy that can be pickled.
-    actual = chain.in_flight()
-    _record(sender, task_id, actual if actual is not None else exception, handled=False)
+    current = chain.in_flight()
+    actual = current if current is not None else exception
+    _record(sender, task_id, actual, handled=bool(_is_expected(sender, actual)))
+    if actual is not exception:
+        beside_stock.pass_over(trace.get_current_span(), exception)
+
+
+@contained
+def _is_expected(task: Any, exc: Any) -> bool:
+    """Tell whether the task's `throws` names `exc`: Celery does not call that an error."""
+    return issubclass(type(exc), task.throws)
 
 
 def _retried(sender: Any = None, request: Any = None, reason: Any = None, **_: Any) -> None:
     # To be tried again is no error; why it has to be is one that is dealt with.
     cause = getattr(reason, "exc", None)
+    if request is not None:
+        vars(request)[_RETRIED] = cause
     if isinstance(cause, BaseException):
         _record(sender, getattr(request, "id", None), cause, handled=True)
 
@@ -128,12 +150,15 @@ def _failed_inside(
 
 @contained
 def _record(task: Any, task_id: Any, exc: Any, *, handled: bool, said: Any = None) -> None:
-    if not isinstance(exc, BaseException):
+    if not isinstance(exc, BaseException) or issubclass(type(exc), (Ignore, Reject, Retry)):
         return
     request: Any = task.request
-    if request.id != task_id:
+    gone = request.id != task_id
+    if gone:
         # The worker of the task is gone, and this is the process that looks after it.
         request = _lost(task_id, said)
+    if issubclass(type(exc), TimeLimitExceeded) and _is_repeated(task_id, gone):
+        return
     layer = Layer(str(task.name), WORK)
     current = trace.get_current_span()
     if request.is_eager:
@@ -169,6 +194,19 @@ def _on_late_span(
         )
         _on_span(span, exc, layer, request, task_id, handled)
         span.end()
+
+
+def _is_repeated(task_id: Any, gone: bool) -> bool:
+    """Tell whether Celery says once more, by its other way, that a task met its hard time limit.
+
+    From 5.7 on both ways end in the signal, each with an exception of its own.
+    """
+    if _limits.pop(task_id, gone) is not gone:
+        return True
+    if len(_limits) >= _MAX_LIMITS:
+        _limits.clear()
+    _limits[task_id] = gone
+    return False
 
 
 def _attempt(request: Any) -> int:
@@ -230,3 +268,6 @@ _RECEIVERS: tuple[tuple[Any, Any], ...] = (
     (signals.task_retry, _retried),
     (signals.task_internal_error, _failed_inside),
 )
+# What stock records of a failure goes through the guard, if that stands by then. It ends its span
+# at `task_postrun`.
+_BEFORE_STOCK = ((signals.task_failure, _failed), (signals.task_postrun, _ended))

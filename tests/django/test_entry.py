@@ -12,6 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.test.utils import override_settings
 from opentelemetry import trace
@@ -196,9 +197,10 @@ def test_a_patch_that_does_not_fit_is_left_out(
     gone = patches.Patch("django.http.response:Gone", "close", "self", lambda o: o, "none")
     absent = patches.Patch("no_such_module:", "close", "self", lambda o: o, "none")
     monkeypatch.setattr(patches, "PATCHES", (odd, gone, absent))
+    before = HttpResponseBase.close
     with caplog.at_level(logging.WARNING, "everylayer"):
         patches.install()
-    assert not patches.installed()
+    assert HttpResponseBase.close is before
     assert [r.getMessage().split(" of Django")[0] for r in caplog.records] == [
         "everylayer does not know django.http.response.HttpResponseBase.close",
         "everylayer does not know django.http.response.Gone.close",

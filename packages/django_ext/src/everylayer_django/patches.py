@@ -1,7 +1,7 @@
 """Every patch of Django and of its stock instrumentation: target, why, and how it is undone.
 
 All fit Django 4.2 to 6.1, opentelemetry-instrumentation-django 0.60b0 to 0.66b1, and REST
-framework 3.15 to 3.18, which is patched when the app has imported it. One whose target has other
+framework 3.14 to 3.18, which is patched when the app has imported it. One whose target has other
 parameters is left out, with a line in the log. Undoing puts back what was found, unless something
 else has patched the target since: then ours stays, as it cannot be taken out.
 """

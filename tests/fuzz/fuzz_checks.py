@@ -113,7 +113,7 @@ _READERS = {
     f"everylayer.{module}.{name}"
     for module, names in (
         ("asgi_span", ("_name", "request_context", "_attributes")),
-        ("wsgi_span", ("_name", "_parent", "_attributes")),
+        ("wsgi_span", ("_name", "request_context", "_attributes")),
     )
     for name in names
 }

@@ -6,7 +6,8 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,31 @@ def test_every_package_is_looked_at() -> None:
 @pytest.mark.parametrize(("package", "path"), MODULES)
 def test_a_module_is_short_enough_to_hold_in_mind(package: str, path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def modules_imported(package: str, path: Path, known: Container[str]) -> set[str]:
+    """Return the modules of the package that have to be loaded before this one."""
+    inner = path.relative_to(FOLDERS[package] / "src").with_suffix("").parts
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*inner[: -node.level], *(node.module or "").split("."))
+            name = ".".join(filter(None, base))
+            found |= {f"{name}.{alias.name}" for alias in node.names} | {name}
+    return {name for name in found if name in known}
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_no_module_needs_one_that_needs_it(package: str) -> None:
+    source = FOLDERS[package] / "src"
+    paths = {
+        ".".join(path.relative_to(source).with_suffix("").parts): path
+        for path in (source / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    needs = {name: modules_imported(package, path, paths) for name, path in paths.items()}
+    # Raises CycleError, which names the modules of the circle.
+    assert set(TopologicalSorter(needs).static_order()) == set(paths)
 
 
 @pytest.mark.parametrize(("package", "path"), MODULES)

@@ -117,13 +117,16 @@ def _begin(
     return OwnSpan(span, scope, send, token)
 
 
-def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
+def server_span(
+    scope: Scope, start_ns: int, status: int | None, parent: Context | None = None
+) -> Span | None:
     """Start the server span of a request after the fact, as the ASGI instrumentation would have.
 
     Args:
         scope: the request's; a lifespan scope gets a span of kind INTERNAL.
         start_ns: when the request began, nanoseconds since the epoch.
         status: of the response, None where there was none.
+        parent: what the headers carry, where that has been read already.
 
     Returns:
         A started span in the trace that the request's headers name; None without a provider, and
@@ -133,7 +136,9 @@ def server_span(scope: Scope, start_ns: int, status: int | None) -> Span | None:
         return None
     if scope["type"] == "lifespan":
         return trace.get_tracer("everylayer").start_span("lifespan", start_time=start_ns)
-    return _start(scope, request_context(scope), start_ns, status)
+    if parent is None:
+        parent = request_context(scope)
+    return _start(scope, parent, start_ns, status)
 
 
 def _start(scope: Scope, parent: Context | None, start_ns: int, status: int | None) -> Span:

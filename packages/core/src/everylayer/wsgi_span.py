@@ -44,13 +44,16 @@ def _began_in(span: Span, ledger: Ledger) -> bool:
     return (getattr(span, "start_time", None) or 0) >= ledger.start_ns
 
 
-def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | None:
+def server_span(
+    environ: Environ, start_ns: int, status: int | None, parent: Context | None = None
+) -> Span | None:
     """Start the server span of a request after the fact, as the WSGI instrumentation would have.
 
     Args:
         environ: the request's.
         start_ns: when the request began, nanoseconds since the epoch.
         status: of the response, None where there was none.
+        parent: what the headers carry, where that has been read already.
 
     Returns:
         A started span in the trace that the request's headers name; None without a provider, and
@@ -58,7 +61,9 @@ def server_span(environ: Environ, start_ns: int, status: int | None) -> Span | N
     """
     if not wanted():
         return None
-    return start(_name(environ), _parent(environ), _attributes(environ), start_ns, status)
+    if parent is None:
+        parent = request_context(environ)
+    return start(_name(environ), parent, _attributes(environ), start_ns, status)
 
 
 # The instrumentation is a dependency of the framework packages; the core alone does without.
@@ -72,7 +77,8 @@ def _name(environ: Environ) -> str:
 
 
 @contained
-def _parent(environ: Environ) -> Context:
+def request_context(environ: Environ) -> Context:
+    """Return the context that the request's headers carry."""
     from opentelemetry.instrumentation import wsgi
 
     return propagate.extract(environ, getter=wsgi.wsgi_getter)

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.instrumentation import asgi as otel_asgi
 from opentelemetry.instrumentation import wsgi as otel_wsgi
 from opentelemetry.trace import Span
@@ -69,23 +70,25 @@ def begin(request: HttpRequest) -> OwnSpan | None:
         parent = propagate.extract(scope, getter=otel_asgi.asgi_getter)
     else:
         parent = propagate.extract(request.META, getter=otel_wsgi.wsgi_getter)
-    span = server_span(request, time.time_ns(), None)
+    span = server_span(request, time.time_ns(), None, parent)
     if span is None:
         return None
     return OwnSpan(span, context.attach(trace.set_span_in_context(span, parent)))
 
 
-def server_span(request: HttpRequest, start_ns: int, status: int | None) -> Span | None:
+def server_span(
+    request: HttpRequest, start_ns: int, status: int | None, parent: Context | None = None
+) -> Span | None:
     """Start the server span of `request`, also after the fact; None for one that is excluded."""
     if _excluded(request):
         return None
     scope = getattr(request, "scope", None)
     make: Any = wsgi_span.server_span if scope is None else asgi_span.server_span
-    span: Span | None = make(request.META if scope is None else scope, start_ns, status)
+    carrier = request.META if scope is None else scope
+    span: Span | None = make(carrier, start_ns, status, parent)
     if span is not None:
         _name(span, request)
         # Within another app that everylayer watches: that one makes no second span.
-        carrier = request.META if scope is None else scope
         outer = carrier.get(wsgi.ENVIRON_KEY) or carrier.get(asgi.SCOPE_KEY)
         if outer is not None:
             outer.bind(span, inside=True)

@@ -25,7 +25,7 @@ from everylayer.observer import observe
 from everylayer.policy import Verdict, judge
 from everylayer.sinks.served import count
 from everylayer.wsgi import telling
-from everylayer.wsgi_span import bind_left, server_span
+from everylayer.wsgi_span import bind_left, request_context, server_span
 from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 from . import stock
@@ -156,12 +156,13 @@ class Request:
         """Start the server span where nobody else will."""
         if not self.rules.wants_span() or stock.excluded(self.environ):
             return
-        span = server_span(self.environ, self.start_ns, None)
+        parent = request_context(self.environ)
+        span = server_span(self.environ, self.start_ns, None, parent)
         if span is None:
             return
         self._span = span
         self.quiet = False
-        self._token = context.attach(trace.set_span_in_context(span, stock.extract(self.environ)))
+        self._token = context.attach(trace.set_span_in_context(span, parent))
 
     def leave(self, environ: Environ) -> None:
         """Let go of the environ: the app has returned.

@@ -6,8 +6,6 @@ import functools
 from types import FunctionType
 from typing import Any
 
-from opentelemetry import propagate
-from opentelemetry.context import Context
 from opentelemetry.instrumentation import wsgi
 from opentelemetry.trace import Span
 from opentelemetry.util.http import ExcludeList, get_excluded_urls
@@ -44,11 +42,6 @@ def leave(environ: Environ) -> None:
         activation.__exit__(None, None, None)
     if token is not None:
         spans.detach(token)
-
-
-def extract(environ: Environ) -> Context:
-    """Return the context that the request's headers carry."""
-    return propagate.extract(environ, getter=wsgi.wsgi_getter)
 
 
 @functools.cache

@@ -23,7 +23,6 @@ _HOOKS = (
 _mro: Any = type.__dict__["__mro__"].__get__
 _namespace: Any = type.__dict__["__dict__"].__get__
 _args: Any = BaseException.__dict__["args"].__get__
-_set_args: Any = BaseException.__dict__["args"].__set__
 
 
 def mro(cls: type) -> tuple[type, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode, aio
+from opentelemetry import trace
 from opentelemetry.instrumentation import grpc as stock
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode as SpanStatus
@@ -29,7 +30,8 @@ LAST = {
 CODED = [*LAST, *(f"{name}_error" for name in LAST if name != "kept")]
 ABORTED = {"own": StatusCode.UNAVAILABLE, "own_client": StatusCode.NOT_FOUND}
 TWICE = "twice"
-CASES = (*CODED, *ABORTED, TWICE)
+WORDED = "worded"
+CASES = (*CODED, *ABORTED, TWICE, WORDED)
 SHAPES = ("unary_unary", "unary_stream")
 PLACES = ("inside", "around")
 Seen = dict[tuple[str, str, str, str], tuple[StatusCode, tuple[ReadableSpan, ...]]]
@@ -41,9 +43,11 @@ def case_of(method: str) -> str:
 
 def coded(case: str, context: Any) -> bytes:
     """Answer as a servicer that fails by a code, and perhaps by an error too."""
-    if case in CODED:
+    if case in (*CODED, WORDED):
         context.set_code(StatusCode.INTERNAL)
         context.set_details("of the servicer")
+    if case == WORDED:
+        trace.get_current_span().set_status(SpanStatus.ERROR, "in words of its own")
     if case.endswith("_error"):
         raise ValueError("of the servicer")
     return b"answer"
@@ -51,6 +55,8 @@ def coded(case: str, context: Any) -> bytes:
 
 def last(case: str, context: Any) -> None:
     code = LAST.get(case.removesuffix("_error"), StatusCode.INTERNAL)
+    if case == WORDED:
+        code = StatusCode.NOT_FOUND
     if code is not StatusCode.INTERNAL:
         context.set_code(code)
 
@@ -268,3 +274,13 @@ def test_an_abort_that_answers_for_an_abort_is_told_once(
     assert code is StatusCode.UNAVAILABLE
     (found,) = error_events(spans)
     assert (found.event.attributes or {})["exception.message"] == "UNAVAILABLE: second"
+
+
+@shapes
+@places
+@kinds
+def test_what_the_app_says_of_its_span_stays(seen: Seen, kind: str, place: str, shape: str) -> None:
+    code, spans = seen[kind, place, shape, WORDED]
+    assert code is StatusCode.NOT_FOUND
+    status = server_span(spans).status
+    assert (status.status_code, status.description) == (SpanStatus.ERROR, "in words of its own")

@@ -62,8 +62,12 @@ def answers(request: bytes, context: Any) -> bytes:
     return b""
 
 
+_returned: list[bytes] = []
+
+
 def refuses(request: bytes, context: Any) -> bytes:
     context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+    _returned.append(request)
     return b""
 
 
@@ -98,9 +102,12 @@ def test_an_error_has_its_code(
 ) -> None:
     send(behavior)
     spans = telemetry.wait(server_spans)
-    (found,) = error_events(spans)
-    assert (found.event.attributes or {})["exception.message"] == said
     span = server_span(spans)
+    if behavior is refuses and _returned:  # grpcio 1.60 raises nothing there.
+        assert (span.status.description, error_events(spans)) == (said, [])
+    else:
+        (found,) = error_events(spans)
+        assert (found.event.attributes or {})["exception.message"] == said
     assert span.status.status_code is status
     assert (span.attributes or {})["rpc.status_code"] == code
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks.helpers --instructions
 
-Callgrind counts them, which a busy machine cannot blur. The work is done once in one process and
-three times in another, so what a run costs by itself falls out of the difference. Nothing is said
-of caches, of the kernel's own work, or of waiting.
+Callgrind counts them, which a busy machine cannot blur. The work is done once and then three times,
+so what a run costs by itself falls out of the difference; where it forks, that is done in two
+processes, each with its children. Nothing is said of caches, of the kernel's own work, or of
+waiting.
 """
 
 from __future__ import annotations
@@ -56,15 +57,20 @@ def missing() -> str:
 
 def count(part: str, case: str) -> Count:
     """Count both sides of a case."""
-    calls = pairs(part)[case].calls
+    pair = pairs(part)[case]
     found = []
     for arm in ARMS:
-        once, thrice = (_instructions(part, case, arm, times) for times in (1, 3))
-        found.append((thrice - once) / (2 * calls))
+        if pair.forks:
+            once, thrice = (sum(_counted(part, case, arm, times).values()) for times in (1, 3))
+        else:
+            parts = _counted(part, case, arm, 0)
+            once, thrice = (parts[suffix] for suffix in (".1", ".2"))
+        found.append((thrice - once) / (2 * pair.calls))
     return Count(part, case, *found)
 
 
-def _instructions(part: str, case: str, arm: str, times: int) -> int:
+def _counted(part: str, case: str, arm: str, times: int) -> dict[str, int]:
+    """Return the totals by the ends of the names of the files that callgrind wrote."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
         # A fork begins with the counts of its parent.
@@ -72,8 +78,11 @@ def _instructions(part: str, case: str, arm: str, times: int) -> int:
         command += [sys.executable, "-m", __spec__.name, part, case, arm, str(times)]
         # Else the order of sets, and with it their cost, is another one in each run.
         fixed = {**os.environ, "PYTHONHASHSEED": "0"}
-        subprocess.run(command, check=True, capture_output=True, env=fixed, timeout=600)
-        return sum(map(_total, Path(folder).iterdir()))
+        done = subprocess.run(command, capture_output=True, text=True, env=fixed, timeout=600)
+        if done.returncode:
+            raise RuntimeError(f"{case}, {arm}: {done.stderr[-2000:]}")
+        files = sorted(Path(folder).iterdir())
+        return {(file.suffix if not times else file.name): _total(file) for file in files}
 
 
 def _total(file: Path) -> int:
@@ -84,16 +93,31 @@ def _total(file: Path) -> int:
 
 
 def run(pair: Pair, arm: str, times: int) -> None:
-    """Do the work of one side; callgrind, around us, counts from its set-up on."""
+    """Do the work of one side while callgrind, around us, counts.
+
+    Args:
+        pair: what is compared.
+        arm: the side.
+        times: how often, with the set-up counted as well: workers that are forked while it counts
+            do count. 0 counts two parts, of once and of three times, by themselves.
+    """
     gc.disable()
     with request() if pair.inside else nullcontext():
-        # Workers are forked while it counts, and so count too.
-        _callgrind("instrumentation", "on")
+        if times:
+            _callgrind("instrumentation", "on")
         with getattr(pair, arm)() as function:
             function()
-            for _ in range(times):
-                function()
-        _callgrind("instrumentation", "off")
+            for part in (times,) if times else (1, 3):
+                if not times:
+                    _callgrind("instrumentation", "on")
+                    _callgrind("zero")
+                for _ in range(part):
+                    function()
+                if not times:
+                    _callgrind("dump", "batch")
+                    _callgrind("instrumentation", "off")
+        if times:
+            _callgrind("instrumentation", "off")
 
 
 def _callgrind(*words: str) -> None:

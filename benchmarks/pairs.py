@@ -21,12 +21,14 @@ class Pair(NamedTuple):
         ours: with it.
         calls: pieces of work that one run does.
         inside: the work is done within a request that records.
+        forks: the work is done in other processes as well.
     """
 
     plain: Side
     ours: Side
     calls: int
     inside: bool = True
+    forks: bool = False
 
 
 @contextlib.contextmanager

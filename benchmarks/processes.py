@@ -134,41 +134,38 @@ _LENGTHS = (("an empty call", empty, _MANY), ("1 ms of work", longer, _FEW))
 def pairs() -> dict[str, Pair]:
     """Return what is counted: forked workers, and processes."""
     plain, ours = concurrent.futures.ProcessPoolExecutor, ProcessPoolExecutor
-    found = {
-        f"ProcessPoolExecutor.submit, {name}": Pair(
-            partial(_submits, plain, func, calls), partial(_submits, ours, func, calls), calls
-        )
-        for name, func, calls in _LENGTHS
-    }
-    for name, size in (("one by one", 1), ("in chunks of 10", 10)):
-        found[f"ProcessPoolExecutor.map, {name}"] = Pair(
-            partial(_maps, plain, size), partial(_maps, ours, size), _MANY
-        )
+    found = {}
     for name, func, calls in _LENGTHS:
-        found[f"Pool.apply(carried(f)), {name}"] = Pair(
-            partial(_applies, func, False, calls), partial(_applies, func, True, calls), calls
-        )
+        found[f"ProcessPoolExecutor.submit, {name}"] = _pair(_submits, plain, ours, func, calls)
+    for name, size in (("one by one", 1), ("in chunks of 10", 10)):
+        found[f"ProcessPoolExecutor.map, {name}"] = _pair(_maps, plain, ours, size, _MANY)
+    for name, func, calls in _LENGTHS:
+        found[f"Pool.apply(carried(f)), {name}"] = _pair(_applies, False, True, func, calls)
     for name, func, _ in _LENGTHS:
-        found[f"Process, {name}"] = Pair(
-            partial(_starts, multiprocessing.Process, func), partial(_starts, Process, func), _FEW
-        )
+        both = multiprocessing.Process, Process
+        found[f"Process, {name}"] = _pair(_starts, *both, func, _FEW)
     return found
 
 
+def _pair(make: Any, plain: Any, ours: Any, what: Any, calls: int) -> Pair:
+    sides = (partial(make, side, what, calls) for side in (plain, ours))
+    return Pair(*sides, calls, forks=True)
+
+
 @contextlib.contextmanager
-def _submits(kind: Any, func: Callable[[int], int], calls: int) -> Iterator[Callable[[], object]]:
+def _submits(kind: Any, func: Any, calls: int) -> Iterator[Callable[[], object]]:
     with kind(1, multiprocessing.get_context("fork")) as pool:
         yield lambda: [pool.submit(func, 3).result() for _ in range(calls)]
 
 
 @contextlib.contextmanager
-def _maps(kind: Any, size: int) -> Iterator[Callable[[], object]]:
+def _maps(kind: Any, size: int, calls: int) -> Iterator[Callable[[], object]]:
     with kind(1, multiprocessing.get_context("fork")) as pool:
-        yield lambda: list(pool.map(empty, range(_MANY), chunksize=size))
+        yield lambda: list(pool.map(empty, range(calls), chunksize=size))
 
 
 @contextlib.contextmanager
-def _applies(func: Callable[[int], int], ours: bool, calls: int) -> Iterator[Callable[[], object]]:
+def _applies(ours: bool, func: Any, calls: int) -> Iterator[Callable[[], object]]:
     pool = multiprocessing.get_context("fork").Pool(1)
     one = (lambda: uncarried(pool.apply(carried(func), (3,)))) if ours else None
     one = one or (lambda: pool.apply(func, (3,)))
@@ -179,13 +176,13 @@ def _applies(func: Callable[[int], int], ours: bool, calls: int) -> Iterator[Cal
 
 
 @contextlib.contextmanager
-def _starts(cls: Any, func: Callable[[int], int]) -> Iterator[Callable[[], object]]:
+def _starts(cls: Any, func: Any, calls: int) -> Iterator[Callable[[], object]]:
     def one() -> None:
         process = cls(target=func, args=(3,))
         process.start()
         process.join()
 
-    yield lambda: [one() for _ in range(_FEW)]
+    yield lambda: [one() for _ in range(calls)]
 
 
 def _both(make: Any, plain: Any, ours: Any, func: Any) -> tuple[Any, Any]:

@@ -118,6 +118,14 @@ def nested(n: int) -> int:
         return pool.submit(fail, n).result()
 
 
+def threaded(n: int) -> int:
+    """Let a thread of this worker's own do it."""
+    import everylayer
+
+    with everylayer.ThreadPoolExecutor(1) as pool:
+        return pool.submit(fail, n).result()
+
+
 def where() -> tuple[str, str]:
     """Return trace id and span id of the current span."""
     found = trace.get_current_span().get_span_context()

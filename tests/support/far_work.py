@@ -102,19 +102,68 @@ class HoldsTooMuch(Exception):
         self.data = bytearray(8 << 20)
 
 
+class ReducesToAnother(Exception):
+    """Arrives as an exception of another class, if one asks it."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return KeyError, ("not this one",)
+
+
+class StatesNonsense(Exception):
+    def __getstate__(self) -> Any:
+        return 42
+
+    def __setstate__(self, state: Any) -> NoReturn:
+        raise SystemExit(state)
+
+
+class IsMadeByKeyword(Exception):
+    """Neither `__new__` nor `__init__` takes its `args`."""
+
+    def __new__(cls, *args: object, code: int = 0) -> Any:
+        if not code:
+            raise TypeError("code is missing")
+        return super().__new__(cls, *args)
+
+    def __init__(self, *args: object, code: int) -> None:
+        super().__init__(*args)
+        self.code = code
+
+
+class ListensToSetAttr(Exception):
+    __slots__ = ("kept",)
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        object.__setattr__(self, "kept", self)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise GeneratorExit(name)
+
+
+class NeverEndsInReduce(Exception):
+    """Each part of it holds another one."""
+
+    def __reduce__(self) -> Any:
+        return type(self), (NeverEndsInReduce(),)
+
+
 HOSTILE: dict[str, type[Exception]] = {
     cls.__name__: cls
     for cls in (
         *(RaisesInReduce, ReducesToNonsense, ReducesToACommand, ReducesToItself, RaisesWhenMade),
         *(RaisesInSetState, RaisesInGetState, LiesAboutItsClass, RaisesInStr),
-        *(RaisesInGetAttribute, HoldsALock, HoldsTooMuch),
+        *(RaisesInGetAttribute, HoldsALock, HoldsTooMuch, ReducesToAnother, StatesNonsense),
+        *(IsMadeByKeyword, ListensToSetAttr, NeverEndsInReduce),
     )
 }
 
 
 def hostile(how: str) -> None:
     cls: Any = HOSTILE[how]
-    made = cls("x", allowed=True) if cls is RaisesWhenMade else cls("x")
+    more: dict[Any, dict[str, Any]] = {RaisesWhenMade: {"allowed": True}}
+    more[IsMadeByKeyword] = {"code": 3}
+    made = cls("x", **more.get(cls, {}))
     raise made from KeyError("a cause")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from types import FunctionType
@@ -53,5 +54,26 @@ def propagate(fn: Callable[P, R]) -> Callable[P, R]:
                 raise
 
         wrapped = function
-    found: Callable[P, R] = functools.update_wrapper(wrapped, fn)
+    if type(fn) is FunctionType:
+        _dress(wrapped, fn)
+    else:
+        functools.update_wrapper(wrapped, fn)
+    found: Callable[P, R] = wrapped
     return found
+
+
+def _dress(wrapped: Any, fn: Any) -> None:
+    """Do what `functools.update_wrapper` does, which looks everything up by name: twice as dear."""
+    wrapped.__module__ = fn.__module__
+    wrapped.__name__ = fn.__name__
+    wrapped.__qualname__ = fn.__qualname__
+    wrapped.__doc__ = fn.__doc__
+    if sys.version_info >= (3, 14):
+        wrapped.__annotate__ = fn.__annotate__
+    else:
+        wrapped.__annotations__ = fn.__annotations__
+    if sys.version_info >= (3, 12):
+        wrapped.__type_params__ = fn.__type_params__
+    if fn.__dict__:
+        wrapped.__dict__.update(fn.__dict__)
+    wrapped.__wrapped__ = fn

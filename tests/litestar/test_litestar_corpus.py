@@ -39,11 +39,11 @@ def wrong(
         # It is the task group that raises, after the functions that its members name.
         found = [line for line in found if not line.startswith("code.function.name")]
     # The methods of a 405 are a set: they come in any order.
-    plain, mine = _without_stock(bare(case.name)), _without_stock(run)
+    plain, mine = without_stock(bare(case.name)), without_stock(run)
     return found + differences(plain, mine, ignore=("date", "allow"))
 
 
-def _without_stock(run: Run) -> Run:
+def without_stock(run: Run) -> Run:
     """Leave out the function that Litestar wraps its own stock in, as each AbstractMiddleware."""
     if run.raised is None:
         return run

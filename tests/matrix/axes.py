@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 NEWEST = "newest"
-FRAMEWORKS = ("django", "flask", "starlette")
+FRAMEWORKS = ("django", "flask", "starlette", "aiohttp", "litestar")
 
 # A series stands for its newest release, a whole version for itself.
 AXES: Mapping[str, Sequence[str]] = {
@@ -24,7 +24,11 @@ AXES: Mapping[str, Sequence[str]] = {
     "opentelemetry": ("1.39.0", "1.41.1", "1.43.0", NEWEST),
     "django": ("4.2", "5.2", "6"),
     "flask": ("2.3", "3.0", "3.1"),
+    "aiohttp": ("3.11.0", "3.12.15", "3.13.5", NEWEST),
+    "litestar": ("2.15.0", "2.18.0", "2.21.1", NEWEST),
 }
+# The first Python that these have no wheels for.
+BEFORE = {"3.11.0": 14, "3.12.15": 14}
 # The instrumentations of an OpenTelemetry release have numbers of their own.
 CONTRIB = {"1.39.0": "0.60b0", "1.41.1": "0.62b1", "1.43.0": "0.64b0"}
 # The Starlette versions that each FastAPI asks for; the newest asks for a new OpenTelemetry too.
@@ -40,6 +44,9 @@ STOCK = {
     "flask": ("flask",),
     # The cases about FastAPI are in the same table as Starlette's.
     "starlette": ("starlette", "fastapi", "asgi"),
+    "aiohttp": ("aiohttp-server",),
+    # Its own, which needs that.
+    "litestar": ("asgi",),
 }
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +75,9 @@ def fits(chosen: Mapping[str, str]) -> bool:
     python, django = chosen.get("python"), chosen.get("django")
     if python is not None and django is not None and not _runs_on(django, python):
         return False
+    aiohttp = chosen.get("aiohttp")
+    if python is not None and aiohttp in BEFORE and _minor(python) >= BEFORE[aiohttp]:
+        return False
     starlette, fastapi = chosen.get("starlette"), chosen.get("fastapi")
     if fastapi is None:
         return True
@@ -77,8 +87,11 @@ def fits(chosen: Mapping[str, str]) -> bool:
 
 
 def _runs_on(django: str, python: str) -> bool:
-    minor = int(python.partition(".")[2])
-    return django != "6" or minor >= 12
+    return django != "6" or _minor(python) >= 12
+
+
+def _minor(python: str) -> int:
+    return int(python.partition(".")[2])
 
 
 def rows(pythons: Sequence[str]) -> list[Row]:
@@ -119,6 +132,8 @@ def _pair(chosen: Mapping[str, str]) -> Row:
         f"flask[async]~={chosen['flask']}.0",
         _at("starlette", chosen["starlette"]),
         _at("fastapi", chosen["fastapi"]),
+        _at("aiohttp", chosen["aiohttp"]),
+        _at("litestar", chosen["litestar"]),
         _at("opentelemetry-sdk", otel),
         *(_at(name, CONTRIB.get(otel, NEWEST)) for name in _instrumentations()),
     ]
@@ -126,12 +141,13 @@ def _pair(chosen: Mapping[str, str]) -> Row:
 
 
 def _highest() -> Iterator[str]:
-    yield from ("django", "flask[async]", "starlette", "fastapi", "opentelemetry-sdk")
+    yield from ("django", "flask[async]", "starlette", "fastapi", "aiohttp", "litestar")
+    yield "opentelemetry-sdk"
     yield from _instrumentations()
 
 
 def _instrumentations() -> list[str]:
-    names = [name for parts in STOCK.values() for name in parts]
+    names = dict.fromkeys(name for parts in STOCK.values() for name in parts)
     return [f"opentelemetry-instrumentation-{name}" for name in names]
 
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .axes import ROOT, Row
+from .axes import FRAMEWORKS, ROOT, Row
 
 WORK = ROOT / "build" / "matrix"
-OURS = ("core", "django_ext", "flask_ext", "starlette_ext")
+OURS = ("core", *(f"{name}_ext" for name in FRAMEWORKS))
 # What the tables of cases import besides their framework.
 TOOLS = ("asgiref", "jinja2", "packaging", "pytest")
 _SECONDS = 600

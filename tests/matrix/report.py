@@ -20,11 +20,12 @@ $ python -m nox -s matrix
 
 which fails if everylayer loses an error, records one for nothing or changes a response in any of
 them. In each environment our packages are installed as wheels, and every case of the tables under
-`tests/django`, `tests/flask` and `tests/starlette` is served bare, with stock instrumentation, and
-with stock and everylayer; hostile exceptions, which stock does not survive, are left to the test
-suite. An error counts as lost unless it is on the server span, or on a late child of it, exactly
-once, with type, message and stack, and the span has the right status; for everylayer, its own
-attributes have to be right too. A version without a number of its own (`-`) is not installed.
+`tests/django`, `tests/flask`, `tests/starlette`, `tests/aiohttp` and `tests/litestar` is served
+bare, with stock instrumentation, and with stock and everylayer; hostile exceptions, which stock
+does not survive, are left to the test suite. An error counts as lost unless it is on the server
+span, or on a late child of it, exactly once, with type, message and stack, and the span has the
+right status; for everylayer, its own attributes have to be right too. A version without a number of
+its own (`-`) is not installed.
 """
 
 PACKAGES = {
@@ -33,9 +34,12 @@ PACKAGES = {
     "Werkzeug": "werkzeug",
     "Starlette": "starlette",
     "FastAPI": "fastapi",
+    "aiohttp": "aiohttp",
+    "Litestar": "litestar",
     "SDK": "opentelemetry-sdk",
     "contrib": "opentelemetry-instrumentation",
 }
+TITLES = {distribution: title for title, distribution in PACKAGES.items()}
 COUNTS = {
     "everylayer lost": ("ours_lost", "unwanted"),
     "responses changed": ("changed",),
@@ -63,7 +67,7 @@ def _summary(results: Sequence[Result]) -> str:
         )
         if errors:
             lines.append(
-                f"| {framework.title()} | {len(found)} | {errors:,} | {stock:,} "
+                f"| {TITLES[framework]} | {len(found)} | {errors:,} | {stock:,} "
                 f"({stock / errors:.1%}) | {ours:,} |\n"
             )
     head = "| | environments | errors | stock lost | everylayer lost |\n|---|---:|---:|---:|---:|\n"
@@ -71,7 +75,7 @@ def _summary(results: Sequence[Result]) -> str:
 
 
 def _table(results: Iterable[Result]) -> Iterator[str]:
-    lost = [f"stock lost, {framework.title()}" for framework in FRAMEWORKS]
+    lost = [f"stock lost, {TITLES[framework]}" for framework in FRAMEWORKS]
     columns = ["row", "Python", *PACKAGES, *lost, *COUNTS]
     yield _line(columns)
     yield _line(["---"] * (2 + len(PACKAGES)) + ["---:"] * (len(lost) + len(COUNTS)))

@@ -20,7 +20,35 @@ from everylayer.testing import ErrorSpans
 
 pytest_plugins = "pytester"
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+# What the test on that page asks.
+SHOP = """
+import pytest
+from everylayer_flask import EveryLayer
+from flask import Flask
+
+class AuthMiddleware:
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __call__(self, environ, start_response):
+        raise PermissionError("no such user")
+
+class Refusal(AuthMiddleware):
+    def __call__(self, environ, start_response):
+        try:
+            return self.inner(environ, start_response)
+        except PermissionError:
+            start_response("403 FORBIDDEN", [])
+            return []
+
+@pytest.fixture
+def client():
+    app = Flask("shop")
+    app.wsgi_app = Refusal(AuthMiddleware(app.wsgi_app))
+    EveryLayer(app)
+    return app.test_client()
+"""
 SERVER = SpanKind.SERVER
 
 
@@ -237,10 +265,11 @@ def test_the_traceback_ends_in_the_users_test(pytester: pytest.Pytester, run: Ru
     assert "everylayer/testing" not in result.stdout.str()
 
 
-def test_the_readme_shows_a_test_that_passes(pytester: pytest.Pytester, run: Run) -> None:
+def test_the_page_shows_a_test_that_passes(pytester: pytest.Pytester, run: Run) -> None:
     importlib.import_module("everylayer_flask")  # Else the inner run would import, and forget it.
-    text = README.read_text(encoding="utf-8").partition("## In your tests")[2]
+    text = PAGE.read_text(encoding="utf-8")
     block = text.partition("```python\n")[2].partition("```")[0]
+    pytester.makeconftest(SHOP)
     pytester.makepyfile(block)
     run().assert_outcomes(passed=1)
 

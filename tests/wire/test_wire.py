@@ -22,6 +22,8 @@ from wire_storm import KINDS, Storm, request
 DOCUMENT = Path(__file__).parents[2] / "docs" / "backends.md"
 # Of what is exported at once: that of the SDK's BatchSpanProcessor.
 BATCH = 512
+# Without groups there is no stack of 16 kB.
+GROUPS = sys.version_info >= (3, 11)
 # Whole seconds of a slow machine must not part a batch.
 NEVER_MS = 10**8
 
@@ -104,7 +106,7 @@ def test_without_the_budget_the_same_storm_is_refused_whole(receiver: Receiver) 
     assert min(receiver.sizes) > LIMIT
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="no group, so no stack that is as long")
+@pytest.mark.skipif(not GROUPS, reason="no group, so no stack that is as long")
 def test_a_lone_failure_and_the_first_of_a_storm_keep_their_whole_stack(receiver: Receiver) -> None:
     storm(receiver, "http", 40, 1, "grouped", redaction="off")
     whole = [size(values(span.events[0])["exception.stacktrace"]) for span in receiver.spans]
@@ -126,7 +128,8 @@ def test_budgets_are_kept_byte_for_byte(receiver: Receiver, preset: str) -> None
         ("exception.stacktrace", rules.max_stack_bytes),
     ):
         room = budget if preset != "datadog" else min(budget, rules.max_span_bytes)
-        assert room - 64 <= longest[name] <= room
+        assert longest[name] <= room
+        assert longest[name] >= room - 64 or (not GROUPS and name == "exception.stacktrace")
 
 
 @pytest.mark.parametrize("preset", get_args(Preset))

@@ -28,7 +28,7 @@ from everylayer import failsafe
 from everylayer.boundaries.bounded import BoundedValues
 from everylayer.sinks import metrics, span_event
 from everylayer_starlette import EveryLayerMiddleware
-from metrics_apps import KINDS, endpoint, serving
+from metrics_apps import KINDS, RefusedError, endpoint, serving
 from metrics_reading import Reading, Series
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -265,3 +265,17 @@ def test_a_layer_that_leaves_the_trace_breaks_it(reading: Reading, telemetry: Te
     )
     run_asgi(app, scope("/fail", [CAME]))
     assert reading.series()["everylayer.error.traces"] == {("starlette", "lost_trace_id"): 1}
+
+
+def test_an_asgi_framework_with_a_package_of_its_own_has_its_name(reading: Reading) -> None:
+    from litestar import Litestar, get
+
+    from everylayer_litestar import EveryLayerPlugin
+
+    @get("/")
+    async def broken() -> None:
+        raise RefusedError
+
+    run_asgi(Litestar([broken], plugins=[EveryLayerPlugin()], openapi_config=None), scope())
+    [labels] = reading.series()["everylayer.errors"]
+    assert "litestar" in labels

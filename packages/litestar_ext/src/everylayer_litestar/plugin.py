@@ -23,20 +23,17 @@ class EveryLayerPlugin(InitPlugin):
     Args:
         **settings: fields of `everylayer.Settings`, over `configure()` and `EVERYLAYER_*`.
 
-    Attributes:
-        settings: the rules in force.
-        layers: names the app's layers from tracebacks.
-        starts_inside: a layer of the app starts a server span.
-        undo: takes back what was changed within the app.
-
     Raises:
         SettingsError: for an unknown setting or a value that does not fit.
     """
 
     def __init__(self, **settings: Any) -> None:
+        # What is kept here is for the seams of the app.
         self.settings: Settings = resolve(settings)
         self.layers: AppLayers = AppLayers(self.settings, client_status)
+        # A layer of the app starts a server span.
         self.starts_inside = False
+        # Take back what was changed within the app.
         self.undo: list[Callable[[], None]] = []
         patches.PATCHES.put()
 

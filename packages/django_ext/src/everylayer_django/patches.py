@@ -112,8 +112,10 @@ def installed() -> bool:
 def install() -> None:
     """Put every seam in place; those that are stay as they are."""
     with _lock:
-        if not _done:
-            _done.extend(done for patch in PATCHES if (done := _apply(patch)) is not None)
+        if _done:
+            return
+        _done.extend(done for patch in PATCHES if (done := _apply(patch)) is not None)
+        if _done:
             if drf.MODULE in sys.modules:
                 _arrived(getattr(sys.modules[drf.MODULE], drf.CLASS, None))
             _done.append(_await())

@@ -104,8 +104,10 @@ def installed() -> bool:
 def install() -> None:
     """Put every seam in place; those that are stay as they are."""
     with _lock:
-        if not _done:
-            _done.extend((each.name, put) for each in PATCHES if (put := _apply(each)))
+        if _done:
+            return
+        _done.extend((each.name, put) for each in PATCHES if (put := _apply(each)))
+        if _done:
             if drf.MODULE in sys.modules:
                 _arrived(getattr(sys.modules[drf.MODULE], drf.CLASS, None))
             _done.append((_MADE, _await()))

@@ -118,6 +118,27 @@ def litestar(status: int = 200, **settings: Any) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
+def litestar_abstract(status: int = 200, **settings: Any) -> Iterator[Served]:
+    from litestar import Litestar, get
+    from litestar.middleware import AbstractMiddleware
+
+    from everylayer_litestar import EveryLayerPlugin
+
+    class Wrapped(Acts, AbstractMiddleware):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            act(self)
+            await self.app(scope, receive, send)
+
+    @get("/", status_code=status)
+    async def endpoint() -> str:
+        return ""
+
+    plugins = [EveryLayerPlugin(**settings)]
+    app = Litestar([endpoint], middleware=[Wrapped], plugins=plugins, openapi_config=None)
+    yield Served(lambda: run_asgi(app, scope()), "Wrapped")
+
+
+@contextlib.contextmanager
 def litestar_guard(status: int = 200, **settings: Any) -> Iterator[Served]:
     from litestar import Litestar, get
 
@@ -183,4 +204,13 @@ def django(status: int = 200, **settings: Any) -> Iterator[Served]:
     patches.uninstall()
 
 
-APPS = [starlette, starlette_dispatch, litestar, litestar_guard, flask, flask_hook, django]
+APPS = [
+    starlette,
+    starlette_dispatch,
+    litestar,
+    litestar_abstract,
+    litestar_guard,
+    flask,
+    flask_hook,
+    django,
+]

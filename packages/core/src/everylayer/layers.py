@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Iterable, Iterator
@@ -86,11 +87,19 @@ def every_code_of(target: Any, shared: frozenset[str] = frozenset()) -> Iterator
         function = getattr(value, "__func__", value)
         function = inspect.unwrap(function) if callable(function) else None
         while getattr(function, "__module__", None) in shared:
-            held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-            function = next(filter(inspect.isfunction, held), None)
+            function = held_by(function)
         code = getattr(function, "__code__", None)
         if isinstance(code, CodeType):
             yield from _nested(code)
+
+
+def held_by(function: Any) -> Any:
+    """Return the function that `function` keeps in its closure, where it wraps one unmarked."""
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # It has no value yet.
+            if inspect.isfunction(cell.cell_contents):
+                return cell.cell_contents
+    return None
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from .failsafe import contained
 from .forks import ForkLock
-from .layers import Layer
+from .layers import Layer, held_by
 from .settings import Settings
 from .tool_ids import claim
 
@@ -133,9 +133,11 @@ def _unwrapped(function: Any) -> Iterator[FunctionType]:
         if not isinstance(function, FunctionType):
             return
         module = str(function.__globals__.get("__name__", ""))
-        if module.partition(".")[0] not in _NOT_THE_USERS:
+        of_the_user = module.partition(".")[0] not in _NOT_THE_USERS
+        if of_the_user:
             yield function
-        function = getattr(function, "__wrapped__", None)
+        wrapped = getattr(function, "__wrapped__", None)
+        function = held_by(function) if wrapped is None and not of_the_user else wrapped
 
 
 def _within(code: CodeType) -> Iterator[CodeType]:

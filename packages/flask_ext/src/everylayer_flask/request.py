@@ -157,10 +157,9 @@ class Request:
         if not self.rules.wants_span() or stock.excluded(self.environ):
             return
         parent = request_context(self.environ)
-        span = server_span(self.environ, self.start_ns, None, parent)
+        self._span = span = server_span(self.environ, self.start_ns, None, parent)
         if span is None:
             return
-        self._span = span
         self.quiet = False
         self._token = context.attach(trace.set_span_in_context(span, parent))
 

@@ -86,8 +86,11 @@ class Witness:
         self.seen.append(Sighting(exc, self.layer_of(exc, boundary), self.ended))
 
     def leave(self, exc: BaseException) -> None:
-        """Note that `exc` goes where no seam is."""
-        self.escaped.append(exc)
+        """Note that `exc` goes where no seam is, and in its shape what it was raised from."""
+        shape: BaseException | None = exc
+        while shape is not None and not any(shape is known for known in self.escaped):
+            self.escaped.append(shape)
+            shape = shape.__cause__
 
     def see_by_others(self, exc: BaseException) -> None:
         """Note `exc` where it leaves the server span, unless everylayer has seen it."""

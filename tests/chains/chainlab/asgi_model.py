@@ -204,8 +204,9 @@ class Model:
             inner = self.crossing(index + 1)
             try:
                 return inner.send(None)[1], inner
-            except Exception:
-                raise
+            except Exception as exc:
+                # As BaseHTTPMiddleware does, to keep its own streams out of the context.
+                raise exc from exc.__cause__ or exc.__context__
             except BaseException as exc:
                 failed = exc
             # Out here it has no context, as in the task that waits.

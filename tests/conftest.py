@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from opentelemetry import context
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,16 +39,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 if sys.version_info < (3, 11):
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call() -> Generator[None, Any, Any]:
-        """Let the collector come between two tests only.
+    def pytest_runtest_protocol() -> Generator[None, Any, Any]:
+        """Let the collector come between two tests only, and what it sets be gone at the next.
 
         Where a request fails, stock leaves generators behind that set a context variable when they
         are collected; CPython 3.10 crashes if that happens while one is being set.
         """
         gc.disable()
+        before = context.attach(context.Context())
         try:
             return (yield)
         finally:
+            context.detach(before)
             gc.enable()
 
 

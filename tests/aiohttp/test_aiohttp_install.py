@@ -298,6 +298,9 @@ def test_what_a_layer_handles_by_itself(telemetry: Telemetry) -> None:
     app = app_of(Kit(stock=False, ours=False), view)
     everylayer_aiohttp.setup(app, swallowed="monitor")
     run(app)
+    assert "everylayer.monitor" in map(sys.monitoring.get_tool, range(6))
+    everylayer_aiohttp.setup(app, swallowed="off")
+    assert "everylayer.monitor" not in map(sys.monitoring.get_tool, range(6))
     (event,) = error_events(telemetry.spans)
     assert (event.event.attributes or {})["everylayer.layer.phase"] == "swallowed"
 

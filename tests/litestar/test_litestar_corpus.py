@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-import cases_hooks  # noqa: F401
-import cases_layers  # noqa: F401
-import cases_responses  # noqa: F401
+import litestar_cases_hooks  # noqa: F401
+import litestar_cases_layers  # noqa: F401
+import litestar_cases_responses  # noqa: F401
 from asgi_drive import converse
 from contract.expect import problems
 from contract.responses import Run, differences

@@ -19,7 +19,6 @@ from litestar.plugins import InitPlugin
 from opentelemetry.trace import StatusCode
 
 from asgi_drive import Request, converse
-from cases_layers import UNAUTHORIZED, calm, failing
 from contract.drive import run_asgi, scope
 from contract.expect import Expected, check
 from contract.faults import PLAIN, fault_site
@@ -29,6 +28,7 @@ from everylayer.settings import SettingsError
 from everylayer_litestar import EveryLayerPlugin
 from everylayer_litestar.instrumentor import EveryLayerLitestarInstrumentor
 from everylayer_litestar.patches import PATCHES
+from litestar_cases_layers import UNAUTHORIZED, calm, failing
 from litestar_kit import Kit, OpenTelemetryConfig
 from litestar_layers import Calm, Raiser
 

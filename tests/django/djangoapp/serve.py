@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.django import DjangoInstrumentor
 
 from contract import drive
 from contract.responses import Raised, Run
+from everylayer.boundaries import aftermath
 
 from . import plan
 from .cases import ASGI, Case
@@ -75,6 +76,13 @@ def run(
 
 def serve(handler: Any, case: Case, server: str) -> Run:
     """Serve the request of `case` by `handler`, or by what stands around it."""
+    found = _serve(handler, case, server)
+    # What a close has brought to light is told a moment later.
+    assert aftermath.settle()
+    return found
+
+
+def _serve(handler: Any, case: Case, server: str) -> Run:
     if server == ASGI:
         scope = drive.scope(case.path, case.headers)
         if any(name == "host" for name, _ in case.headers):

@@ -10,9 +10,9 @@ from importlib.metadata import requires, version
 from packaging.requirements import Requirement
 
 import cases_fastapi  # noqa: F401
-import cases_layers  # noqa: F401
 import cases_plain  # noqa: F401
 import cases_routes  # noqa: F401
+import litestar_cases_layers  # noqa: F401
 from asgi_cases import CASES, Case
 from asgi_drive import converse
 from asgi_kit import AROUND, FASTAPI_LAST, LAST, Kit, Setup

@@ -134,6 +134,8 @@ class Outermost:
         """
         self.tenants = tenant_source.policy_of(rules)
         self.rules = rules
+        if not monitor.wanted(rules):
+            monitor.leave(self)
 
     async def __call__(self, request: Any, handler: Call) -> Any:
         if not self.rules.enabled:

@@ -12,8 +12,8 @@ from litestar.exceptions import (
 )
 
 from asgi_drive import Request
-from cases_layers import UNAUTHORIZED, calm, failing
 from contract.faults import PLAIN, Fault, fault_site
+from litestar_cases_layers import UNAUTHORIZED, calm, failing
 from litestar_kit import AFTER_START, LEVELS, SILENT, Kit, case, escaped, handled, late
 from litestar_layers import AnswersLater, Calm, Raiser
 

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+import everylayer
 import everylayer_aiohttp
 from aiohttp_cases import PASSING, app_of
 from aiohttp_kit import Handler, Kit, ask, served, settled
@@ -189,9 +190,12 @@ def test_a_task_that_nobody_awaits(stock: bool, telemetry: Telemetry) -> None:
         async with served(app) as port:
             await ask(port)
 
-    with kit.active():
-        asyncio.run(main())
-    collect()
+    try:
+        with kit.active():
+            asyncio.run(main())
+        collect()
+    finally:
+        everylayer.configure(detached="off")
     (late,) = late_spans(telemetry.spans)
     assert late.parent is not None
     assert late.parent.span_id == server_span(telemetry.spans).context.span_id

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import everylayer
 from contract.expect import check
 from contract.responses import Run, same
 from contract.telemetry import Telemetry
@@ -38,6 +39,22 @@ def test_alone(case: Case, server: str, telemetry: Telemetry) -> None:
     before = bare(case, server, telemetry)
     after = run(case, server, position="first")
     same(before, after)
+    check(telemetry.spans, case.fault, case.expected)
+
+
+UNDER_ASGI = [param for param in TRIED if str(param.id).endswith("-asgi")]
+
+
+@pytest.mark.parametrize(("case", "server"), UNDER_ASGI)
+def test_a_layer_in_a_thread_is_no_forgotten_work(
+    case: Case, server: str, telemetry: Telemetry
+) -> None:
+    """Under ASGI Django calls what is synchronous by an executor, and awaits that."""
+    everylayer.configure(detached="record")
+    try:
+        run(case, server, position="first")
+    finally:
+        everylayer.configure(detached="off")
     check(telemetry.spans, case.fault, case.expected)
 
 

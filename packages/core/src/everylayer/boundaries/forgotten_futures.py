@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from concurrent.futures import Future
 from typing import Any
@@ -25,7 +26,7 @@ def submit(before: Any, switch: Switch) -> Any:
     def replaced(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         future = before(self, fn, *args, **kwargs)
         if switch.on:
-            _watch(future)
+            _watch(future, fn)
         return future
 
     return replaced
@@ -65,13 +66,20 @@ _Unasked.__name__ = _Unasked.__qualname__ = "Future"
 
 
 @contained
-def _watch(future: Any) -> None:
+def _watch(future: Any, fn: Any) -> None:
     # A pool of somebody else's may give futures of its own.
-    if type(future) is Future:
+    if type(future) is Future and not _is_awaited(fn):
         span = trace.get_current_span()
         if span is not INVALID_SPAN:
             vars(future)[_SPAN] = span
             future.__class__ = _Unasked
+
+
+def _is_awaited(fn: Any) -> bool:
+    """Tell whether asgiref runs a function here: what that raises crosses the layer that awaits."""
+    while type(fn) is functools.partial:
+        fn = fn.func
+    return getattr(fn, "__module__", None) == "asgiref.sync"
 
 
 @contained

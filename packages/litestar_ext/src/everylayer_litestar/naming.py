@@ -51,5 +51,5 @@ class AppLayers(WatchedLayers):
         for function in functions:
             # What Litestar runs in a thread it keeps in an object of its own.
             made = getattr(function, "func", function)
-            if not getattr(made, "__module__", "litestar").startswith("litestar"):
+            if str(getattr(made, "__module__", "litestar")).partition(".")[0] != "litestar":
                 self.learn(Layer(name_of(made), kind), made)

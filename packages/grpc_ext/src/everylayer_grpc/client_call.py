@@ -51,6 +51,7 @@ class ClientCall(Ledger):
 
     waiting = False
     finished = False
+    _ending: tuple[BaseException, End] | None = None
 
     def __init__(self, settings: Settings, method: str, target: Span, own: bool) -> None:
         super().__init__(settings, surrounded=False)
@@ -102,10 +103,23 @@ class ClientCall(Ledger):
             span.tell_code(self.target, end.code)
             if end.cancelled_here:
                 return
+        self._ending = (exc, end) if end is not None and isinstance(exc, grpc.RpcError) else None
         self.see(exc, handled=False)
-        sighting = self.sighting_of(exc)
-        if sighting is not None and end is not None and isinstance(exc, grpc.RpcError):
-            sighting.said = f"{end.code.name}: {end.details}".rstrip(": ")
+        self._say()
+        self._ending = None
+
+    @contained
+    def flush(self) -> None:
+        """Write what has not been written: stock may end the span while `failed` is at work."""
+        self._say()
+        super().flush()
+
+    def _say(self) -> None:
+        """Have gRPC's own error told by its code and details, not by what it prints of itself."""
+        ending = self._ending
+        sighting = self.sighting_of(ending[0]) if ending is not None else None
+        if ending is not None and sighting is not None:
+            sighting.said = f"{ending[1].code.name}: {ending[1].details}".rstrip(": ")
 
     @contained
     def hold(self) -> None:

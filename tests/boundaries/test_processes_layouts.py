@@ -43,13 +43,8 @@ def request(telemetry: Telemetry) -> Iterator[trace.Span]:
     ledger.close()
 
 
-def works(pool: Any, telemetry: Telemetry, followed: bool = False) -> None:
-    """Have a pool return a result and a chain; the span is the request's, the event one.
-
-    Args:
-        followed: a future stands for another one: what that ends with is told by the pool's thread,
-            and may find the request's span ended.
-    """
+def works(pool: Any, telemetry: Telemetry) -> None:
+    """Have a pool return a result and a chain; the span is the request's, the event one."""
     with request(telemetry) as span:
         assert pool.submit(away_work.fail, 4).result(30) == 4
         ids = pool.submit(away_work.where).result(30)
@@ -58,7 +53,7 @@ def works(pool: Any, telemetry: Telemetry, followed: bool = False) -> None:
             pool.submit(away_work.chain).result(30)
         assert isinstance(caught.value.__cause__, ValueError)
     (found,) = error_events(telemetry.spans)
-    assert found.span.name in (("GET /", "chain (late)") if followed else ("GET /",))
+    assert found.span.name == "GET /"
     assert dict(found.event.attributes or {})["everylayer.layer.name"] == "chain"
 
 
@@ -153,7 +148,7 @@ def test_a_future_of_somebody_elses_class_keeps_it(
 
     monkeypatch.setattr(concurrent.futures.ProcessPoolExecutor, "submit", submit)
     with Pool(1, FORK) as pool:
-        works(pool, telemetry, followed=True)
+        works(pool, telemetry)
         busy = pool.submit(time.sleep, 0.2)
         line = [pool.submit(away_work.fail, n) for n in range(8)]
         assert line[-1].cancel()
@@ -174,7 +169,7 @@ def test_a_future_whose_class_cannot_be_changed(
 
     monkeypatch.setattr(process_future, "Future", Fixed)
     with Pool(1, FORK) as pool:
-        works(pool, telemetry, followed=True)
+        works(pool, telemetry)
 
 
 def test_a_future_that_keeps_its_result_elsewhere(telemetry: Telemetry) -> None:

@@ -161,6 +161,31 @@ def test_a_future_of_somebody_elses_class_keeps_it(
     assert {type(future) for future in made} == {Plain}
 
 
+@pytest.mark.parametrize("somebody_elses", [False, True])
+def test_who_asks_finds_the_error_told_whatever_thread_had_it_first(
+    somebody_elses: bool, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = concurrent.futures.ProcessPoolExecutor.submit
+
+    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        future = original(self, *args, **kwargs)
+        future.__class__ = Plain
+        return future
+
+    if somebody_elses:
+        monkeypatch.setattr(concurrent.futures.ProcessPoolExecutor, "submit", submit)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with Pool(1, FORK) as pool:
+            for _ in range(100):
+                with request(telemetry), pytest.raises(away_work.Needs):
+                    pool.submit(away_work.chain).result(30)
+    finally:
+        sys.setswitchinterval(usual)
+    assert [event.span.name for event in error_events(telemetry.spans)] == ["GET /"] * 100
+
+
 def test_a_future_whose_class_cannot_be_changed(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

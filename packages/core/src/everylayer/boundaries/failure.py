@@ -23,7 +23,7 @@ from .tenant import CURRENT, leave
 from .tree import Carried
 
 PHASE = "process"
-_late = ForkLock()
+_turn = ForkLock()
 
 
 class Failure:
@@ -134,22 +134,13 @@ def sight(
     # This may be the thread of a pool, which works for all of them.
     token = CURRENT.set(tenant) if tenant else None
     try:
-        _sight(exc, span, label, asked, sensitive)
+        # Whoever asks and the pool's thread, one after the other: who asks must find it told, and
+        # has the last word on whether that is late.
+        with _turn:
+            _show(exc, span, label, asked, sensitive)
     finally:
         if token is not None:
             leave(token)
-
-
-def _sight(
-    exc: BaseException, span: Span, label: str, asked: bool, sensitive: Mapping[str, str] | None
-) -> None:
-    if spans.ended(span):
-        # Written at once, by a ledger of this call alone: whoever waits for the result as well
-        # must find it done.
-        with _late:
-            _show(exc, span, label, asked, sensitive)
-    else:
-        _show(exc, span, label, asked, sensitive)
 
 
 def _show(

@@ -159,10 +159,13 @@ def test_a_module_is_short_enough_to_hold_in_mind(package: str, path: Path) -> N
 
 
 def modules_imported(package: str, path: Path, known: Container[str]) -> set[str]:
-    """Return the modules of the package that have to be loaded before this one."""
+    """Return the modules of the package that this one loads, whenever it does."""
     inner = path.relative_to(FOLDERS[package] / "src").with_suffix("").parts
     found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    # Types alone load nothing.
+    tree.body = [node for node in tree.body if not isinstance(node, ast.If)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*inner[: -node.level], *(node.module or "").split("."))
             name = ".".join(filter(None, base))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import startup as _startup  # noqa: F401 - it tells settings what they switch on
 from .failsafe import own_failures
 from .layers import Layer
 from .observer import record
 from .settings import Settings, SettingsError, configure
+from .version import __version__
 
 if TYPE_CHECKING:
     from .boundaries.away import carried, uncarried
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from .remote import record_remote
     from .running.snapshot import Snapshot, snapshot
 
-__version__ = "0.1.0"
 
 # Loaded by whoever uses them.
 _LAZY = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from . import __version__
 from .audit.options import is_verbose, verbose_option
 from .audit.wire import TargetError
+from .version import __version__
 
 # Command -> where it is.
 _COMMANDS = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
-import logging
 import os
 import re
 import sys
@@ -13,13 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
-from . import choices, signals
+from . import choices
 from .presets import Preset, budgets
 
 if TYPE_CHECKING:
     from .redaction import Redaction
-
-_logger = logging.getLogger("everylayer")
 
 ENV_PREFIX = "EVERYLAYER_"
 
@@ -134,32 +130,32 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        from .redaction import guard
-
         for f in dataclasses.fields(self):
             if isinstance(getattr(self, f.name), list):
                 object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
             _check(f.name, getattr(self, f.name), _KINDS[f.name])
-        for name, known in choices.CHOICES.items():
-            if getattr(self, name) not in get_args(known):
-                raise _bad(name, getattr(self, name), f"one of {_listed(get_args(known))}")
-        for name, fields in _TEMPLATES.items():
-            _check_template(name, getattr(self, name), fields)
-        if self.swallowed == "monitor" and sys.version_info < (3, 12):
-            raise _bad("swallowed", self.swallowed, f"off, or Python 3.12 or newer, {_NEEDED_FOR}")
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise _bad(name, getattr(self, name), f"at least {least}")
-        if 0 < len(self.snapshot_token) < _LEAST_TOKEN:
-            raise _bad(
-                "snapshot_token",
-                self.snapshot_token,
-                f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots",
-            )
-        guard.prepare(self.redaction, variables=self.local_variables)
-        _check_services(self)
-        _check_tenant(self)
+        _check_words(self)
+        _check_numbers(self)
+        features.check(self)
 
+
+class Features:
+    """What settings switch on: nothing, until `startup` has put what there is in `features`."""
+
+    def check(self, made: Settings) -> None:
+        """Raise SettingsError for a value that a feature cannot use."""
+
+    def start(self, made: Settings, given: Mapping[str, Any]) -> None:
+        """Start what `made` asks for, of which `given` was written down by somebody."""
+
+    def changed(self, values: Mapping[str, Any]) -> None:
+        """Stop what `configure(**values)` no longer wants."""
+
+    def forget(self) -> None:
+        """Stop everything, and keep nothing of what was read."""
+
+
+features: Features = Features()
 
 _KINDS: Mapping[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Settings)}
 LEAST = {
@@ -196,8 +192,7 @@ def configure(**values: Any) -> Settings:
         SettingsError: for an unknown name or a value that does not fit.
     """
     resolved = resolve(values)
-    if values.get("detached") == "off":
-        _forget_detached()
+    features.changed(values)
     _configured.update(values)
     current.cache_clear()
     return resolved
@@ -205,23 +200,9 @@ def configure(**values: Any) -> Settings:
 
 def reset() -> None:
     """Forget what `configure()` set, and read the environment anew, and the policy's file."""
-    from . import volume
-    from .boundaries import tenant_labels
-    from .redaction import guard
-
-    guard.forget()
-    volume.forget()
-    _forget_detached()
-    tenant_labels.forget_labels()
+    features.forget()
     _configured.clear()
     current.cache_clear()
-    signals.forget()
-
-
-def _forget_detached() -> None:
-    detached = sys.modules.get(f"{__package__}.boundaries.detached")
-    if detached is not None:
-        detached.stop()
 
 
 @functools.cache
@@ -247,40 +228,8 @@ def resolve(
         if name not in _KINDS:
             raise _unknown(name)
     made = Settings(**{**budgets(given.get("preset")), **given})
-    if made.enabled and made.metrics:
-        from .sinks import metrics
-
-        metrics.prepare()
-    if made.enabled and made.detached == "record":
-        from .boundaries import detached
-
-        detached.start()
-    if made.enabled and made.sentry != "off":
-        _meet_sentry(made, given)
+    features.start(made, given)
     return made
-
-
-def _meet_sentry(made: Settings, given: Mapping[str, Any]) -> None:
-    """Link the app to Sentry at its start, or say what is missing."""
-    if sys.modules.get("sentry_sdk") is not None:
-        from .sinks.sentry import switch
-
-        switch.prepare(made)
-        return
-    asked = [name for name in ("sentry", "trace_url", "sentry_url") if given.get(name)]
-    if not asked or importlib.util.find_spec("sentry_sdk") is not None:
-        return
-    if made.sentry == "capture" or made.sentry_url:
-        name = "sentry" if made.sentry == "capture" else "sentry_url"
-        raise SettingsError(
-            f"everylayer setting {name} is {getattr(made, name)!r:.200}, and sentry-sdk is not "
-            "installed: pip install 'everylayer[sentry]', or set sentry to 'off'."
-        )
-    _logger.warning(
-        "everylayer settings %s do nothing: sentry-sdk is not installed; "
-        "pip install 'everylayer[sentry]'",
-        _listed(asked),
-    )
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -303,38 +252,40 @@ def _parse(variable: str, text: str, kind: type) -> Any:
             return True
         if text.lower() in ("0", "false", "no", "off"):
             return False
-        raise _bad(variable, text, "true or false")
+        raise unfit(variable, text, "true or false")
     if kind is int:
         try:
             return int(text)
         except ValueError:
-            raise _bad(variable, text, "a whole number") from None
+            raise unfit(variable, text, "a whole number") from None
     if kind is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text
 
 
-def _check_services(made: Settings) -> None:
+def _check_words(made: Settings) -> None:
+    for name, known in choices.CHOICES.items():
+        if getattr(made, name) not in get_args(known):
+            raise unfit(name, getattr(made, name), f"one of {listed(get_args(known))}")
+    for name, fields in _TEMPLATES.items():
+        _check_template(name, getattr(made, name), fields)
+    if made.swallowed == "monitor" and sys.version_info < (3, 12):
+        raise unfit("swallowed", made.swallowed, f"off, or Python 3.12 or newer, {_NEEDED_FOR}")
+    if 0 < len(made.snapshot_token) < _LEAST_TOKEN:
+        wanted = f"at least {_LEAST_TOKEN} characters long, or empty to give no snapshots"
+        raise unfit("snapshot_token", made.snapshot_token, wanted)
     if not _HEADER.fullmatch(made.error_context_header):
         wanted = "the name of a header, in lower case"
-        raise _bad("error_context_header", made.error_context_header, wanted)
-    if not made.trusted_peers:
-        return
-    from .boundaries import trust
-
-    for peer in made.trusted_peers:
-        if not trust.is_peer(peer):
-            raise _bad("trusted_peers", peer, trust.WANTED)
+        raise unfit("error_context_header", made.error_context_header, wanted)
 
 
-def _check_tenant(made: Settings) -> None:
+def _check_numbers(made: Settings) -> None:
+    for name, least in LEAST.items():
+        if getattr(made, name) < least:
+            raise unfit(name, getattr(made, name), f"at least {least}")
     shards = made.tenant_shards
     if shards & (shards - 1) or shards > _MOST_SHARDS:
-        raise _bad("tenant_shards", shards, f"a power of two, {_MOST_SHARDS} at most")
-    if made.tenant != "off":
-        from .boundaries import tenant_source
-
-        tenant_source.policy_of(made)
+        raise unfit("tenant_shards", shards, f"a power of two, {_MOST_SHARDS} at most")
 
 
 def _check_template(name: str, value: str, fields: tuple[str, ...]) -> None:
@@ -343,7 +294,7 @@ def _check_template(name: str, value: str, fields: tuple[str, ...]) -> None:
         rest = rest.replace(f"{{{known}}}", "")
     if value and ("{" in rest or "}" in rest or "://" not in value):
         listed = " and ".join(f"{{{known}}}" for known in fields)
-        raise _bad(name, value, f"a URL, which may hold {listed}")
+        raise unfit(name, value, f"a URL, which may hold {listed}")
 
 
 _EXPECTED: Mapping[type, str] = {
@@ -360,22 +311,18 @@ def _check(name: str, value: object, kind: type) -> None:
         int: lambda: isinstance(value, int) and not isinstance(value, bool),
         str: lambda: (
             isinstance(value, str)
-            or (name == "redaction" and _is_policy(value))
+            # A policy; `check` knows one.
+            or name == "redaction"
             or (name == "tenant_resolver" and callable(value))
         ),
         tuple: lambda: isinstance(value, tuple) and all(isinstance(v, str) for v in value),
     }[kind]
     if not fits():
-        raise _bad(name, value, _EXPECTED[kind])
+        raise unfit(name, value, _EXPECTED[kind])
 
 
-def _is_policy(value: object) -> bool:
-    from .redaction import Redaction
-
-    return isinstance(value, Redaction)
-
-
-def _bad(name: str, value: object, wanted: str) -> SettingsError:
+def unfit(name: str, value: object, wanted: str) -> SettingsError:
+    """Return the error for a `value` that the setting `name` must not have."""
     shown = f"a {type(value).__name__} that is not shown" if name in _SECRET else f"{value!r:.200}"
     return SettingsError(f"everylayer setting {name} is {shown}; it must be {wanted}.")
 
@@ -387,9 +334,9 @@ def _unknown(name: str, variable: str = "") -> SettingsError:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     where = f"variable {variable}" if variable else f"{name!r}"
     return SettingsError(
-        f"everylayer does not know the setting {where}.{hint} Known settings: {_listed(_KINDS)}."
+        f"everylayer does not know the setting {where}.{hint} Known settings: {listed(_KINDS)}."
     )
 
 
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
     return ", ".join(names)

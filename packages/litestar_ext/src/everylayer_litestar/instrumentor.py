@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
+from weakref import WeakSet
 
 from everylayer.instrumentor import Instrumentor
-from everylayer.settings import resolve
+from everylayer.settings import Settings, resolve
 
 from . import patches
+from .plugin import EveryLayerPlugin
+from .seams import Covered
 
 
 class EveryLayerLitestarInstrumentor(Instrumentor):
@@ -24,8 +27,14 @@ class EveryLayerLitestarInstrumentor(Instrumentor):
     def switch_on(self, settings: Mapping[str, Any]) -> None:
         """Give the plugin to the apps to come."""
         resolve(settings)
-        patches.begin(dict(settings))
+        self._given: WeakSet[Covered] = WeakSet()
+        self._giving = patches.giving(lambda: EveryLayerPlugin(**settings), self._given)
+        self._giving.put()
 
     def switch_off(self) -> None:
-        """Take it back."""
-        patches.end()
+        """Take it back, from the apps that were given it too."""
+        self._giving.undo()
+        for plugin in self._given:
+            plugin.settings = Settings(enabled=False)
+            while plugin.undo:
+                plugin.undo.pop()()

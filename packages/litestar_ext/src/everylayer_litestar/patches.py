@@ -8,7 +8,8 @@
   `PATCHES.undo()` |
 | `mapping.build_route_middleware_stack` | 2.15 | Litestar itself builds the chain of a route, with
   a probe before each layer, whichever level it was given at | `PATCHES.undo()` |
-| `Litestar.__init__` | 2.15 | the plugin in each app, under the instrumentor | `GIVING.undo()` |
+| `Litestar.__init__` | 2.15 | the plugin in each app, under the instrumentor |
+  `giving().undo()` |
 
 They do nothing for an app that has no `EveryLayerPlugin`. A function that is not what it was is
 left alone, with a line in the log.
@@ -17,6 +18,7 @@ left alone, with a line in the log.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -26,19 +28,12 @@ from litestar._asgi.routing_trie import mapping
 
 from everylayer.asgi import between
 from everylayer.boundaries.patch import Patch, Patches, Target
-from everylayer.settings import Settings
 
-from .seams import AppSeam, interleaved, probe_answered, show_answered
-
-# What the instrumentor was given, and the plugins that it has given to apps.
-_settings: dict[str, Any] = {}
-_given: WeakSet[Any] = WeakSet()
+from .seams import AppSeam, Covered, interleaved, probe_answered, show_answered
 
 
-def _plugin_of(app: Any) -> Any:
-    from .plugin import EveryLayerPlugin
-
-    held = (each for each in app.plugins if isinstance(each, EveryLayerPlugin))
+def _plugin_of(app: Any) -> Covered | None:
+    held = (each for each in app.plugins if isinstance(each, Covered))
     return next((plugin for plugin in held if plugin.settings.enabled), None)
 
 
@@ -77,17 +72,25 @@ def _building(original: Any, _: Any) -> Any:
     return build_route_middleware_stack
 
 
-def _giving(original: Any, _: Any) -> Any:
-    from .plugin import EveryLayerPlugin
+def giving(make: Callable[[], Covered], given: WeakSet[Covered]) -> Patch:
+    """Return the patch that gives each new app a plugin by `make`, unless it brings one.
 
-    def __init__(self: Any, *args: Any, plugins: Any = None, **kwargs: Any) -> None:
-        held = list(plugins or ())
-        if not any(isinstance(each, EveryLayerPlugin) for each in held):
-            held.append(EveryLayerPlugin(**_settings))
-            _given.add(held[-1])
-        original(self, *args, plugins=held, **kwargs)
+    Args:
+        make: called for each app.
+        given: gets the plugins.
+    """
 
-    return __init__
+    def change(original: Any, _: Any) -> Any:
+        def __init__(self: Any, *args: Any, plugins: Any = None, **kwargs: Any) -> None:
+            held = list(plugins or ())
+            if not any(isinstance(each, Covered) for each in held):
+                given.add(plugin := make())
+                held.append(plugin)
+            original(self, *args, plugins=held, **kwargs)
+
+        return __init__
+
+    return Patch(Litestar, "__init__", change)
 
 
 _BUILD = "build_route_middleware_stack"
@@ -97,21 +100,3 @@ PATCHES = Patches(
     Target(ASGIRouter, "lifespan", "self receive send", _living, "errors of the lifespan"),
     Target(mapping, _BUILD, "app route route_handler", _building, "what layers hide"),
 )
-GIVING = Patch(Litestar, "__init__", _giving)
-
-
-def begin(settings: dict[str, Any]) -> None:
-    """Give the plugin to each app that is made from now on, unless it brings one."""
-    _settings.update(settings)
-    GIVING.put()
-
-
-def end() -> None:
-    """Take it back, from the apps that were given it too."""
-    GIVING.undo()
-    _settings.clear()
-    for plugin in _given:
-        plugin.settings = Settings(enabled=False)
-        plugin.layers.leave()
-        while plugin.undo:
-            plugin.undo.pop()()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
 
-from everylayer.settings import Settings, resolve
+from everylayer.settings import resolve
 
 from . import patches
-from .naming import AppLayers, client_status
+from .seams import Covered
 
 
-class EveryLayerPlugin(InitPlugin):
+class EveryLayerPlugin(Covered, InitPlugin):
     """Puts every error of every layer of a Litestar app on the request's span.
 
     `Litestar(..., plugins=[EveryLayerPlugin()])` covers the app, whatever its middleware is and in
@@ -28,13 +27,7 @@ class EveryLayerPlugin(InitPlugin):
     """
 
     def __init__(self, **settings: Any) -> None:
-        # What is kept here is for the seams of the app.
-        self.settings: Settings = resolve(settings)
-        self.layers: AppLayers = AppLayers(self.settings, client_status)
-        # A layer of the app starts a server span.
-        self.starts_inside = False
-        # Take back what was changed within the app.
-        self.undo: list[Callable[[], None]] = []
+        super().__init__(resolve(settings))
         patches.PATCHES.put()
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,29 @@ from litestar.middleware._internal.exceptions import ExceptionHandlerMiddleware
 from everylayer.asgi import SCOPE_KEY, Seam, between, right_inside, see
 from everylayer.asgi_types import ASGIApp, Scope
 from everylayer.failsafe import contained
+from everylayer.settings import Settings
 
-from .naming import client_status
+from .naming import AppLayers, client_status
 
 _STOCK = {"OpenTelemetryInstrumentationMiddleware", "OpenTelemetryMiddleware"}
+
+
+class Covered:
+    """What the seams of one app share: the plugin that it has.
+
+    Attributes:
+        settings: the rules in force.
+        layers: the app's own.
+        starts_inside: a layer of the app starts a server span.
+        undo: let go of the app: take back what was changed within it.
+    """
+
+    starts_inside = False
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.layers = AppLayers(settings, client_status)
+        self.undo: list[Callable[[], None]] = [self.layers.leave]
 
 
 class AppSeam(Seam):
@@ -23,7 +43,7 @@ class AppSeam(Seam):
 
     __slots__ = ("_plugin",)
 
-    def __init__(self, app: Any, plugin: Any) -> None:
+    def __init__(self, app: Any, plugin: Covered) -> None:
         super().__init__(app, plugin.settings, plugin.layers, client_status=client_status)
         self._plugin = plugin
         stock = getattr(app, "open_telemetry_middleware", None)
@@ -66,14 +86,14 @@ def probe_answered(layer: Any) -> None:
         layer.app = between(layer.app, show_answered)  # type: ignore[arg-type, assignment]
 
 
-def interleaved(handler: Any, plugin: Any) -> Any:
+def interleaved(handler: Any, plugin: Covered) -> Any:
     """Return what stands for a route handler where its middleware is built, innermost first."""
     entries = handler.resolve_middleware()
     made = [_probing(each, len(entries) - nth, plugin) for nth, each in enumerate(entries, 1)]
     return SimpleNamespace(resolve_middleware=lambda: made)
 
 
-def _probing(entry: Any, index: int, plugin: Any) -> Any:
+def _probing(entry: Any, index: int, plugin: Covered) -> Any:
     make, kwargs = entry if hasattr(type(entry), "__iter__") else (entry, {})
     given = make.middleware if isinstance(make, DefineMiddleware) else make
 

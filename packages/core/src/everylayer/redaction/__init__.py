@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from . import guard as guard
     from .annotated import Sensitive
     from .exporting import RedactingLogRecordExporter, RedactingSpanExporter
-    from .keys import KeyProvider, Keys, from_environment, from_file
+    from .keys import KeyProvider, Keys, TokenError, from_environment, from_file
     from .policy import Redaction
     from .redactor import Finding, Redactor
-    from .revealing import RevealError, TokenError, reveal
+    from .revealing import RevealError, reveal
     from .values import sensitive
 
 # Loaded by whoever uses them: an app that only imports everylayer has no policy yet.
@@ -26,7 +26,7 @@ _LAZY = {
     "Redactor": ".redactor",
     "RevealError": ".revealing",
     "Sensitive": ".annotated",
-    "TokenError": ".revealing",
+    "TokenError": ".keys",
     "from_environment": ".keys",
     "from_file": ".keys",
     "reveal": ".revealing",

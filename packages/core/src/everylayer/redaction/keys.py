@@ -13,6 +13,10 @@ SIZE = 32
 _ID = re.compile("[A-Za-z0-9_-]{1,32}")
 
 
+class TokenError(ValueError):
+    """A token that cannot be read: malformed, changed, or of a key that is not there."""
+
+
 @runtime_checkable
 class KeyProvider(Protocol):
     """Keys by their id. Implement it over an HSM or a KMS.

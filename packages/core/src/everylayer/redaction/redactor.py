@@ -8,8 +8,7 @@ from typing import NamedTuple
 from ..failsafe import count_failure
 from ..rendering.cache import Generations
 from ..rendering.frames import FrameCache
-from ..sinks import metrics
-from . import values
+from . import replaced, values
 from .actions import Action, mask
 from .cuts import behind_open
 from .rules import LONG, LONG_RULES, NAMED, SIGNS, WORDS, Rule
@@ -183,7 +182,7 @@ class Redactor:
             if self._allowed and plain(value.strip("'\"")) in self._allowed:
                 return value
             shown = self._actions.get(rule, mask)(kind, value)
-            metrics.redacted((rule,))
+            replaced.tell((rule,))
             return shown
         except Exception:
             count_failure("everylayer.redaction", with_stack=False)
@@ -314,7 +313,7 @@ def _order(found: _Found) -> int:
 
 
 def _replaced(text: str, found: Sequence[Finding], start: int, end: int) -> str:
-    metrics.redacted(each.rule for each in found)
+    replaced.tell(each.rule for each in found)
     parts: list[str] = []
     at = start
     for each in found:

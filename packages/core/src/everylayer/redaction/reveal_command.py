@@ -9,8 +9,8 @@ import click
 
 from ..audit.wire import TargetError
 from ..settings import SettingsError
-from .keys import KeyProvider, from_environment, from_file
-from .revealing import RevealError, TokenError, reveal_with
+from .keys import KeyProvider, TokenError, from_environment, from_file
+from .revealing import RevealError, reveal_with
 
 _MOST = 1 << 20
 

@@ -9,14 +9,10 @@ import time
 from collections.abc import Callable
 
 from ..settings import SettingsError
-from .keys import KeyProvider
+from .keys import KeyProvider, TokenError
 
 # What is no token may be a secret that was given by mistake: it is not written down.
 _TOKEN = re.compile(r"tok1\.[\w-]{1,32}\.[a-z]\.[\w-]{1,400}")
-
-
-class TokenError(ValueError):
-    """A token that cannot be read: malformed, changed, or of a key that is not there."""
 
 
 class RevealError(RuntimeError):

@@ -12,11 +12,10 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Callable
 
 from ..settings import SettingsError
-from .actions import Action
-from .keys import KeyProvider, current_of
-from .revealing import TokenError
+from .keys import KeyProvider, TokenError, current_of
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -30,7 +29,7 @@ _NONCE = 12
 _TOKEN = re.compile(r"tok1\.(?P<key>[A-Za-z0-9_-]{1,32})\.(?P<mode>[gs])\.(?P<data>[A-Za-z0-9_-]+)")
 
 
-def action(keys: KeyProvider, *, same: bool) -> Action:
+def action(keys: KeyProvider, *, same: bool) -> Callable[[str, str], str]:
     """Return the action that puts a token in the place of a value.
 
     Args:

@@ -71,7 +71,8 @@ def prepare() -> None:
         return
     from opentelemetry.metrics import Observation, get_meter
 
-    from .. import __version__
+    from ..redaction import replaced
+    from ..version import __version__
     from .instruments import Instruments
 
     def requests(_: Any) -> Iterable[Observation]:
@@ -87,6 +88,7 @@ def prepare() -> None:
         if _instruments is None:
             meter = get_meter("everylayer", __version__)
             _instruments = Instruments(meter, requests, failures)
+            replaced.listen(redacted)
 
 
 def live() -> Instruments | None:

@@ -190,6 +190,40 @@ def test_uninstrument_leaves_no_trace() -> None:
     assert json.loads(done.stdout) == [True, True]
 
 
+WRAPPED = """
+import asyncio, functools
+from starlette.applications import Starlette
+from starlette.routing import Route
+from everylayer_starlette import instrumentor
+subject = instrumentor.EveryLayerStarletteInstrumentor()
+subject.instrument(skip_dep_check=True)
+ours, calls = Starlette.__call__, []
+
+@functools.wraps(ours)
+async def theirs(self, *given):
+    calls.append(given)
+    await ours(self, *given)
+
+Starlette.__call__ = theirs
+subject.uninstrument()
+assert Starlette.__call__ is theirs
+
+from contract.drive import run_asgi, scope
+from contract.telemetry import error_events, install
+telemetry = install()
+
+def broken(request):
+    raise ValueError("plain")
+
+for count in (0, 1, 0):
+    run_asgi(Starlette(routes=[Route("/", broken)]), scope("/"))
+    print(len(calls), len(error_events(telemetry.spans)))
+    telemetry.clear()
+    subject.uninstrument() if count else subject.instrument(skip_dep_check=True)
+    assert Starlette.__call__ is theirs
+"""
+
+
 STOCK_FIRST = """
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor
 StarletteInstrumentor().instrument()
@@ -223,17 +257,26 @@ print(answered, len(error_events(telemetry.spans)))
 """
 
 
-def test_stock_may_have_replaced_the_class_before_everylayer_is_loaded() -> None:
+def run(code: str) -> subprocess.CompletedProcess[str]:
     support = str(Path(__file__).parent.parent / "support")
     path = os.pathsep.join([support, os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", STOCK_FIRST],
+    return subprocess.run(
+        [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_what_others_have_put_around_the_seams_since_stays() -> None:
+    done = run(WRAPPED)
+    assert done.stdout.splitlines() == ["1 0", "2 1", "3 0"], done.stderr
+
+
+def test_stock_may_have_replaced_the_class_before_everylayer_is_loaded() -> None:
+    done = run(STOCK_FIRST)
     assert done.stdout.split() == ["200", "1"], done.stderr
     assert "does not know" not in done.stderr
 

@@ -47,6 +47,8 @@ _PATCH = "_everylayer_original"
 _UNCLAIMED = Claim(Settings(enabled=False))
 
 _claimed: WeakSet[Any] = WeakSet()
+# Told by identity: `functools.wraps` gives their attributes to what others put around them.
+_replacements: WeakSet[Any] = WeakSet()
 _everything: Settings | None = None
 
 
@@ -56,8 +58,6 @@ def install() -> None:
     Without the outermost seam none of the others can do its work: then `EveryLayerMiddleware` is a
     layer like any other.
     """
-    if hasattr(vars(Starlette).get("__call__"), _PATCH):
-        return
     fitting = [patch for patch in PATCHES if _fits(Starlette, patch)]
     if _OUTERMOST not in fitting:
         return
@@ -70,12 +70,12 @@ def install() -> None:
 
 
 def remove() -> None:
-    """Put back what `install` replaced."""
+    """Put back what `install` replaced; what others have wrapped since does nothing within it."""
     for cls in [Starlette, *_subclasses(Starlette)]:
         for patch in PATCHES:
-            original = getattr(vars(cls).get(patch.name), _PATCH, None)
-            if original is not None:
-                setattr(cls, patch.name, original)
+            found = vars(cls).get(patch.name)
+            if found in _replacements:
+                setattr(cls, patch.name, getattr(found, _PATCH))
     if "__init_subclass__" in vars(Starlette):
         del Starlette.__init_subclass__
 
@@ -297,7 +297,8 @@ PATCHES = (
 
 
 def _fits(cls: type[Any], patch: Patch) -> bool:
-    fits = takes(vars(cls).get(patch.name), patch.parameters)
+    found = vars(cls).get(patch.name)
+    fits = hasattr(found, _PATCH) or takes(found, patch.parameters)
     if not fits:
         _say_once(f"{cls.__module__}.{cls.__qualname__}.{patch.name}", patch)
     return fits
@@ -315,7 +316,7 @@ def _subclassed(cls: type[Any], **kwargs: Any) -> None:
 
 def _patch_subclass(cls: type[Any]) -> None:
     own = vars(cls).get(_BUILDING.name)
-    if own is not None and (hasattr(own, _PATCH) or _fits(cls, _BUILDING)):
+    if own is not None and _fits(cls, _BUILDING):
         _replace(cls, _BUILDING)
 
 
@@ -324,6 +325,7 @@ def _replace(cls: type[Any], patch: Patch) -> None:
     if not hasattr(original, _PATCH):
         wrapped = patch.make(original)
         setattr(wrapped, _PATCH, original)
+        _replacements.add(wrapped)
         setattr(cls, patch.name, wrapped)
 
 

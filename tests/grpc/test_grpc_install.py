@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import itertools
 import logging
@@ -22,7 +23,7 @@ import everylayer_grpc
 import grpc_sync
 from contract.expect import check
 from contract.faults import PLAIN
-from contract.telemetry import Telemetry, server_span, server_spans
+from contract.telemetry import Telemetry, error_events, server_span, server_spans
 from everylayer import Settings, SettingsError, signals
 from everylayer_grpc import patches
 from everylayer_grpc.instrumentor import EveryLayerGrpcInstrumentor
@@ -204,6 +205,38 @@ def test_what_is_patched_is_put_back() -> None:
         assert aio.insecure_channel.__module__ == "grpc.aio._channel"
         assert stock._client.OpenTelemetryClientInterceptor.intercept_unary.__closure__ is None
     finally:
+        patches.install()
+        patches.install_client()
+
+
+def test_what_others_have_put_around_the_seams_since_stays(telemetry: Telemetry) -> None:
+    patches.remove()
+    original = sync_server._Server.__init__
+    patches.install()
+    ours = sync_server._Server.__init__
+    made: list[Any] = []
+
+    @functools.wraps(ours)
+    def theirs(self: Any, *args: Any, **named: Any) -> None:
+        made.append(self)
+        ours(self, *args, **named)
+
+    sync_server._Server.__init__ = theirs  # type: ignore[method-assign]
+    try:
+        patches.remove()
+        assert sync_server._Server.__init__ is theirs
+        patches.claim(Settings())
+        send(layers(), "converted")
+        assert (len(made), telemetry.spans) == (1, ())
+        patches.install()
+        send(layers(), "converted")
+        assert len(made) == 2
+        assert len(error_events(telemetry.wait(server_spans))) == 1
+        patches.remove()
+        assert sync_server._Server.__init__ is theirs
+    finally:
+        patches.claim(None)
+        sync_server._Server.__init__ = original  # type: ignore[method-assign]
         patches.install()
         patches.install_client()
 

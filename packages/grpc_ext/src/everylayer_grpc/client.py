@@ -11,6 +11,7 @@ from opentelemetry import trace
 
 from everylayer import spans
 from everylayer.boundaries.aftermath import hand_over
+from everylayer.boundaries.patch import Switch
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
@@ -145,7 +146,9 @@ def end_of(outcome: Any) -> End | None:
     return End(code, outcome.details() or "", outcome.trailing_metadata() or (), cancelled)
 
 
-def inside_stock(original: Callable[..., Any], settings: Callable[[], Settings]) -> Any:
+def inside_stock(
+    settings: Callable[[], Settings], original: Callable[..., Any], switch: Switch
+) -> Any:
     """Return stock's method for an RPC, with a watch inside the span that it begins."""
 
     def intercept(self: Any, request: Any, metadata: Any, client_info: Any, invoker: Any) -> Any:
@@ -157,7 +160,7 @@ def inside_stock(original: Callable[..., Any], settings: Callable[[], Settings])
         def watching(request: Any, metadata: Any) -> Any:
             target = trace.get_current_span()
             rules = settings()
-            if not rules.enabled or not spans.recording(target):
+            if not (switch.on and rules.enabled and spans.recording(target)):
                 return invoker(request, metadata)
             try:
                 outcome = invoker(request, metadata)

@@ -16,8 +16,8 @@ a seam at its own place.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -28,6 +28,7 @@ from grpc.aio import _server as grpc_aio_server
 
 from everylayer import fit
 from everylayer import settings as rules
+from everylayer.boundaries.patch import Make, Patch, Switch
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 
@@ -51,7 +52,7 @@ _STOCK = {
 }
 _AT = 3  # Position of `interceptors` in a server's, `self` counted.
 
-_originals: dict[tuple[Any, str], Callable[..., Any]] = {}
+_put: dict[tuple[Any, str], Patch] = {}
 _claim: Settings | None = None
 
 
@@ -70,27 +71,30 @@ def install() -> None:
         (grpc_aio_server.Server, _AIO, _arranged_aio, None),
     ):
         if _fits(cls, "__init__", known, "grpcio", missing):
-            _replace(cls, "__init__", _arranging(cls.__init__, arrange, _AT, afterwards))
+            _replace(cls, "__init__", partial(_arranging, arrange, _AT, afterwards))
 
 
 def install_client() -> None:
     """Put the seams of clients in place, once."""
     channel = aio_channel.Channel
     if _fits(channel, "__init__", _CHANNEL, "grpcio", "errors on stock's client spans"):
-        _replace(channel, "__init__", _arranging(channel.__init__, _arranged_channel, _AT + 2))
+        _replace(channel, "__init__", partial(_arranging, _arranged_channel, _AT + 2, None))
     listen(_settings())
     stock = stock_client.interceptor_class()
     for name, known in _STOCK.items() if stock is not None else ():
         distribution = "opentelemetry-instrumentation-grpc"
         if _fits(stock, name, known, distribution, "errors on client spans"):
-            _replace(stock, name, inside_stock(getattr(stock, name), _settings))
+            _replace(stock, name, partial(inside_stock, _settings))
 
 
 def remove() -> None:
-    """Put everything back; servers and channels that are there keep their seams."""
-    for (cls, name), original in _originals.items():
-        setattr(cls, name, original)
-    _originals.clear()
+    """Put everything back; servers and channels that are there keep their seams.
+
+    What others have put around ours since stays, and ours does nothing within it.
+    """
+    for patch in _put.values():
+        patch.undo()
+    _put.clear()
     tell_core_no_more()
 
 
@@ -99,7 +103,7 @@ def _settings() -> Settings:
 
 
 def _fits(cls: Any, name: str, known: str, distribution: str, missing: str) -> bool:
-    if (cls, name) in _originals:
+    if (cls, name) in _put:
         return False
     if fit.takes(getattr(cls, name, None), known):
         return True
@@ -108,19 +112,22 @@ def _fits(cls: Any, name: str, known: str, distribution: str, missing: str) -> b
     return False
 
 
-def _replace(cls: Any, name: str, seam: Callable[..., Any]) -> None:
-    original = getattr(cls, name)
-    _originals[cls, name] = original
-    setattr(cls, name, functools.update_wrapper(seam, original))
+def _replace(cls: Any, name: str, make: Make) -> None:
+    patch = _put[cls, name] = Patch(cls, name, make)
+    patch.put()
 
 
 def _arranging(
-    original: Callable[..., None],
     arrange: Callable[[Sequence[Any]], Sequence[Any]],
     at: int,
-    afterwards: Callable[[Any], None] | None = None,
+    afterwards: Callable[[Any], None] | None,
+    original: Callable[..., None],
+    switch: Switch,
 ) -> Callable[..., None]:
     def __init__(*args: Any, **named: Any) -> None:
+        if not switch.on:
+            original(*args, **named)
+            return
         if len(args) > at:
             args = (*args[:at], _or_as_given(arrange, args[at]), *args[at + 1 :])
         elif "interceptors" in named:

@@ -175,7 +175,8 @@ def attributes():
 before = attributes()
 from everylayer_starlette.instrumentor import EveryLayerStarletteInstrumentor
 subject = EveryLayerStarletteInstrumentor()
-subject.instrument(skip_dep_check=True)
+subject.instrument(skip_dep_check=True, **json.loads(sys.argv[1]))
+Starlette().build_middleware_stack()
 during = attributes()
 subject.uninstrument()
 after = attributes()
@@ -183,9 +184,14 @@ print(json.dumps([during != before, after == before]))
 """
 
 
-def test_uninstrument_leaves_no_trace() -> None:
+@pytest.mark.parametrize("given", [{}, {"tenant": "header"}])
+def test_uninstrument_leaves_no_trace(given: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", TRACE], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", TRACE, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert json.loads(done.stdout) == [True, True]
 

@@ -6,11 +6,12 @@ package is loaded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from starlette import applications
 
-__all__ = ["Starlette"]
+__all__ = ["REPLACEMENTS", "Starlette"]
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -18,3 +19,7 @@ else:
     Starlette = next(
         cls for cls in applications.Starlette.__mro__ if cls.__module__ == applications.__name__
     )
+
+# What stands in for methods of these. Told by identity: `functools.wraps` gives the attributes of
+# one to what others put around it.
+REPLACEMENTS: WeakSet[Any] = WeakSet()

@@ -35,7 +35,7 @@ from everylayer.settings import Settings, resolve
 from everylayer.sinks.served import count
 
 from . import tenants
-from .classes import Starlette
+from .classes import REPLACEMENTS, Starlette
 from .interleave import interleaved, is_ours, starts_span_itself
 from .naming import client_status
 from .outermost import OUTERMOST
@@ -47,8 +47,6 @@ _PATCH = "_everylayer_original"
 _UNCLAIMED = Claim(Settings(enabled=False))
 
 _claimed: WeakSet[Any] = WeakSet()
-# Told by identity: `functools.wraps` gives their attributes to what others put around them.
-_replacements: WeakSet[Any] = WeakSet()
 _everything: Settings | None = None
 
 
@@ -74,7 +72,7 @@ def remove() -> None:
     for cls in [Starlette, *_subclasses(Starlette)]:
         for patch in PATCHES:
             found = vars(cls).get(patch.name)
-            if found in _replacements:
+            if found in REPLACEMENTS:
                 setattr(cls, patch.name, getattr(found, _PATCH))
     if "__init_subclass__" in vars(Starlette):
         del Starlette.__init_subclass__
@@ -325,7 +323,7 @@ def _replace(cls: type[Any], patch: Patch) -> None:
     if not hasattr(original, _PATCH):
         wrapped = patch.make(original)
         setattr(wrapped, _PATCH, original)
-        _replacements.add(wrapped)
+        REPLACEMENTS.add(wrapped)
         setattr(cls, patch.name, wrapped)
 
 

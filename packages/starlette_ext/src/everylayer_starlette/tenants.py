@@ -13,7 +13,7 @@ from everylayer.boundaries.tenant_source import Policy
 from everylayer.chain import drop_frame
 from everylayer.settings import Settings
 
-from .classes import Starlette
+from .classes import REPLACEMENTS, Starlette
 from .outermost import OUTERMOST
 
 _CLAIM = "_everylayer_claim"
@@ -26,7 +26,9 @@ def policy_of(settings: Settings) -> Policy | None:
     # Where the outermost seam did not fit, the middleware is a layer, and cares for itself.
     if policy is not None and getattr(own, "__code__", None) in OUTERMOST:
         # With what tells how to undo the seam itself: both go at once.
-        Starlette.__call__ = functools.wraps(own)(_choosing(own))  # type: ignore[method-assign, arg-type]
+        around = functools.wraps(own)(_choosing(own))  # type: ignore[arg-type]
+        REPLACEMENTS.add(around)
+        Starlette.__call__ = around  # type: ignore[method-assign]
     return policy
 
 

@@ -62,7 +62,7 @@ def prepare(row: Row, wheels: Sequence[Path]) -> Path:
 
 def _wanted(wheel: Path, row: Row) -> bool:
     part = _distribution(wheel).partition("-")[2]
-    return not part or part in row.frameworks
+    return not part or row.together or part == row.framework
 
 
 def _distribution(wheel: Path) -> str:

@@ -23,6 +23,7 @@ OWN: Mapping[str, Sequence[str]] = {
     "starlette": ("starlette", "fastapi"),
     "aiohttp": ("aiohttp",),
     "litestar": ("litestar",),
+    "grpc": ("grpcio",),
 }
 FRAMEWORKS = tuple(OWN)
 # What stands beside everylayer.
@@ -33,6 +34,7 @@ STOCK = {
     "aiohttp": ("aiohttp-server",),
     # Its own, which needs that.
     "litestar": ("asgi",),
+    "grpc": ("grpc",),
 }
 # What releases import without asking for it: Litestar before 2.19, and anyio no longer brings it.
 IMPORTED = {"litestar": ("sniffio",)}
@@ -45,10 +47,11 @@ AXES: Mapping[str, Sequence[str]] = {
     "fastapi": ("0.110.1", "0.115.14", "0.128.8", "0.141.1", NEWEST),
     "aiohttp": ("3.11.0", "3.12.15", "3.13.5", NEWEST),
     "litestar": ("2.15.0", "2.18.0", "2.21.1", NEWEST),
+    "grpcio": ("1.60.0", "1.68.1", "1.76.0", NEWEST),
 }
 EXTRAS = {"flask": "flask[async]"}
 # The first Python that these have no wheels for.
-BEFORE = {"3.11.0": 14, "3.12.15": 14}
+BEFORE = {"aiohttp": {"3.11.0": 14, "3.12.15": 14}, "grpcio": {"1.60.0": 13, "1.68.1": 14}}
 # The instrumentations of an OpenTelemetry release have numbers of their own.
 CONTRIB = {"1.39.0": "0.60b0", "1.41.1": "0.62b1", "1.43.0": "0.64b0"}
 # The Starlette versions that each FastAPI asks for; the newest asks for a new OpenTelemetry too.
@@ -88,9 +91,10 @@ def fits(chosen: Mapping[str, str]) -> bool:
     python, django = chosen.get("python"), chosen.get("django")
     if python is not None and django is not None and not _runs_on(django, python):
         return False
-    aiohttp = chosen.get("aiohttp")
-    if python is not None and aiohttp in BEFORE and _minor(python) >= BEFORE[aiohttp]:
-        return False
+    for axis, first in BEFORE.items():
+        version = chosen.get(axis, NEWEST)
+        if python is not None and _minor(python) >= first.get(version, sys.maxsize):
+            return False
     starlette, fastapi = chosen.get("starlette"), chosen.get("fastapi")
     if fastapi is None:
         return True

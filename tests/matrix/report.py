@@ -26,8 +26,9 @@ records one for nothing or changes a response in any of them. In each environmen
 installed as wheels, and every case of the framework's table under `tests` is served bare, with
 stock instrumentation, and with stock and everylayer; hostile exceptions, which stock does not
 survive, are left to the test suite. An error counts as lost unless it is on the server span, or on
-a late child of it, exactly once, with type, message and stack, and the span has the right status;
-for everylayer, its own attributes have to be right too.
+a late child of it, exactly once, with type, message and stack, and the span has the right status
+(gRPC's stock instrumentation records most of them twice); for everylayer, its own attributes have
+to be right too.
 """
 
 TITLES = {
@@ -36,6 +37,7 @@ TITLES = {
     "starlette": "Starlette",
     "aiohttp": "aiohttp",
     "litestar": "Litestar",
+    "grpc": "gRPC",
 }
 # What is installed for each: the columns beside Python and OpenTelemetry.
 SHOWN = {
@@ -44,6 +46,7 @@ SHOWN = {
     "starlette": {"Starlette": "starlette", "FastAPI": "fastapi"},
     "aiohttp": {"aiohttp": "aiohttp"},
     "litestar": {"Litestar": "litestar"},
+    "grpc": {"gRPC": "grpcio"},
 }
 OPENTELEMETRY = {"SDK": "opentelemetry-sdk", "contrib": "opentelemetry-instrumentation"}
 COUNTS = {

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from asgi_drive import converse
-from contract.responses import Run, differences
+from contract.responses import Run
 from contract.telemetry import Telemetry
 from litestar_kit import ALONE, CASES, PLUGIN, Kit
 from matrix_trial import Arm, Trial, mild
-from test_litestar_corpus import without_stock, wrong
+from test_litestar_corpus import noticed, wrong
 
 logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
 
@@ -31,7 +31,7 @@ class LitestarTrial(Trial):
         return wrong(self.case, self.setup, seen, telemetry.spans, ours=ours)
 
     def noticed(self, bare: Run, seen: Run) -> list[str]:
-        return differences(without_stock(bare), without_stock(seen), ignore=("date", "allow"))
+        return noticed(bare, seen)
 
 
 def trials() -> Iterator[Trial]:

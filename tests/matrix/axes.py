@@ -24,8 +24,13 @@ OWN: Mapping[str, Sequence[str]] = {
     "aiohttp": ("aiohttp",),
     "litestar": ("litestar",),
     "grpc": ("grpcio",),
+    # Beside the frameworks that its table is about.
+    "sentry": ("sentry-sdk",),
 }
 FRAMEWORKS = tuple(OWN)
+# Our packages besides the core.
+PACKAGES = {name: (name,) for name in FRAMEWORKS} | {"sentry": ("django", "flask", "starlette")}
+ALL = tuple(dict.fromkeys(name for names in PACKAGES.values() for name in names))
 # What stands beside everylayer.
 STOCK = {
     "django": ("django",),
@@ -35,9 +40,14 @@ STOCK = {
     # Its own, which needs that.
     "litestar": ("asgi",),
     "grpc": ("grpc",),
+    "sentry": ("django", "flask", "starlette", "fastapi"),
 }
-# What releases import without asking for it: Litestar before 2.19, and anyio no longer brings it.
-IMPORTED = {"litestar": ("sniffio",)}
+BESIDES = {
+    # Litestar before 2.19 imports it without asking for it, and anyio no longer brings it.
+    "litestar": ("sniffio",),
+    # A newer one asks for a new OpenTelemetry.
+    "sentry": ("fastapi==0.141.1",),
+}
 # A series stands for its newest release, a whole version for itself.
 AXES: Mapping[str, Sequence[str]] = {
     "opentelemetry": ("1.39.0", "1.41.1", "1.43.0", NEWEST),
@@ -48,6 +58,7 @@ AXES: Mapping[str, Sequence[str]] = {
     "aiohttp": ("3.11.0", "3.12.15", "3.13.5", NEWEST),
     "litestar": ("2.15.0", "2.18.0", "2.21.1", NEWEST),
     "grpcio": ("1.60.0", "1.68.1", "1.76.0", NEWEST),
+    "sentry-sdk": ("2.14.0", "2.27.0", "2.45.0", NEWEST),
 }
 EXTRAS = {"flask": "flask[async]"}
 # The first Python that these have no wheels for.
@@ -74,7 +85,7 @@ class Row:
         python: version of the interpreter.
         requirements: besides our packages.
         framework: whose table it is probed with.
-        together: with all of our packages, not the one for the framework only.
+        packages: ours besides the core.
         unchecked: what the table imports besides, put in against its own requirements.
     """
 
@@ -82,7 +93,7 @@ class Row:
     python: str
     requirements: tuple[str, ...]
     framework: str
-    together: bool = False
+    packages: tuple[str, ...]
     unchecked: tuple[str, ...] = ()
 
 
@@ -119,7 +130,7 @@ def rows(framework: str, pythons: Sequence[str]) -> list[Row]:
     return [
         lowest(framework, pythons[0]),
         *(_pair(framework, chosen) for chosen in pairs),
-        Row("together", pythons[-1], tuple(_newest()), framework, together=True),
+        Row("together", pythons[-1], tuple(_newest()), framework, ALL),
     ]
 
 
@@ -133,16 +144,18 @@ def lowest(framework: str, python: str) -> Row:
         # The oldest Starlette is older than any that a FastAPI allows; the tables import one.
         unchecked = ("fastapi==0.110.1",)
         stock += ["pydantic"]
-    stock += IMPORTED.get(framework, ())
-    least = {**core, **_minima(f"{framework}_ext")}
+    stock += BESIDES.get(framework, ())
+    own = _minima("core", "sentry") if framework == "sentry" else _minima(f"{framework}_ext")
+    least = {**core, **own}
     pins = [f"{package}=={version}" for package, version in least.items()]
     sdk = f"opentelemetry-sdk=={core['opentelemetry-api']}"
-    return Row("lowest", python, (*pins, sdk, *stock), framework, unchecked=unchecked)
+    return Row("lowest", python, (*pins, sdk, *stock), framework, PACKAGES[framework], unchecked)
 
 
-def _minima(package: str) -> dict[str, str]:
+def _minima(package: str, extra: str = "") -> dict[str, str]:
     text = (ROOT / "packages" / package / "pyproject.toml").read_text(encoding="utf-8")
-    declared = tomllib.loads(text)["project"]["dependencies"]
+    about = tomllib.loads(text)["project"]
+    declared = about["optional-dependencies"][extra] if extra else about["dependencies"]
     return dict(line.split(">=") for line in declared if ">=" in line)
 
 
@@ -151,8 +164,8 @@ def _pair(framework: str, chosen: Mapping[str, str]) -> Row:
     asked = [_at(axis, chosen[axis]) for axis in OWN[framework]]
     asked.append(_at("opentelemetry-sdk", otel))
     asked += [_at(name, CONTRIB.get(otel, NEWEST)) for name in _instrumentations(framework)]
-    asked += IMPORTED.get(framework, ())
-    return Row("pairs", chosen["python"], tuple(asked), framework)
+    asked += BESIDES.get(framework, ())
+    return Row("pairs", chosen["python"], tuple(asked), framework, PACKAGES[framework])
 
 
 def _newest() -> Iterator[str]:
@@ -170,8 +183,5 @@ def _at(name: str, version: str) -> str:
     name = EXTRAS.get(name, name)
     if version == NEWEST:
         return name
-    return (
-        f"{name}=={version}"
-        if version.count(".") == 2 or "b" in version
-        else f"{name}~={version}.0"
-    )
+    whole = version.count(".") == 2 or "b" in version
+    return f"{name}=={version}" if whole else f"{name}~={version}.0"

@@ -28,7 +28,8 @@ stock instrumentation, and with stock and everylayer; hostile exceptions, which 
 survive, are left to the test suite. An error counts as lost unless it is on the server span, or on
 a late child of it, exactly once, with type, message and stack, and the span has the right status
 (gRPC's stock instrumentation records most of them twice); for everylayer, its own attributes have
-to be right too.
+to be right too. Of sentry-sdk it is told whether one event of the error reaches Sentry: by the
+integrations of its own, and with everylayer, which then has to name the layer and link both ways.
 """
 
 TITLES = {
@@ -38,6 +39,7 @@ TITLES = {
     "aiohttp": "aiohttp",
     "litestar": "Litestar",
     "grpc": "gRPC",
+    "sentry": "sentry-sdk",
 }
 # What is installed for each: the columns beside Python and OpenTelemetry.
 SHOWN = {
@@ -47,6 +49,7 @@ SHOWN = {
     "aiohttp": {"aiohttp": "aiohttp"},
     "litestar": {"Litestar": "litestar"},
     "grpc": {"gRPC": "grpcio"},
+    "sentry": {"sentry-sdk": "sentry-sdk"},
 }
 OPENTELEMETRY = {"SDK": "opentelemetry-sdk", "contrib": "opentelemetry-instrumentation"}
 COUNTS = {

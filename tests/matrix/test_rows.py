@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from . import report
 from .__main__ import main
-from .axes import AXES, FRAMEWORKS, NEWEST, OWN, PINNED, Row, fits, lowest, rows
+from .axes import ALL, AXES, FRAMEWORKS, NEWEST, OWN, PINNED, Row, fits, lowest, rows
 from .run import Result
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -26,7 +26,7 @@ def test_every_version_of_a_framework_is_in_one_of_its_rows(framework: str) -> N
             assert named, f"{axis} {version}"
     assert {row.python for row in made} == {*PYTHONS}
     assert {row.framework for row in made} == {framework}
-    assert (made[0].name, made[-1].name, made[-1].together) == ("lowest", "together", True)
+    assert (made[0].name, made[-1].name, made[-1].packages) == ("lowest", "together", ALL)
 
 
 def test_what_does_not_go_together() -> None:
@@ -69,7 +69,7 @@ def found(**differing: Any) -> dict[str, Any]:
     }
 
 
-ROW = Row("pairs", "3.13", ("flask",), "flask")
+ROW = Row("pairs", "3.13", ("flask",), "flask", ("flask",))
 GOOD = Result(ROW, found())
 
 
@@ -116,7 +116,10 @@ def test_what_could_not_be_run_is_listed_with_the_reason() -> None:
 
 
 def test_the_sections_that_were_not_run_stay_as_they_are() -> None:
-    lost = Result(Row("pairs", "3.12", ("django",), "django"), found(ours_lost={"the case": ["x"]}))
+    lost = Result(
+        Row("pairs", "3.12", ("django",), "django", ("django",)),
+        found(ours_lost={"the case": ["x"]}),
+    )
     django = report.update("", "django", [lost, lost], ())
     both = report.update(django, "flask", [GOOD], ("3.14",))
     assert both.index("## Django") < both.index("## Flask") < both.index("## Not run")

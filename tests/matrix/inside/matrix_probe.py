@@ -35,11 +35,6 @@ class Warnings(logging.Handler):
 
 def probe(trials: Iterable[Trial], telemetry: Telemetry) -> dict[str, Any]:
     """Serve each trial in each way and return what went wrong, by name."""
-    warnings = Warnings()
-    logging.getLogger("everylayer").addHandler(warnings)
-    # What is there by now stays: a collection after each trial looks at what is new only.
-    gc.collect()
-    gc.freeze()
     tried = failing = 0
     stock: list[str] = []
     ours: dict[str, list[str]] = {}
@@ -67,7 +62,6 @@ def probe(trials: Iterable[Trial], telemetry: Telemetry) -> dict[str, Any]:
         "ours_lost": ours,
         "unwanted": unwanted,
         "changed": changed,
-        "warnings": warnings.kept,
         "own_failures": own_failures(),
     }
 
@@ -94,8 +88,14 @@ def own_failures() -> dict[str, int]:
 def main(framework: str, target: Path) -> None:
     """Probe `framework` and write what was found."""
     table = importlib.import_module(f"matrix_{framework}")
+    warnings = Warnings()
+    logging.getLogger("everylayer").addHandler(warnings)
+    # What is there by now stays: a collection after each trial looks at what is new only.
+    gc.collect()
+    gc.freeze()
     with session() as telemetry:
         found = probe(table.trials(), telemetry)
+    found["warnings"] = warnings.kept
     found["versions"] = {d.metadata["Name"].lower(): d.version for d in distributions()}
     target.write_text(json.dumps(found, indent=1), encoding="utf-8", errors="backslashreplace")
 

@@ -26,10 +26,11 @@ records one for nothing or changes a response in any of them. In each environmen
 installed as wheels, and every case of the framework's table under `tests` is served bare, with
 stock instrumentation, and with stock and everylayer; hostile exceptions, which stock does not
 survive, are left to the test suite. An error counts as lost unless it is on the server span, or on
-a late child of it, exactly once, with type, message and stack, and the span has the right status
-(gRPC's stock instrumentation records most of them twice); for everylayer, its own attributes have
-to be right too. Of sentry-sdk it is told whether one event of the error reaches Sentry: by the
-integrations of its own, and with everylayer, which then has to name the layer and link both ways.
+a late child of it, exactly once, with type, message and stack, and the span has the right status;
+for everylayer, its own attributes have to be right too. Stock loses all of Litestar's, which Litestar
+answers before they come to it, and of gRPC's, most of which it records twice. Of sentry-sdk it is
+told whether one event of the error reaches Sentry: by the integrations of its own, and with
+everylayer, which then has to name the layer and link both ways.
 """
 
 TITLES = {

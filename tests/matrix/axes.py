@@ -61,8 +61,14 @@ AXES: Mapping[str, Sequence[str]] = {
     "sentry-sdk": ("2.14.0", "2.27.0", "2.45.0", NEWEST),
 }
 EXTRAS = {"flask": "flask[async]"}
-# The first Python that these have no wheels for.
-BEFORE = {"aiohttp": {"3.11.0": 14, "3.12.15": 14}, "grpcio": {"1.60.0": 13, "1.68.1": 14}}
+# The Pythons 3 that these run on, or have wheels for.
+PYTHONS = {
+    ("aiohttp", "3.11.0"): range(14),
+    ("aiohttp", "3.12.15"): range(14),
+    ("django", "6"): range(12, 100),
+    ("grpcio", "1.60.0"): range(13),
+    ("grpcio", "1.68.1"): range(14),
+}
 # The instrumentations of an OpenTelemetry release have numbers of their own.
 CONTRIB = {"1.39.0": "0.60b0", "1.41.1": "0.62b1", "1.43.0": "0.64b0"}
 # The Starlette versions that each FastAPI asks for; the newest asks for a new OpenTelemetry too.
@@ -99,27 +105,17 @@ class Row:
 
 def fits(chosen: Mapping[str, str]) -> bool:
     """Tell whether these values go together."""
-    python, django = chosen.get("python"), chosen.get("django")
-    if python is not None and django is not None and not _runs_on(django, python):
-        return False
-    for axis, first in BEFORE.items():
-        version = chosen.get(axis, NEWEST)
-        if python is not None and _minor(python) >= first.get(version, sys.maxsize):
-            return False
+    if "python" in chosen:
+        minor = int(chosen["python"].partition(".")[2])
+        for axis, version in chosen.items():
+            if minor not in PYTHONS.get((axis, version), range(100)):
+                return False
     starlette, fastapi = chosen.get("starlette"), chosen.get("fastapi")
     if fastapi is None:
         return True
     if starlette is not None and starlette not in PINNED[fastapi]:
         return False
     return fastapi != NEWEST or chosen.get("opentelemetry", NEWEST) == NEWEST
-
-
-def _runs_on(django: str, python: str) -> bool:
-    return django != "6" or _minor(python) >= 12
-
-
-def _minor(python: str) -> int:
-    return int(python.partition(".")[2])
 
 
 def rows(framework: str, pythons: Sequence[str]) -> list[Row]:

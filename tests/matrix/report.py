@@ -27,10 +27,11 @@ installed as wheels, and every case of the framework's table under `tests` is se
 stock instrumentation, and with stock and everylayer; hostile exceptions, which stock does not
 survive, are left to the test suite. An error counts as lost unless it is on the server span, or on
 a late child of it, exactly once, with type, message and stack, and the span has the right status;
-for everylayer, its own attributes have to be right too. Stock loses all of Litestar's, which answers
-them before they come to it, and all of gRPC's: those that it records are there twice, or without
-their message. Of sentry-sdk it is told whether one event of the error reaches Sentry: by the
-integrations of its own, and with everylayer, which then has to name the layer and link both ways.
+for everylayer, its own attributes have to be right too. Stock loses all of Litestar's, which
+answers them before they come to it, and all of gRPC's: those that it records are there twice, or
+without their message. Of sentry-sdk it is told whether one event of the error reaches Sentry: by
+the integrations of its own, and with everylayer, which then has to name the layer and link both
+ways.
 """
 
 TITLES = {

@@ -358,12 +358,15 @@ def upstream(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def matrix(session: nox.Session) -> None:
-    """Probe every supported version beside every other one into docs; `-- --quick` three rows."""
+    """Probe every supported version beside every other one into docs.
+
+    `-- aiohttp litestar` those frameworks only, `-- --quick` three rows each, written nowhere.
+    """
     session.install("pip>=24.1")
     absent = [version for version in SUPPORTED if version not in PRESENT]
     for version in absent:
         session.warn(f"Python {version} is not there: its rows are skipped")
-    args = ["--pythons", *PRESENT, "--absent", *absent, *session.posargs]
+    args = [*session.posargs, "--pythons", *PRESENT, "--absent", *absent]
     session.run("python", "-m", "matrix", *args, env={"PYTHONPATH": "tests"})
 
 

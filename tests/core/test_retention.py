@@ -21,6 +21,8 @@ from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import Settings
 
+# An app that marks fields: the variables of frames are looked at.
+MARKED = everylayer.Sensitive("card")
 GATE = Layer("Gate", "middleware", 0)
 Begin = Callable[..., tuple[trace.Span, Ledger]]
 

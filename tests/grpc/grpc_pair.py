@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -21,9 +21,6 @@ import grpc_sync
 from grpc_cases import BY_PLACE, Outcome, Shape
 
 KINDS = ("sync", "aio")
-# Places that need requests. Elsewhere under asyncio none is sent: a client that is writing when it
-# is answered may see, instead of the answer, that it could not write.
-READ = ("ok", "responses")
 
 
 class Tls(NamedTuple):
@@ -104,11 +101,6 @@ def send(
     return asyncio.run(_send(interceptors, shape, place, metadata, client, tls, within))
 
 
-async def silence() -> AsyncIterator[bytes]:
-    await asyncio.sleep(30)
-    yield b""
-
-
 @contextlib.contextmanager
 def entered(within: Context | None) -> Iterator[None]:
     token = None if within is None else context.attach(within)
@@ -142,9 +134,7 @@ async def _send(
             channel = aio.secure_channel(address, tls.client, interceptors=chain)
         async with channel:
             with entered(within):
-                return await grpc_aio.call(
-                    channel, shape, BY_PLACE[place], None if place in READ else silence()
-                )
+                return await grpc_aio.call(channel, shape, BY_PLACE[place])
 
 
 class _Saying(

@@ -17,8 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 import everylayer_grpc
 import grpc_sync
 from contract.telemetry import Telemetry, error_events, server_spans, session, tree
+from grpc_aio import READ, silence
 from grpc_cases import BY_PLACE, SHAPES, Outcome, Shape
-from grpc_pair import READ, silence
 
 PLACES = ("ok", "abort", "not_found", "servicer", "cancel", "deadline")
 CODES = {"servicer": "UNKNOWN", "abort": "UNAVAILABLE", "not_found": "NOT_FOUND"}

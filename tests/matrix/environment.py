@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .axes import FRAMEWORKS, ROOT, Row
+from .axes import ALL, ROOT, Row
 
 WORK = ROOT / "build" / "matrix"
-OURS = ("core", *(f"{name}_ext" for name in FRAMEWORKS))
+OURS = ("core", *(f"{name}_ext" for name in ALL))
 # What the tables of cases import besides their framework.
 TOOLS = ("asgiref", "jinja2", "packaging", "pytest")
 _SECONDS = 600
@@ -62,7 +62,7 @@ def prepare(row: Row, wheels: Sequence[Path]) -> Path:
 
 def _wanted(wheel: Path, row: Row) -> bool:
     part = _distribution(wheel).partition("-")[2]
-    return not part or part in row.frameworks
+    return not part or part in row.packages
 
 
 def _distribution(wheel: Path) -> str:

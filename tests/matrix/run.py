@@ -1,4 +1,4 @@
-"""Prepare the environment of one row, and probe it with each framework's table."""
+"""Prepare the environment of one row, and probe it with the framework's table."""
 
 from __future__ import annotations
 
@@ -23,39 +23,33 @@ class Result:
     """What became of a row.
 
     Attributes:
-        found: what `inside/matrix_probe.py` wrote, by framework.
+        found: what `inside/matrix_probe.py` wrote; empty if it came to no end.
         reason: why there is no environment; empty if there is one.
-        broken: probes that did not come to their end, by framework, and how.
+        broken: how the probe ended before its end; empty if it did not.
     """
 
     row: Row
     found: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
-    broken: dict[str, str] = field(default_factory=dict)
+    broken: str = ""
     seconds: float = 0.0
 
-    def count(self, framework: str, key: str) -> int:
-        """Return how many there are of what the probe of `framework` listed as `key`."""
-        listed = self.found[framework][key]
-        return listed if isinstance(listed, int) else len(listed)
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """What is installed, name to version."""
-        return next((found["versions"] for found in self.found.values()), {})
+    def count(self, *keys: str) -> int:
+        """Return how many there are of what the probe listed under these keys; 0 if it broke."""
+        listed = [self.found[key] for key in keys if self.found]
+        return sum(one if isinstance(one, int) else len(one) for one in listed)
 
     def complaints(self) -> Iterator[str]:
         """Yield what must not be."""
-        for framework, how in self.broken.items():
-            yield f"{self}: the probe of {framework} broke: {how}"
-        for framework, found in self.found.items():
-            for key, what in _FORBIDDEN.items():
-                for name, problems in found[key].items():
-                    yield f"{self}: {framework}: {name}: {what}: {problems}"
+        if self.broken:
+            yield f"{self}: the probe broke: {self.broken}"
+        for key, what in _FORBIDDEN.items():
+            for name, problems in self.found.get(key, {}).items():
+                yield f"{self}: {name}: {what}: {problems}"
 
     def __str__(self) -> str:
         asked = ", ".join(self.row.requirements[:4])
-        return f"{self.row.name}, Python {self.row.python}, {asked}"
+        return f"{self.row.framework}, {self.row.name}, Python {self.row.python}, {asked}"
 
 
 _FORBIDDEN = {
@@ -69,19 +63,15 @@ _FORBIDDEN = {
 def run(row: Row, wheels: Sequence[Path]) -> Result:
     """Return what became of `row`."""
     began = time.monotonic()
-    try:
-        python = prepare(row, wheels)
-    except Unavailable as reason:
-        return Result(row, reason=str(reason), seconds=time.monotonic() - began)
     found: dict[str, Any] = {}
-    broken: dict[str, str] = {}
-    for framework in row.frameworks:
-        try:
-            found[framework] = _probe(python, framework)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or str(error)
-            broken[framework] = said.strip()[-1500:]
-    return Result(row, found, broken=broken, seconds=time.monotonic() - began)
+    reason = broken = ""
+    try:
+        found = _probe(prepare(row, wheels), row.framework)
+    except Unavailable as error:
+        reason = str(error)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        broken = (getattr(error, "stderr", None) or str(error)).strip()[-1500:]
+    return Result(row, found, reason, broken, time.monotonic() - began)
 
 
 def _probe(python: Path, framework: str) -> Any:

@@ -19,6 +19,7 @@ import everylayer
 import tenant_apps
 from contract.drive import call_asgi, environ, run_wsgi, scope
 from contract.telemetry import Telemetry, error_events
+from contract.versions import STREAMS_FAIL_IN_GROUPS
 from everylayer import Settings, SettingsError, TenantRequest
 from everylayer.boundaries import shards, tenant_source
 from tenant_apps import KINDS, serving
@@ -398,6 +399,12 @@ def verdict(name: str | None, url: str, body: bytes) -> bool:
     return True
 
 
+# An error of a body does not name its tenant; an older Starlette hands it on within a group.
+OF_STREAMS = ["in the body"]
+if STREAMS_FAIL_IN_GROUPS:
+    OF_STREAMS.append("unhandled errors in a TaskGroup (1 sub-exception)")
+
+
 def check_spans(telemetry: Telemetry, asked: list[tuple[str | None, str]]) -> None:
     """Each error's own message tells whose it was, and so must its event and its span."""
     errors = [e for e in error_events(telemetry.spans) if e.event.name == "exception"]
@@ -405,7 +412,7 @@ def check_spans(telemetry: Telemetry, asked: list[tuple[str | None, str]]) -> No
     for span, event in errors:
         values = event.attributes or {}
         assert named(span) == values.get(KEY)
-        if values["exception.message"] != "in the body":
+        if values["exception.message"] not in OF_STREAMS:
             assert str(values.get(KEY)) == values["exception.message"]
     servers = [named(s) for s in telemetry.spans if s.kind is SpanKind.SERVER]
     assert sorted(map(str, servers)) == sorted(str(name) for name, _ in asked)

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
 from contract import django_settings
-from contract.expect import problems
-from contract.responses import Run, differences
-from contract.telemetry import Telemetry
+from contract.responses import Run
 
 django_settings.configure()
 
-from djangoapp.cases import CASES, Case  # noqa: E402
+from djangoapp.cases import CASES  # noqa: E402
 from djangoapp.serve import run  # noqa: E402
 from everylayer_django import patches  # noqa: E402
+from matrix_trial import Arm, Trial, mild  # noqa: E402
 from test_corpus import without_frames  # noqa: E402
 
 
-@dataclass
-class DjangoTrial:
+class DjangoTrial(Trial):
     """A case under one of Django's handlers."""
 
-    case: Case
-    server: str
+    def __init__(self, case: Any, server: str) -> None:
+        super().__init__(case)
+        self.server = server
+        self.name = f"{case} ({server})"
 
-    @property
-    def name(self) -> str:
-        return f"{self.case} ({self.server})"
-
-    @property
-    def failing(self) -> bool:
-        return self.case.expected.event
-
-    def serve_bare(self) -> Run:
+    def serve(self, arm: Arm) -> Run:
+        if arm == "ours":
+            return run(self.case, self.server, stock=True, position="middle")
         patches.uninstall()
-        return run(self.case, self.server)
+        return run(self.case, self.server, stock=arm == "stock")
 
-    def lost_by_stock(self, telemetry: Telemetry) -> Sequence[str]:
-        patches.uninstall()
-        run(self.case, self.server, stock=True)
-        return problems(telemetry.spans, self.case.fault, self.case.expected, ours=False)
-
-    def lost_by_ours(self, bare: Run, telemetry: Telemetry) -> tuple[list[str], list[str]]:
-        seen = run(self.case, self.server, stock=True, position="middle")
-        wrong = problems(telemetry.spans, self.case.fault, self.case.expected)
-        return wrong, differences(without_frames(bare), without_frames(seen))
+    def noticed(self, bare: Run, seen: Run) -> list[str]:
+        return super().noticed(without_frames(bare), without_frames(seen))
 
 
-def trials() -> Iterator[DjangoTrial]:
-    """Yield each case under each handler that it is for, hostile exceptions left out."""
-    for case in CASES:
-        if not case.fault.hostile:
-            for server in case.servers:
-                yield DjangoTrial(case, server)
+def trials() -> Iterator[Trial]:
+    """Yield each case under each handler that it is for."""
+    for case in mild(CASES):
+        for server in case.servers:
+            yield DjangoTrial(case, server)

@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
 from asgi_drive import converse
-from contract.responses import Run, differences
+from contract.responses import Run
 from contract.telemetry import Telemetry
-from litestar_kit import ALONE, CASES, PLUGIN, Case, Kit
-from test_litestar_corpus import bare, without_stock, wrong
+from litestar_kit import ALONE, CASES, PLUGIN, Kit
+from matrix_trial import Arm, Trial, mild
+from test_litestar_corpus import noticed, wrong
 
 logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
 
 
-@dataclass
-class LitestarTrial:
+class LitestarTrial(Trial):
     """A case beside one of Litestar's own ways to have stock instrumentation."""
 
-    case: Case
-    setup: str
+    def __init__(self, case: Any, setup: str) -> None:
+        super().__init__(case)
+        self.setup = setup
 
-    @property
-    def name(self) -> str:
-        return str(self.case)
+    def serve(self, arm: Arm) -> Run:
+        kit = Kit() if arm == "bare" else Kit(self.setup, ours=arm == "ours")
+        return converse(self.case.build(kit), self.case.request)
 
-    @property
-    def failing(self) -> bool:
-        return self.case.expected.event
+    def wrong(self, seen: Run, telemetry: Telemetry, *, ours: bool) -> list[str]:
+        return wrong(self.case, self.setup, seen, telemetry.spans, ours=ours)
 
-    def serve_bare(self) -> Run:
-        return bare(self.case.name)
-
-    def lost_by_stock(self, telemetry: Telemetry) -> Sequence[str]:
-        seen = converse(self.case.build(Kit(self.setup)), self.case.request)
-        return wrong(self.case, self.setup, seen, telemetry.spans, ours=False)
-
-    def lost_by_ours(self, bare: Run, telemetry: Telemetry) -> tuple[list[str], list[str]]:
-        seen = converse(self.case.build(Kit(self.setup, ours=True)), self.case.request)
-        noticed = differences(without_stock(bare), without_stock(seen), ignore=("date", "allow"))
-        found = wrong(self.case, self.setup, seen, telemetry.spans)
-        return [line for line in found if line not in noticed], noticed
+    def noticed(self, bare: Run, seen: Run) -> list[str]:
+        return noticed(bare, seen)
 
 
-def trials() -> Iterator[LitestarTrial]:
-    """Yield each case that can be served beside stock, hostile exceptions left out."""
-    for case in CASES:
+def trials() -> Iterator[Trial]:
+    """Yield each case that can be served beside stock."""
+    for case in mild(CASES):
         setups = [setup for setup in case.setups if setup != ALONE]
-        if setups and not case.fault.hostile:
+        if setups:
             yield LitestarTrial(case, PLUGIN if PLUGIN in setups else setups[0])

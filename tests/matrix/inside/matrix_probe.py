@@ -11,33 +11,13 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from contract.telemetry import Telemetry, session
-
-
-class Trial(Protocol):
-    """One case, to be served in three ways; the telemetry holds nothing before each.
-
-    Attributes:
-        name: of the case, and of the server where there are several.
-        failing: an error has to be on the trace; otherwise none may be.
-    """
-
-    name: str
-    failing: bool
-
-    def serve_bare(self) -> Any:
-        """Serve it without any instrumentation, and return what the client saw."""
-
-    def lost_by_stock(self, telemetry: Telemetry) -> Sequence[str]:
-        """Serve it with stock alone, and return what is wrong with the trace."""
-
-    def lost_by_ours(self, bare: Any, telemetry: Telemetry) -> tuple[Sequence[str], Sequence[str]]:
-        """Serve it with stock and everylayer; return what is wrong, and what the client notices."""
+from matrix_trial import Arm, Trial
 
 
 class Warnings(logging.Handler):
@@ -55,11 +35,6 @@ class Warnings(logging.Handler):
 
 def probe(trials: Iterable[Trial], telemetry: Telemetry) -> dict[str, Any]:
     """Serve each trial in each way and return what went wrong, by name."""
-    warnings = Warnings()
-    logging.getLogger("everylayer").addHandler(warnings)
-    # What is there by now stays: a collection after each trial looks at what is new only.
-    gc.collect()
-    gc.freeze()
     tried = failing = 0
     stock: list[str] = []
     ours: dict[str, list[str]] = {}
@@ -68,20 +43,18 @@ def probe(trials: Iterable[Trial], telemetry: Telemetry) -> dict[str, Any]:
     for trial in trials:
         tried += 1
         failing += trial.failing
-        bare = trial.serve_bare()
+        bare = trial.serve("bare")
         if trial.failing:
-            telemetry.clear()
-            # What stock leaves open must not adopt the next request, nor end within it.
-            if contextvars.Context().run(trial.lost_by_stock, telemetry):
+            if served(trial, "stock", telemetry)[1]:
                 stock.append(trial.name)
             gc.collect()
-        telemetry.clear()
-        run = contextvars.Context().run
-        wrong, noticed = run(trial.lost_by_ours, bare, telemetry)
+        seen, wrong = served(trial, "ours", telemetry)
+        noticed = trial.noticed(bare, seen)
+        wrong = [line for line in wrong if line not in noticed]
         if wrong:
-            (ours if trial.failing else unwanted)[trial.name] = list(wrong)
+            (ours if trial.failing else unwanted)[trial.name] = wrong
         if noticed:
-            changed[trial.name] = list(noticed)
+            changed[trial.name] = noticed
     return {
         "tried": tried,
         "failing": failing,
@@ -89,9 +62,20 @@ def probe(trials: Iterable[Trial], telemetry: Telemetry) -> dict[str, Any]:
         "ours_lost": ours,
         "unwanted": unwanted,
         "changed": changed,
-        "warnings": warnings.kept,
         "own_failures": own_failures(),
     }
+
+
+def served(trial: Trial, arm: Arm, telemetry: Telemetry) -> tuple[Any, list[str]]:
+    """Serve it with instrumentation; return what the client saw, and what is wrong."""
+
+    def run() -> tuple[Any, list[str]]:
+        seen = trial.serve(arm)
+        return seen, trial.wrong(seen, telemetry, ours=arm == "ours")
+
+    telemetry.clear()
+    # What stock leaves open must not adopt the next request, nor end within it.
+    return contextvars.Context().run(run)
 
 
 def own_failures() -> dict[str, int]:
@@ -104,8 +88,14 @@ def own_failures() -> dict[str, int]:
 def main(framework: str, target: Path) -> None:
     """Probe `framework` and write what was found."""
     table = importlib.import_module(f"matrix_{framework}")
+    warnings = Warnings()
+    logging.getLogger("everylayer").addHandler(warnings)
+    # What is there by now stays: a collection after each trial looks at what is new only.
+    gc.collect()
+    gc.freeze()
     with session() as telemetry:
         found = probe(table.trials(), telemetry)
+    found["warnings"] = warnings.kept
     found["versions"] = {d.metadata["Name"].lower(): d.version for d in distributions()}
     target.write_text(json.dumps(found, indent=1), encoding="utf-8", errors="backslashreplace")
 

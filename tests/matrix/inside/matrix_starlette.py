@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import requires, version
+from typing import Any
 
 from packaging.requirements import Requirement
 
 import cases_fastapi  # noqa: F401
+import cases_layers  # noqa: F401
 import cases_plain  # noqa: F401
 import cases_routes  # noqa: F401
-import litestar_cases_layers  # noqa: F401
 from asgi_cases import CASES, Case
 from asgi_drive import converse
 from asgi_kit import AROUND, FASTAPI_LAST, LAST, Kit, Setup
@@ -20,6 +21,7 @@ from contract.expect import problems
 from contract.responses import Run
 from contract.telemetry import Telemetry
 from everylayer_starlette import EveryLayerMiddleware, patches
+from matrix_trial import Arm, Trial, mild
 from test_starlette_corpus import bare, changes, found
 
 # As most people set it up.
@@ -28,42 +30,41 @@ SETUPS = {"starlette": LAST, "fastapi": FASTAPI_LAST, "asgi": AROUND}
 logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
 
 
-@dataclass
-class StarletteTrial:
+class StarletteTrial(Trial):
     """A case beside the stock instrumentation that is made for its framework."""
 
-    case: Case
-    setup: Setup
+    def __init__(self, case: Any, setup: Setup) -> None:
+        super().__init__(case)
+        self.setup = setup
+        self.failing = case.outcome(setup).event
 
-    @property
-    def name(self) -> str:
-        return str(self.case)
-
-    @property
-    def failing(self) -> bool:
-        return self.case.outcome(self.setup).event
-
-    def serve_bare(self) -> Run:
-        return bare(self.case.name)
-
-    def lost_by_stock(self, telemetry: Telemetry) -> Sequence[str]:
+    def serve(self, arm: Arm) -> Run:
+        if arm == "bare":
+            return bare(self.case.name)
+        if arm == "ours":
+            return self._converse(Kit(self.setup, EveryLayerMiddleware, "middle"))
         patches.remove()
         try:
-            with Kit(self.setup).active() as kit:
-                converse(self.case.build(kit), self.case.request)
+            return self._converse(Kit(self.setup))
         finally:
             patches.install()
-        outcomes = [case.outcome(self.setup) for case in _either(self.case)]
-        tried = (problems(telemetry.spans, self.case.fault, o, ours=False) for o in outcomes)
-        return min(tried, key=len)
 
-    def lost_by_ours(self, bare: Run, telemetry: Telemetry) -> tuple[list[str], list[str]]:
-        with Kit(self.setup, EveryLayerMiddleware, "middle").active() as kit:
-            seen = converse(self.case.build(kit), self.case.request)
-        different = changes(bare, seen, self.setup)
-        tried = (found(case, self.setup, seen, telemetry) for case in _either(self.case))
-        wrong = [line for line in min(tried, key=len) if line not in different]
-        return wrong, changes(_without_scope(bare), _without_scope(seen), self.setup)
+    def _converse(self, kit: Kit) -> Run:
+        with kit.active():
+            return converse(self.case.build(kit), self.case.request)
+
+    def wrong(self, seen: Run, telemetry: Telemetry, *, ours: bool) -> list[str]:
+        cases = _either(self.case)
+        if not ours:
+            outcomes = (case.outcome(self.setup) for case in cases)
+            tried = (problems(telemetry.spans, self.case.fault, o, ours=False) for o in outcomes)
+            return min(tried, key=len)
+        different = changes(bare(self.case.name), seen, self.setup)
+        tried = (found(case, self.setup, seen, telemetry) for case in cases)
+        return [line for line in min(tried, key=len) if line not in different]
+
+    def noticed(self, bare: Run, seen: Run) -> list[str]:
+        return changes(_without_scope(bare), _without_scope(seen), self.setup)
 
 
 def _either(case: Case) -> list[Case]:
@@ -84,13 +85,13 @@ def _without_scope(run: Run) -> Run:
     return replace(run, raised=replace(run.raised, message="Cancelled via cancel scope"))
 
 
-def trials() -> Iterator[StarletteTrial]:
-    """Yield each case that these versions can run, hostile exceptions left out."""
-    for case in CASES:
+def trials() -> Iterator[Trial]:
+    """Yield each case that these versions can run."""
+    for case in mild(CASES):
         setup = SETUPS[case.framework]
         if case.framework == "fastapi" and not fastapi_fits():
             continue
-        if case.runs_under(setup) and not case.fault.hostile:
+        if case.runs_under(setup):
             yield StarletteTrial(case, setup)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import chain, notes
 from ..memo import Memo
+from ..stacktrace import is_own
 from .values import texts
 
 _MOST_OBJECTS = 2000
@@ -115,8 +116,9 @@ def _of_frames(visit: _Visit, tb: TracebackType | None) -> None:
     # The innermost first: they are likelier to have made the message.
     for frame in reversed(frames[-_MOST_FRAMES:]):
         code = frame.f_code
-        if code.co_nlocals or code.co_cellvars or code.co_freevars:
-            # At the level of a module these would be its globals.
+        # At the level of a module these would be its globals. Ours hold nothing of a message, and
+        # what is read stays in the frame until 3.13: the error itself, in one that handles it.
+        if (code.co_nlocals or code.co_cellvars or code.co_freevars) and not is_own(frame):
             visit.look_all(frame.f_locals.values(), _DEPTH)
 
 

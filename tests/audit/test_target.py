@@ -238,7 +238,7 @@ def test_what_is_not_there_is_named_with_what_is_close(here: Path) -> None:
             """,
             "needs a database or service that is not there (ConnectionRefusedError",
         ),
-        ("app = 1", "is no WSGI or ASGI app and no gRPC server, but a int"),
+        ("app = 1", "is no WSGI, ASGI or aiohttp app and no gRPC server, but a int"),
         ("def app(): pass", "if it makes one, type broken_x:app() or add --factory"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_module_that_fails_is_told_in_a_sentence(source: str, says: str, here:
         (
             "def make(): return 3",
             "factory_x:make()",
-            "is no WSGI or ASGI app and no gRPC server, but a int",
+            "is no WSGI, ASGI or aiohttp app and no gRPC server, but a int",
         ),
         (
             "import sqlite3\ndef make(): sqlite3.connect('/no/such/dir/x.db')",

@@ -1,0 +1,163 @@
+"""The chain of an app, level by level: what each holds, and what it leads to."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from litestar import Controller, Litestar
+from litestar._asgi.utils import get_route_handlers
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, WebsocketRouteHandler
+
+from everylayer.asgi import Seam
+from everylayer.audit.callables import where
+from everylayer.audit.parts import INSTRUMENTATION, Part, attempted
+from everylayer.layers import name_of
+
+from .functions import after_view, before_view, itself, view_part
+from .layers import FRAMEWORK, PROBE, codes_in, given_by, is_own, middleware_part
+from .stock import is_stock
+from .walk import line, stacks
+
+_CONFIGURED = {
+    "allowed_hosts": "AllowedHostsMiddleware",
+    "compression_config": "CompressionMiddleware",
+    "csrf_config": "CSRFMiddleware",
+}
+
+
+class _Level:
+    """An app, router, controller or route handler, and what it leads to.
+
+    Attributes:
+        place: of its first entry among the middleware of a route, 0 outermost.
+        made: by its entries, for each route.
+    """
+
+    def __init__(self, owner: Any, place: int) -> None:
+        self.owner = owner
+        self.entries: list[Any] = list(owner.middleware or ())
+        self.made: list[list[Any]] = [[] for _ in self.entries]
+        self.place = place
+        self.paths: list[str] = []
+        self.inner: dict[int, _Level] = {}
+
+    def within(self, owner: Any) -> _Level:
+        """Return the level of `owner`, which is in this one."""
+        place = self.place + len(self.entries)
+        return self.inner.setdefault(id(owner), _Level(owner, place))
+
+
+def parts_of(app: Litestar) -> list[Part]:
+    """Return the parts of `app`, outermost first."""
+    top = _Level(app, 0)
+    built = {(id(handler), path): made for handler, path, made in stacks(app)}
+    for route in app.routes:
+        for handler in get_route_handlers(route):
+            made = built.get((id(handler), route.path_format))
+            if _is_shown(handler):
+                _add(top, handler, route.path, made)
+    return [*_around(app), *_level(top, _shared(top))]
+
+
+def _is_shown(handler: Any) -> bool:
+    """Tell whether a route is the app's, not one that Litestar adds for OpenAPI and OPTIONS."""
+    return not (isinstance(handler, HTTPRouteHandler) and is_own(itself(handler.fn)))
+
+
+def _add(top: _Level, handler: Any, path: str, built: Any) -> None:
+    level, levels = top, [top]
+    for owner in handler.ownership_layers[1:]:
+        level = level.within(owner)
+        levels.append(level)
+    level.paths.append(path)
+    made = [] if built is None else list(line(built))
+    count = sum(len(each.entries) for each in levels)
+    # An entry that makes two layers, or none, leaves nothing to go by.
+    if len(made) < count or any(not is_own(each) for each in made[count:]):
+        return
+    for each in levels:
+        for nth, kept in enumerate(each.made):
+            found = made[each.place + nth]
+            if not any(found is other for other in kept):
+                kept.append(found)
+
+
+def _shared(top: _Level) -> set[int]:
+    """Return the codes that more than one entry runs, by identity."""
+    seen: set[int] = set()
+    shared: set[int] = set()
+    levels = [top]
+    while levels:
+        level = levels.pop()
+        levels += level.inner.values()
+        for entry, made in zip(level.entries, level.made, strict=True):
+            codes = {id(code) for code in codes_in(given_by(entry), made)}
+            shared |= codes & seen
+            seen |= codes
+    return shared
+
+
+def _around(app: Litestar) -> Iterator[Part]:
+    """Yield what stands around the router."""
+    seen = False
+    for layer in line(app.asgi_handler):
+        if isinstance(layer, Seam):
+            yield Part("EveryLayer", INSTRUMENTATION, "", "async", "the outermost seam")
+        elif is_stock(layer):
+            if not seen:
+                yield Part(name_of(layer), INSTRUMENTATION, where(layer), "async")
+            seen = True
+        else:
+            kind = "function" if inspect.isroutine(layer) else "class"
+            yield Part(name_of(layer), kind, where(layer), "async", FRAMEWORK)
+
+
+def _level(level: _Level, shared: set[int]) -> Iterator[Part]:
+    owner = level.owner
+    for entry, made in zip(level.entries, level.made, strict=True):
+        given = given_by(entry)
+        alone = all(id(code) not in shared for code in codes_in(given, made))
+        make = functools.partial(middleware_part, owner, entry, made, stream=alone)
+        yield attempted(make, given, "class", PROBE)
+    if isinstance(owner, Litestar):
+        for name, layer in _CONFIGURED.items():
+            if getattr(owner, name, None):
+                yield Part(layer, "class", "", "async", FRAMEWORK)
+    yield from before_view(owner)
+    for inner in level.inner.values():
+        yield _inner(inner, shared)
+    yield from after_view(owner)
+
+
+def _inner(level: _Level, shared: set[int]) -> Part:
+    owner = level.owner
+    if not isinstance(owner, BaseRouteHandler):
+        controller = _controller_of(level)
+        place = "" if controller is None else where(controller)
+        seam = "" if controller is None else name_of(controller)
+        return Part(owner.path, "mount", place, "async", seam, inner=_level(level, shared))
+    paths = " ".join(level.paths)
+    view = view_part(owner, _methods(owner), paths)
+    own = list(_level(level, shared))
+    if not level.entries:
+        view.inner += own
+        return view
+    return Part(f"{_methods(owner)} {paths}", "mount", "", "async", "", inner=[*own, view])
+
+
+def _controller_of(level: _Level) -> Controller | None:
+    """Return the controller that a router was made of, None for a router of the app's."""
+    for inner in level.inner.values():
+        found = getattr(getattr(inner.owner, "fn", None), "__self__", None)
+        if isinstance(found, Controller) and found.path == level.owner.path:
+            return found
+    return None
+
+
+def _methods(handler: Any) -> str:
+    if isinstance(handler, HTTPRouteHandler):
+        return ",".join(sorted(map(str, handler.http_methods)))
+    return "WEBSOCKET" if isinstance(handler, WebsocketRouteHandler) else "ASGI"

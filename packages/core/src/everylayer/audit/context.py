@@ -41,6 +41,9 @@ KINDS = {
 }
 
 
+_OF_INSTRUMENTATION = "let the outermost instrumentation alone begin a server span"
+
+
 class _Loss(NamedTuple):
     kind: str
     node: str
@@ -140,6 +143,8 @@ def _left_by(trial: Trial) -> str:
 
 def _finding(loss: _Loss, node: ChainNode | None, arms: Sequence[Arm], of: int) -> Finding:
     what, remedy = KINDS[loss.kind]
+    if node is not None and node.kind == "instrumentation":
+        remedy = _OF_INSTRUMENTATION
     where = "" if len(arms) == of else f" (in the arm {' and '.join(arms)})"
     name = node.name if node is not None else "no layer that could be told"
     return Finding(

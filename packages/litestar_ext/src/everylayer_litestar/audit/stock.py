@@ -35,6 +35,12 @@ def _creating(original: Any, switch: Switch) -> Any:
 PATCH = Patch(Litestar, "_create_asgi_handler", _creating)
 
 
+def take_back(app: Any) -> None:
+    """Build what stands around the router of `app` once more, without what was added."""
+    PATCH.undo()
+    app.asgi_handler = app._create_asgi_handler()
+
+
 def missing(app: Any) -> str:
     """Return why stock is not on for `app`, "" if it is."""
     if _is_held(app, app.asgi_handler):

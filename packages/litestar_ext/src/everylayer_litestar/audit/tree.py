@@ -50,8 +50,13 @@ class _Level:
         return self.inner.setdefault(id(owner), _Level(owner, place))
 
 
-def parts_of(app: Litestar) -> list[Part]:
-    """Return the parts of `app`, outermost first."""
+def parts_of(app: Litestar, *, serving: bool = False) -> list[Part]:
+    """Return the parts of `app`, outermost first.
+
+    Args:
+        serving: it serves already, and many requests at a time: which message is a response's
+            first cannot be told.
+    """
     top = _Level(app, 0)
     built = {(id(handler), path): made for handler, path, made in stacks(app)}
     for route in app.routes:
@@ -59,7 +64,7 @@ def parts_of(app: Litestar) -> list[Part]:
             made = built.get((id(handler), route.path_format))
             if _is_shown(handler):
                 _add(top, handler, route.path, made)
-    return [*_around(app), *_level(top, _shared(top))]
+    return [*_around(app), *_level(top, None if serving else _shared(top))]
 
 
 def _is_shown(handler: Any) -> bool:
@@ -115,11 +120,12 @@ def _around(app: Litestar) -> Iterator[Part]:
             yield Part(name_of(layer), kind, where(layer), "async", FRAMEWORK)
 
 
-def _level(level: _Level, shared: set[int]) -> Iterator[Part]:
+def _level(level: _Level, shared: set[int] | None) -> Iterator[Part]:
     owner = level.owner
     for entry, made in zip(level.entries, level.made, strict=True):
         given = given_by(entry)
-        alone = all(id(code) not in shared for code in codes_in(given, made))
+        codes = codes_in(given, made)
+        alone = shared is not None and all(id(code) not in shared for code in codes)
         make = functools.partial(middleware_part, owner, entry, made, stream=alone)
         yield attempted(make, given, "class", PROBE)
     if isinstance(owner, Litestar):
@@ -132,7 +138,7 @@ def _level(level: _Level, shared: set[int]) -> Iterator[Part]:
     yield from after_view(owner)
 
 
-def _inner(level: _Level, shared: set[int]) -> Part:
+def _inner(level: _Level, shared: set[int] | None) -> Part:
     owner = level.owner
     if not isinstance(owner, BaseRouteHandler):
         controller = _controller_of(level)

@@ -20,6 +20,7 @@ from everylayer.layers import codes_of, name_of
 
 from .layers import is_own
 from .points import OfRoutes
+from .shapes import MODULE as SHAPES
 
 NAMED = "named from the traceback"
 _GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
@@ -83,7 +84,7 @@ def _parts(
     owner: Any, function: Any, kind: str, seam: str, only: Phase | None = None
 ) -> Iterator[Part]:
     function = itself(function)
-    if not is_own(function):
+    if not is_own(function) and getattr(function, "__module__", "") != SHAPES:
         make = functools.partial(_part, owner, function, kind, seam, only)
         yield attempted(make, function, kind, seam)
 

@@ -22,10 +22,15 @@ def is_stock(layer: Any) -> bool:
     return any(base.__name__ in _CLASSES for base in cls.__mro__)
 
 
+# Apps that a layer outside starts the span for, by identity.
+_surrounded: set[int] = set()
+
+
 def _creating(original: Any, switch: Switch) -> Any:
     def _create_asgi_handler(self: Any) -> Any:
         built = original(self)
-        config = _config() if switch.on and not _is_held(self, built) else None
+        wanted = switch.on and id(self) not in _surrounded and not _is_held(self, built)
+        config = _config() if wanted else None
         return built if config is None else config().middleware(app=built)
 
     return _create_asgi_handler
@@ -37,7 +42,7 @@ PATCH = Patch(Litestar, "_create_asgi_handler", _creating)
 
 def take_back(app: Any) -> None:
     """Build what stands around the router of `app` once more, without what was added."""
-    PATCH.undo()
+    _surrounded.add(id(app))
     app.asgi_handler = app._create_asgi_handler()
 
 

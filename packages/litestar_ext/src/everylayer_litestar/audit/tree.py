@@ -133,9 +133,17 @@ def _level(level: _Level, shared: set[int] | None) -> Iterator[Part]:
             if getattr(owner, name, None):
                 yield Part(layer, "class", "", "async", FRAMEWORK)
     yield from before_view(owner)
-    for inner in level.inner.values():
+    # Litestar's own order is another one in each process.
+    for inner in sorted(level.inner.values(), key=_order):
         yield _inner(inner, shared)
     yield from after_view(owner)
+
+
+def _order(level: _Level) -> tuple[str, str, str]:
+    owner = level.owner
+    if isinstance(owner, BaseRouteHandler):
+        return min(level.paths), _methods(owner), owner.handler_name
+    return str(owner.path), "", ""
 
 
 def _inner(level: _Level, shared: set[int] | None) -> Part:
@@ -145,7 +153,7 @@ def _inner(level: _Level, shared: set[int] | None) -> Part:
         place = "" if controller is None else where(controller)
         seam = "" if controller is None else name_of(controller)
         return Part(owner.path, "mount", place, "async", seam, inner=_level(level, shared))
-    paths = " ".join(level.paths)
+    paths = " ".join(sorted(level.paths))
     view = view_part(owner, _methods(owner), paths)
     own = list(_level(level, shared))
     if not level.entries:

@@ -274,6 +274,22 @@ def test_a_factory_that_fails_is_told_in_a_sentence(
     assert says in refused(text)
 
 
+class Known(Plain):
+    """Of a framework whose package is there."""
+
+    framework = "aiohttp"
+
+
+def test_a_package_is_named_where_it_is_not_installed_and_only_there(here: Path) -> None:
+    made = "class Routes: ...\nRoutes.__module__ = 'aiohttp.web_routedef'\nroutes = Routes()\n"
+    write(here, "routes_x.py", made)
+    said = "but a aiohttp.web_routedef.Routes"
+    assert refused("routes_x:routes").endswith(f"{said}: pip install everylayer-aiohttp")
+    with pytest.raises(TargetError) as caught:
+        load("routes_x:routes", False, [Known()])
+    assert str(caught.value).endswith(said)
+
+
 def test_the_traceback_is_among_the_details(here: Path) -> None:
     write(here, "broken_y.py", "def inner():\n    raise ValueError('deep')\ninner()\n")
     with pytest.raises(TargetError) as caught:

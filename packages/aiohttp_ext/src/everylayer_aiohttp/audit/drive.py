@@ -51,12 +51,10 @@ class Driver:
         self._left, self._twice = None, False
         received = bytearray()
         task = self._loop.create_task(self._send(request, received))
-        try:
-            self._loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt):
-            # asyncio lets these stop the loop; the server has closed the connection.
-            self._loop.run_until_complete(asyncio.wait([task], timeout=sending.SETTLE))
-            task.cancel()
+        while not task.done():
+            # asyncio lets these stop the loop; the server closes the connection when it goes on.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self._loop.run_until_complete(task)
         self._threads.settle()
         return self._answer(request.method, bytes(received))
 

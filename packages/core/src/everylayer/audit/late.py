@@ -24,6 +24,7 @@ class Late:
         self.framework = point.name
         self._point = point
         self._made: Adapter | None = None
+        self._failed = False
 
     def prepare(self, arm: Arm) -> None:
         """Have it prepare the framework once that is imported, before its importer goes on."""
@@ -60,10 +61,11 @@ class Late:
         return adapter
 
     def _loaded(self) -> Adapter | None:
-        if self._made is None:
+        if self._made is None and not self._failed:
             try:
                 self._made = self._point.load()()
             except ImportError as error:
+                self._failed = True
                 tell_missing(self.framework, error)
         return self._made
 

@@ -77,6 +77,13 @@ class Order(web.View):
         return web.Response(text=f"order {self.request.match_info['number']}")
 
 
+class Query:
+    """An object that is a handler, as GraphQL's packages have it."""
+
+    async def __call__(self, request: Any) -> Any:
+        return web.Response(text="query")
+
+
 async def inner_page(request: Any) -> Any:
     return web.Response(text="inner")
 
@@ -105,6 +112,7 @@ def application() -> web.Application:
     app.router.add_get("/again", page)
     app.router.add_get("/stream", stream)
     app.router.add_view("/orders/{number}", Order)
+    app.router.add_get("/query", Query())
     app.router.add_get("/gone", gone)
     app.router.add_get("/ending", ending)
     app.add_subapp("/inner", inner)

@@ -83,14 +83,15 @@ def test_the_chain_is_read_in_order() -> None:
         ("6", "page", "endpoint"),
         ("7", "stream", "endpoint"),
         ("8", "Order", "endpoint"),
-        ("9", "gone", "endpoint"),
-        ("10", "ending", "endpoint"),
-        ("11", "/inner", "mount"),
+        ("9", "Query", "endpoint"),
+        ("10", "gone", "endpoint"),
+        ("11", "ending", "endpoint"),
+        ("12", "/inner", "mount"),
         ("+2", "AioHttpServerInstrumentor", "instrumentation"),
-        ("11.0", "outer", "function"),
-        ("11.1", "limited.limit", "function"),
-        ("11.2", "inner_page", "endpoint"),
-        ("12", "stamp", "hook"),
+        ("12.0", "outer", "function"),
+        ("12.1", "limited.limit", "function"),
+        ("12.2", "inner_page", "endpoint"),
+        ("13", "stamp", "hook"),
     ]
     seams = {each.id: each.seam for each in flat(nodes)}
     assert seams["5"] == "GET /: a probe around it"
@@ -121,7 +122,8 @@ def test_the_chain_of_an_app_that_serves_is_read_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "least"), [("/", 14), ("/stream", 14), ("/orders/7", 14), ("/inner/", 18)]
+    ("path", "least"),
+    [("/", 14), ("/stream", 14), ("/orders/7", 14), ("/query", 14), ("/inner/", 18)],
 )
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_fault_arrives(path: str, least: int, shape: Shape, telemetry: Telemetry) -> None:
@@ -171,10 +173,10 @@ def test_layers_that_share_their_code_are_told_apart(telemetry: Telemetry) -> No
     app = opened(apps.application, "bare")
     trials = tried(app, "bare", "raised", Kept(telemetry), "/inner/")
     visited = [visit.node for visit in trials[LOOK].visits if visit.phase == "before"]
-    assert visited == ["0", "1", "2", "3", "4", "11.0", "11.1", "11.2"]
+    assert visited == ["0", "1", "2", "3", "4", "12.0", "12.1", "12.2"]
     # `outer` stands in both applications: outside of what recovers, and inside.
     codes = {f.node: t.answer.status for f, t in trials.items() if f.phase == "before"}
-    assert (codes["0"], codes["11.0"]) == (500, 503)
+    assert (codes["0"], codes["12.0"]) == (500, 503)
 
 
 def test_a_handler_of_two_routes_is_that_of_the_one_that_is_asked_for(telemetry: Telemetry) -> None:

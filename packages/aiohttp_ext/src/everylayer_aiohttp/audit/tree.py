@@ -81,7 +81,7 @@ def _routes(app: Any) -> Iterator[Part]:
             # A route for GET brings one for HEAD.
             by_handler: dict[int, list[Any]] = {}
             for route in resource:
-                by_handler.setdefault(id(route.handler), []).append(route)
+                by_handler.setdefault(id(_given(route.handler)), []).append(route)
             for routes in by_handler.values():
                 make = functools.partial(_endpoint, resource, routes)
                 yield attempted(make, routes[0].handler, "endpoint", _AROUND)
@@ -92,8 +92,13 @@ def _of_sub_app(app: Any) -> Iterator[Part]:
     return _inside(app, (each for each in app.middlewares if not isinstance(each, Outermost)))
 
 
+def _given(handler: Any) -> Any:
+    """Return the handler that the app gave: aiohttp wraps an object that is called."""
+    return getattr(handler, "__wrapped__", handler)
+
+
 def _endpoint(resource: Any, routes: list[Any]) -> Part:
-    handler = routes[0].handler
+    handler = _given(routes[0].handler)
     methods = ",".join(_methods(handler, routes))
     seam = f"{methods} {resource.canonical}: {_AROUND}".lstrip()
     known = {id(route) for route in routes}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from litestar import Controller, Litestar, Request, Response, Router, get
 from litestar.config.allowed_hosts import AllowedHostsConfig
 from litestar.di import Provide
+from litestar.handlers import websocket_listener
 from litestar.middleware import AbstractMiddleware, ASGIMiddleware, DefineMiddleware
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.response import Stream
@@ -72,6 +73,11 @@ def closure(app: Any) -> Any:
         await app(scope, receive, send)
 
     return layer
+
+
+def unchanged(app: Any) -> Any:
+    """An entry that adds nothing, as for a feature that is switched off."""
+    return app
 
 
 def checked(connection: Any, handler: Any) -> None:
@@ -145,7 +151,7 @@ async def page() -> str:
     return "page"
 
 
-@get("/stream", middleware=[Plain])
+@get("/stream", middleware=[unchanged, Plain])
 async def stream() -> Stream:
     async def parts() -> AsyncIterator[str]:
         for number in range(3):
@@ -155,10 +161,15 @@ async def stream() -> Stream:
     return Stream(parts())
 
 
+@websocket_listener("/talk")
+async def talk(data: str) -> str:
+    return data
+
+
 def application(**more: Any) -> Litestar:
     """Return one with all of it."""
     return Litestar(
-        [Router("/api", route_handlers=[Orders, Users]), page, stream],
+        [Router("/api", route_handlers=[Orders, Users]), page, stream, talk],
         middleware=[
             Outer(),
             Recovering(),

@@ -56,7 +56,7 @@ def view_part(handler: Any, methods: str, paths: str) -> Part:
     """Return the part of a route handler."""
     function = itself(handler.fn)
     part = _part(handler, function, "endpoint", f"{methods} {paths}: {NAMED}")
-    if part.points and methods != "WEBSOCKET":
+    if part.points and methods not in ("ASGI", "WEBSOCKET"):
         own = part.name, str(getattr(function, "__module__", ""))
         part.points["stream"] = OfRoutes(handler, _BODIES, "start", stands_for=own)
         part.points["background"] = OfRoutes(handler, _AFTERWARDS, "start", stands_for=own)
@@ -65,9 +65,9 @@ def view_part(handler: Any, methods: str, paths: str) -> Part:
 
 def itself(function: Any) -> Any:
     """Return the app's own function in what Litestar keeps of it."""
-    # What Litestar runs in a thread it keeps in an object of its own.
+    # What Litestar runs in a thread, or for each message, it keeps in an object of its own.
     while isinstance(function, functools.partial) or is_own(function):
-        held = getattr(function, "func", None)
+        held = getattr(function, "func", None) or getattr(function, "_fn", None)
         if held is None:
             break
         function = held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterable, Sequence
 from types import CodeType, FrameType
@@ -32,9 +33,42 @@ def is_own(made: Any) -> bool:
 
 def given_by(entry: Any) -> Any:
     """Return the class, function or ASGIMiddleware of an entry in a list of middleware."""
-    if isinstance(entry, DefineMiddleware):
-        return entry.middleware
-    return entry[0] if isinstance(entry, tuple) else entry
+    given = entry.middleware if isinstance(entry, DefineMiddleware) else entry
+    given = given[0] if isinstance(given, tuple) else given
+    while isinstance(given, functools.partial):
+        given = given.func
+    return given
+
+
+def paired(entries: Sequence[Any], made: Sequence[Any]) -> list[Any]:
+    """Return which of `made`, layers of a route from outside inwards, each of `entries` has made.
+
+    One that has made nothing has None: it may return the app that it is given.
+    """
+    found: list[Any] = []
+    left = list(made)
+    all_given = [given_by(entry) for entry in entries]
+    for nth, given in enumerate(all_given, 1):
+        at = next((at for at, each in enumerate(left) if _is_made_by(given, each)), None)
+        if at is None and left and inspect.isroutine(given) and not is_own(left[0]):
+            # A function may make whatever it likes.
+            at = None if any(_is_made_by(later, left[0]) for later in all_given[nth:]) else 0
+        found.append(None if at is None else left[at])
+        left = left if at is None else left[at + 1 :]
+    return found
+
+
+def _is_made_by(given: Any, made: Any) -> bool:
+    if isinstance(given, ASGIMiddleware):
+        held = (cell.cell_contents for cell in getattr(made, "__closure__", None) or ())
+        return any(getattr(each, "__self__", None) is given for each in held)
+    if inspect.isclass(given):
+        return isinstance(made, given)
+    return getattr(made, "__code__", None) in set(_nested(given))
+
+
+def _nested(given: Any) -> Iterable[CodeType]:
+    return (c for code in codes_of(given) for c in code.co_consts if isinstance(c, CodeType))
 
 
 def middleware_part(owner: Any, entry: Any, made: Sequence[Any], *, stream: bool) -> Part:
@@ -45,8 +79,6 @@ def middleware_part(owner: Any, entry: Any, made: Sequence[Any], *, stream: bool
         stream: it is the only one of its code.
     """
     given = given_by(entry)
-    while getattr(given, "func", None) is not None:
-        given = given.func
     layer = given if isinstance(given, ASGIMiddleware) or not made else made[0]
     name = name_of(layer)
     if is_stock(given) or getattr(given, "__module__", "") == SHAPES:
@@ -78,8 +110,7 @@ def codes_in(given: Any, made: Iterable[Any]) -> tuple[CodeType, ...]:
     if not found and inspect.isclass(given):
         found = {id(code): code for code in _codes_of_class(given)}
     if not found:
-        nested = (const for code in codes_of(given) for const in code.co_consts)
-        found = {id(c): c for c in nested if isinstance(c, CodeType) and _takes_asgi(c)}
+        found = {id(code): code for code in _nested(given) if _takes_asgi(code)}
     return tuple(found.values())
 
 

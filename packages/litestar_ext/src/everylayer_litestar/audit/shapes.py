@@ -110,7 +110,8 @@ def shape_app(app: Any, shape: Shape) -> None:
     app.asgi_router.construct_routing_trie()
     slot.put(app.asgi_router)
     handlers = app.exception_handlers
-    handlers.setdefault(Exception, handler)
+    if 500 not in handlers:  # That is for any exception, too.
+        handlers.setdefault(Exception, handler)
     # What Litestar would do for them without.
     handlers.setdefault(HTTPException, create_exception_response)
     handlers.setdefault(Translated, create_exception_response)

@@ -17,7 +17,7 @@ from everylayer.audit.parts import INSTRUMENTATION, Part, attempted
 from everylayer.layers import name_of
 
 from .functions import after_view, before_view, itself, view_part
-from .layers import FRAMEWORK, PROBE, codes_in, given_by, is_own, middleware_part
+from .layers import FRAMEWORK, PROBE, codes_in, given_by, is_own, middleware_part, paired
 from .stock import is_stock
 from .walk import line, stacks
 
@@ -32,22 +32,19 @@ class _Level:
     """An app, router, controller or route handler, and what it leads to.
 
     Attributes:
-        place: of its first entry among the middleware of a route, 0 outermost.
         made: by its entries, for each route.
     """
 
-    def __init__(self, owner: Any, place: int) -> None:
+    def __init__(self, owner: Any) -> None:
         self.owner = owner
         self.entries: list[Any] = list(owner.middleware or ())
         self.made: list[list[Any]] = [[] for _ in self.entries]
-        self.place = place
         self.paths: list[str] = []
         self.inner: dict[int, _Level] = {}
 
     def within(self, owner: Any) -> _Level:
         """Return the level of `owner`, which is in this one."""
-        place = self.place + len(self.entries)
-        return self.inner.setdefault(id(owner), _Level(owner, place))
+        return self.inner.setdefault(id(owner), _Level(owner))
 
 
 def parts_of(app: Litestar, *, serving: bool = False) -> list[Part]:
@@ -57,7 +54,7 @@ def parts_of(app: Litestar, *, serving: bool = False) -> list[Part]:
         serving: it serves already, and many requests at a time: which message is a response's
             first cannot be told.
     """
-    top = _Level(app, 0)
+    top = _Level(app)
     built = {(id(handler), path): made for handler, path, made in stacks(app)}
     for route in app.routes:
         for handler in get_route_handlers(route):
@@ -79,15 +76,11 @@ def _add(top: _Level, handler: Any, path: str, built: Any) -> None:
         levels.append(level)
     level.paths.append(path)
     made = [] if built is None else list(line(built))
-    count = sum(len(each.entries) for each in levels)
-    # An entry that makes two layers, or none, leaves nothing to go by.
-    if len(made) < count or any(not is_own(each) for each in made[count:]):
-        return
-    for each in levels:
-        for nth, kept in enumerate(each.made):
-            found = made[each.place + nth]
-            if not any(found is other for other in kept):
-                kept.append(found)
+    found = iter(paired([entry for each in levels for entry in each.entries], made))
+    for kept in (kept for each in levels for kept in each.made):
+        layer = next(found)
+        if layer is not None and not any(layer is other for other in kept):
+            kept.append(layer)
 
 
 def _shared(top: _Level) -> set[int]:

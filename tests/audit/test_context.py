@@ -45,6 +45,16 @@ def test_the_layer_around_the_loss_is_named(kind: str) -> None:
     assert found.remedy == KINDS[kind][1]
 
 
+def test_instrumentation_behind_a_layer_is_blamed_for_what_it_does() -> None:
+    stock = node("+0", "Stock", "instrumentation", phases=())
+    chain = (node("0", "Outer"), stock, node("1", "Inner"), node("+1", "Other", "instrumentation"))
+    seen = (visit("0"), visit("1", span="d" * 16, trace="e" * 32))
+    (found,) = find_losses(chain, {"stock": look(seen)})
+    assert (found.kind, found.node) == ("other-trace", "+0")
+    assert found.text.startswith("Stock: ")
+    assert found.remedy == "let the outermost instrumentation alone begin a server span"
+
+
 def test_a_detached_token_is_told_apart_in_a_copied_context_of_another_thread() -> None:
     (found,) = losses(*START, visit("1.0", span="", thread="worker"))
     assert found.kind == "context-detached"

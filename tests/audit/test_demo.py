@@ -20,7 +20,7 @@ def _children_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everylayer_loses_nothing_of_any_framework_that_is_there() -> None:
     frameworks = [example.framework for example in examples()]
-    assert frameworks == ["django", "flask", "grpc", "starlette"]
+    assert frameworks == ["aiohttp", "django", "flask", "grpc", "litestar", "starlette"]
     ended = CliRunner().invoke(cli, ["demo"])
     assert ended.exit_code == 0, ended.output
     for framework in frameworks:

@@ -238,7 +238,7 @@ def test_what_is_not_there_is_named_with_what_is_close(here: Path) -> None:
             """,
             "needs a database or service that is not there (ConnectionRefusedError",
         ),
-        ("app = 1", "is no WSGI or ASGI app and no gRPC server, but a int"),
+        ("app = 1", "is no WSGI, ASGI or aiohttp app and no gRPC server, but a int"),
         ("def app(): pass", "if it makes one, type broken_x:app() or add --factory"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_module_that_fails_is_told_in_a_sentence(source: str, says: str, here:
         (
             "def make(): return 3",
             "factory_x:make()",
-            "is no WSGI or ASGI app and no gRPC server, but a int",
+            "is no WSGI, ASGI or aiohttp app and no gRPC server, but a int",
         ),
         (
             "import sqlite3\ndef make(): sqlite3.connect('/no/such/dir/x.db')",
@@ -272,6 +272,22 @@ def test_a_factory_that_fails_is_told_in_a_sentence(
 ) -> None:
     write(here, "factory_x.py", source)
     assert says in refused(text)
+
+
+class Known(Plain):
+    """Of a framework whose package is there."""
+
+    framework = "aiohttp"
+
+
+def test_a_package_is_named_where_it_is_not_installed_and_only_there(here: Path) -> None:
+    made = "class Routes: ...\nRoutes.__module__ = 'aiohttp.web_routedef'\nroutes = Routes()\n"
+    write(here, "routes_x.py", made)
+    said = "but a aiohttp.web_routedef.Routes"
+    assert refused("routes_x:routes").endswith(f"{said}: pip install everylayer-aiohttp")
+    with pytest.raises(TargetError) as caught:
+        load("routes_x:routes", False, [Known()])
+    assert str(caught.value).endswith(said)
 
 
 def test_the_traceback_is_among_the_details(here: Path) -> None:

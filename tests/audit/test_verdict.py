@@ -20,7 +20,7 @@ from trial_values import (
     visit,
 )
 
-from everylayer.audit.model import Answer, Fault, SpanData, Trial, Verdict
+from everylayer.audit.model import Answer, Fault, SpanData, Trial, Verdict, Visit
 from everylayer.audit.verdict import judge, server_span
 
 BARE = (BROKEN, BROKEN)
@@ -39,6 +39,19 @@ def test_an_error_that_arrived_as_it_should() -> None:
     verdict = judge(FAULT, BARE, trial(server(event(**FAILED))))
     assert verdict.ok, verdict.why
     assert set(questions(verdict).values()) == {True}
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (visit("1", span=""), "; none is current here"),
+        (visit("1", span="d" * 16, trace="e" * 32), "; one of another trace is current here"),
+        (visit("1", recording=False), "; it has ended by then"),
+    ],
+)
+def test_the_span_that_was_current_is_told(there: Visit, said: str) -> None:
+    verdict = judge(FAULT, BARE, trial(server(), visits=(there,)))
+    assert verdict.why[0] == f"no exception event on the server span{said}"
 
 
 def test_a_fault_that_was_not_put_says_nothing() -> None:

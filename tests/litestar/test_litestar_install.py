@@ -16,6 +16,7 @@ from litestar._asgi.asgi_router import ASGIRouter
 from litestar._asgi.routing_trie import mapping
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.plugins import InitPlugin
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import StatusCode
 
 from asgi_drive import Request, converse
@@ -29,7 +30,7 @@ from everylayer_litestar import EveryLayerPlugin
 from everylayer_litestar.instrumentor import EveryLayerLitestarInstrumentor
 from everylayer_litestar.patches import PATCHES
 from litestar_cases_layers import UNAUTHORIZED, calm, failing
-from litestar_kit import Kit, OpenTelemetryConfig
+from litestar_kit import PLUGIN, Kit, OpenTelemetryConfig
 from litestar_layers import Calm, Raiser
 
 TARGETS = [
@@ -61,6 +62,13 @@ def test_the_span_that_it_begins_is_named_by_the_route(telemetry: Telemetry) -> 
     assert span.attributes is not None
     assert span.attributes["http.route"] == "/items/{item}"
     assert span.status.status_code is StatusCode.UNSET
+
+
+def test_the_outermost_of_two_that_begin_a_span_has_the_error(telemetry: Telemetry) -> None:
+    app = OpenTelemetryMiddleware(Kit(setup=PLUGIN, ours=True).app(failing))
+    assert run_asgi(app, scope("/")).status == 500
+    (event,) = error_events(telemetry.spans)
+    assert event.span is server_span(telemetry.spans)
 
 
 def test_an_app_without_it_is_left_alone(telemetry: Telemetry) -> None:

@@ -66,10 +66,9 @@ for name in sys.argv[1:]:
                     pending.append((made.__path__, module.name + "."))
 print(*missing)
 """
-# Has neither classes that stock replaces later, nor an adapter for the audit.
-SEAMS_ALONE = {"everylayer_litestar"}
+# Has no classes that stock replaces later.
+NOTHING_AFTER_STOCK = {"everylayer_litestar"}
 BINARY = {"everylayer-grpc-bin": "everylayer_grpc.binary:BinaryPropagator"}
-NOT_AUDITED = {"everylayer_aiohttp"}
 # What the extras of core bring.
 OPTIONAL = {
     "celery", "click", "cryptography", "httpx", "opentelemetry", "pytest", "requests", "rich",
@@ -242,14 +241,11 @@ def test_entry_points_are_where_opentelemetry_instrument_looks(
 ) -> None:
     module = f"{package}.instrumentor"
     framework = package.removeprefix("everylayer_")
-    audit = {framework: f"{package}.audit:{framework.title()}Adapter"}
-    further = {
-        "opentelemetry_post_instrument": {package: f"{module}:post_instrument"},
-        **({} if package in NOT_AUDITED else {"everylayer_audit": audit}),
-    }
+    after = {"opentelemetry_post_instrument": {package: f"{module}:post_instrument"}}
     assert entry_points(wheels[package]) == {
         "opentelemetry_instrumentor": {package: f"{module}:{FRAMEWORKS[package][2]}"},
-        **(further if package not in SEAMS_ALONE else {}),
+        "everylayer_audit": {framework: f"{package}.audit:{framework.title()}Adapter"},
+        **({} if package in NOTHING_AFTER_STOCK else after),
         **({"opentelemetry_propagator": BINARY} if package == "everylayer_grpc" else {}),
     }
 

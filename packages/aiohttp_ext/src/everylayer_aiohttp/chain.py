@@ -26,10 +26,10 @@ def prepare(handler: Any, request: web.Request, seam: Outermost) -> Chain:
     while _is_link(handler):
         links.append(handler.func)
         handler = handler.keywords["handler"]
-    view = Layer(name_of(handler), "framework" if _is_of("aiohttp", handler) else "view")
+    given = getattr(handler, "__wrapped__", handler)  # aiohttp wraps an object that is called.
+    view = Layer(name_of(given), "framework" if _is_of("aiohttp", handler) else "view")
     seam.watch(handler, view)
-    call, alone = seam.probe(handler, view, "view"), True
-    index = sum(map(_is_layer, links))
+    call, alone, index = seam.probe(handler, view, "view"), True, sum(map(_is_layer, links))
     for made in reversed(links):
         if isinstance(made, Outermost):
             continue  # A sub-app has a line of its own.

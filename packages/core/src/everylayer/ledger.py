@@ -305,11 +305,11 @@ class Ledger:
             guard.ledger.status = self.status
 
     def _look_up_entry(self) -> None:
-        inside = self.within is not None
-        found = self.within or self.around
-        if found is not None:
-            self.within = self.around = None
-            self.bind(trace.get_current_span(found), inside=inside)
+        entries = (self.within, True), (self.around, False)
+        self.within = self.around = None
+        for entry, inside in entries:  # What starts a span within may do so in the server's.
+            if entry is not None:
+                self.bind(trace.get_current_span(entry), inside=inside)
 
     def _find_span(self) -> None:
         self._look_up_entry()

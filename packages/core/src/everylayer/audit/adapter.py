@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 
 from ..faults.point import Point
 from .hosts import DEFAULT
+from .late import LATE, Late, tell_missing
 from .model import Answer, Arm, ChainNode, Interface, Phase, Request, Shape
 
 GROUP = "everylayer_audit"
@@ -68,10 +68,11 @@ class Driver(Protocol):
 class Adapter(Protocol):
     """A framework's part; one instance serves one process, one app and one arm.
 
-    The order is: `prepare`, import of the target, `claims`, `open`. Three methods are optional:
+    The order is: `prepare`, import of the target, `claims`, `open`. Four methods are optional:
     `from_settings(module)` imports a settings module of Django's and returns its app, and
     `aim(request)` tells, before `open`, which request will be sent; `made()` returns the app that
-    was made last, for a function of the user's that serves it and returns nothing.
+    was made last, for a function of the user's that serves it and returns nothing; `surrounded()`
+    tells, before `open`, that a layer around the app starts the server span already.
     """
 
     framework: str
@@ -105,7 +106,7 @@ def adapters() -> list[Adapter]:
     found: list[Adapter] = []
     for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
         try:
-            found.append(point.load()())
+            found.append(Late(point) if point.name in LATE else point.load()())
         except ImportError as error:
-            sys.stderr.write(f"everylayer: no audit of {point.name} apps: {error}\n")
+            tell_missing(point.name, error)
     return found

@@ -38,7 +38,7 @@ Write = Callable[[dict[str, Any]], None]
 
 _PACKAGES = (
     *("everylayer", "opentelemetry", "django", "flask", "starlette", "fastapi", "werkzeug"),
-    "grpcio",
+    *("aiohttp", "grpcio", "litestar"),
 )
 
 

@@ -168,7 +168,7 @@ def where(target: Any) -> str:
     while isinstance(target, functools.partial):
         target = target.func
     # Not what it wraps: a layer may be a function that `functools.wraps` the next one.
-    target = target if inspect.isroutine(target) else type(target)
+    target = target if inspect.isroutine(target) or inspect.isclass(target) else type(target)
     code = getattr(getattr(target, "__func__", target), "__code__", None)
     if code is None and not inspect.isclass(target):
         return ""

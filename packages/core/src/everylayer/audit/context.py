@@ -41,9 +41,14 @@ KINDS = {
 }
 
 
+_OF_INSTRUMENTATION = "let the outermost instrumentation alone begin a server span"
+
+
 class _Loss(NamedTuple):
     kind: str
     node: str
+    # Where it showed first.
+    seen: str = ""
 
 
 def find_losses(nodes: Iterable[ChainNode], looks: Mapping[Arm, Trial]) -> list[Finding]:
@@ -53,12 +58,22 @@ def find_losses(nodes: Iterable[ChainNode], looks: Mapping[Arm, Trial]) -> list[
         nodes: the chain.
         looks: the run without any fault, of the arms that have telemetry.
     """
-    by_id = {node.id: node for node in walk(nodes)}
+    line = list(walk(nodes))
     arms: dict[_Loss, list[Arm]] = {}
     for arm, trial in looks.items():
         for loss in _losses(trial):
             arms.setdefault(loss, []).append(arm)
-    return [_finding(loss, by_id.get(loss.node), found, len(looks)) for loss, found in arms.items()]
+    return [_finding(loss, _blamed(loss, line), found, len(looks)) for loss, found in arms.items()]
+
+
+def _blamed(loss: _Loss, line: Sequence[ChainNode]) -> ChainNode | None:
+    """Return the layer that lost it: instrumentation has no points, and may stand behind it."""
+    places = {node.id: place for place, node in enumerate(line)}
+    if loss.node not in places:
+        return None
+    found = line[places[loss.node]]
+    behind = line[places[loss.node] + 1 : places.get(loss.seen, 0)]
+    return next((node for node in behind if node.kind == "instrumentation"), found)
 
 
 def _losses(trial: Trial) -> Iterator[_Loss]:
@@ -82,7 +97,7 @@ def _first_loss(visits: Sequence[Visit], server: SpanData) -> _Loss | None:
             last = visit
             had.add(visit.node)
         elif last is not None and visit.phase == "before":
-            return _Loss(_kind(visit, last, server), last.node)
+            return _Loss(_kind(visit, last, server), last.node, visit.node)
         elif _lost_inside(visit, had, server):
             assert last is not None
             return _Loss(_kind(visit, last, server), visit.node)
@@ -128,6 +143,8 @@ def _left_by(trial: Trial) -> str:
 
 def _finding(loss: _Loss, node: ChainNode | None, arms: Sequence[Arm], of: int) -> Finding:
     what, remedy = KINDS[loss.kind]
+    if node is not None and node.kind == "instrumentation":
+        remedy = _OF_INSTRUMENTATION
     where = "" if len(arms) == of else f" (in the arm {' and '.join(arms)})"
     name = node.name if node is not None else "no layer that could be told"
     return Finding(

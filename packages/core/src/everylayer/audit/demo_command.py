@@ -55,8 +55,8 @@ def demo(ctx: click.Context) -> None:
     found = list(examples())
     if not found:
         raise TargetError(
-            "there is no framework to show: install everylayer-django, everylayer-flask, "
-            "everylayer-grpc or everylayer-starlette"
+            "there is no framework to show: install everylayer-aiohttp, everylayer-django, "
+            "everylayer-flask, everylayer-grpc, everylayer-litestar or everylayer-starlette"
         )
     with tempfile.TemporaryDirectory() as folder:
         reports = [_shown(example, Path(folder), ctx) for example in found]

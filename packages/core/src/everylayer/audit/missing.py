@@ -36,6 +36,8 @@ _FRAMEWORKS = {
     "fastapi": "fastapi",
     "quart": "quart",
     "werkzeug": "werkzeug",
+    "aiohttp": "aiohttp",
+    "litestar": "litestar",
 }
 
 

@@ -18,8 +18,8 @@ Phase = Literal["before", "after", "stream", "teardown", "background"]
 # What becomes of the fault: left to the app, swallowed or translated by one more layer outside all.
 Shape = Literal["raised", "swallowed", "translated"]
 
-# How a server calls an app; the last two are those of gRPC.
-Interface = Literal["wsgi", "asgi", "threads", "asyncio"]
+# How a server calls an app; `http` is a server of the framework's own, the last two are gRPC's.
+Interface = Literal["wsgi", "asgi", "http", "threads", "asyncio"]
 
 ARMS: tuple[Arm, ...] = ("bare", "stock", "everylayer")
 SHAPES: tuple[Shape, ...] = ("raised", "swallowed", "translated")

@@ -218,6 +218,9 @@ class _Reading:
         if self._claimed is None:
             return ""
         adapter, slot = self._claimed
+        surrounded = getattr(adapter, "surrounded", None)
+        if surrounded is not None and self.has("opentelemetry"):
+            surrounded()
         opened = adapter.open(slot.app, arm, "raised")
         if opened.app is not slot.app:
             slot.put(opened.app)

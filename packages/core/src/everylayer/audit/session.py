@@ -87,7 +87,7 @@ def plan_for(wanted: Wanted, chained: Chained) -> Plan:
         layers=wanted.layers,
         phases=wanted.phases,
         shapes=wanted.shapes,
-        is_async=chained.interface == "asgi",
+        is_async=chained.interface in ("asgi", "http"),
     )
 
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 # What a module's app is called, as flask and uvicorn look for it.
 _APPS = ("app", "application", "asgi_app", "wsgi_app")
 _FACTORIES = ("create_app", "make_app", "create_application", "get_application")
+# Frameworks that everylayer has a package for.
+_PACKAGES = frozenset({"aiohttp", "django", "flask", "grpc", "litestar", "starlette"})
 # What each settings module of a Django project that answers requests has.
 _OF_SETTINGS = "ROOT_URLCONF"
 
@@ -56,8 +58,8 @@ def load(text: str, factory: bool, adapters: Sequence[Adapter]) -> tuple[Adapter
             f"{target.module}:{name}() or add --factory"
         )
     raise TargetError(
-        f"{text!r} is no WSGI or ASGI app and no gRPC server, but "
-        f"{_kind(app)}{_of_what_is_not_installed(app)}"
+        f"{text!r} is no WSGI, ASGI or aiohttp app and no gRPC server, but "
+        f"{_kind(app)}{_of_what_is_not_installed(app, adapters)}"
     )
 
 
@@ -183,10 +185,11 @@ def _kind(value: Any) -> str:
     return f"a {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", "")
 
 
-def _of_what_is_not_installed(app: Any) -> str:
+def _of_what_is_not_installed(app: Any, adapters: Sequence[Adapter]) -> str:
     """Tell of the package that would know an app of this class."""
+    known = {adapter.framework for adapter in adapters}
     for cls in type(app).__mro__:
         top = cls.__module__.partition(".")[0]
-        if top in ("django", "flask", "grpc", "starlette"):
+        if top in _PACKAGES - known:
             return f": pip install everylayer-{top}"
     return ""

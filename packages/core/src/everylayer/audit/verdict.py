@@ -58,7 +58,8 @@ def judge(
         return Verdict(event=False, response=response, context=context, why=why)
     first = list(_events(trial, server, InjectedFault, message_of(fault)))
     second = list(_events(trial, server, Translated)) if trial.translated else []
-    absent = list(_absent(first, second, trial, context))
+    there = _current(trial, server) if context is False else ""
+    absent = list(_absent(first, second, trial, there))
     message_why = list(_message(first, fault))
     stack_why = list(_stack(first, trial))
     once_why = list(_once(first, second))
@@ -121,18 +122,25 @@ def _type(carried: Carried) -> str:
     return str(carried.value(attributes.EXCEPTION_TYPE)).rpartition(".")[2]
 
 
-def _absent(
-    first: list[Carried], second: list[Carried], trial: Trial, context: bool | None
-) -> Iterator[str]:
+def _absent(first: list[Carried], second: list[Carried], trial: Trial, there: str) -> Iterator[str]:
     if not first:
-        here = "; none is current here" if context is False else ""
-        yield f"no exception event on the server span{here}"
+        yield f"no exception event on the server span{there}"
     if not trial.translated:
         return
     if not second:
         yield "no exception event for what the fault was translated into"
     elif not any(_names_the_first(each) for each in second):
         yield "the event of what the fault was translated into does not name the fault"
+
+
+def _current(trial: Trial, server: SpanData) -> str:
+    """Return the end of a sentence: which span was the current one where the fault came."""
+    place = (trial.fault.node, trial.fault.phase)
+    traces = {visit.trace_id for visit in trial.visits if (visit.node, visit.phase) == place}
+    if not any(traces):
+        return "; none is current here"
+    ended = server.trace_id in traces
+    return "; it has ended by then" if ended else "; one of another trace is current here"
 
 
 def _names_the_first(carried: Carried) -> bool:

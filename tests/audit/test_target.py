@@ -238,7 +238,7 @@ def test_what_is_not_there_is_named_with_what_is_close(here: Path) -> None:
             """,
             "needs a database or service that is not there (ConnectionRefusedError",
         ),
-        ("app = 1", "is no WSGI, ASGI or aiohttp app and no gRPC server, but a int"),
+        ("app = 1", "is no WSGI, ASGI or aiohttp app and no gRPC server, but an int"),
         ("def app(): pass", "if it makes one, type broken_x:app() or add --factory"),
     ],
 )
@@ -254,11 +254,11 @@ def test_a_module_that_fails_is_told_in_a_sentence(source: str, says: str, here:
         ("def make(): exit(1)", "factory_x:make()", "make() ended the process"),
         ("def make(): return None", "factory_x:make()", "make() returned None, not an app"),
         ("def make(config): ...", "factory_x:make()", "wrong arguments: missing a required"),
-        ("make = 1", "factory_x:make()", "cannot be called: it is a int"),
+        ("make = 1", "factory_x:make()", "cannot be called: it is an int"),
         (
             "def make(): return 3",
             "factory_x:make()",
-            "is no WSGI, ASGI or aiohttp app and no gRPC server, but a int",
+            "is no WSGI, ASGI or aiohttp app and no gRPC server, but an int",
         ),
         (
             "import sqlite3\ndef make(): sqlite3.connect('/no/such/dir/x.db')",
@@ -283,11 +283,12 @@ class Known(Plain):
 def test_a_package_is_named_where_it_is_not_installed_and_only_there(here: Path) -> None:
     made = "class Routes: ...\nRoutes.__module__ = 'aiohttp.web_routedef'\nroutes = Routes()\n"
     write(here, "routes_x.py", made)
-    said = "but a aiohttp.web_routedef.Routes"
-    assert refused("routes_x:routes").endswith(f"{said}: pip install everylayer-aiohttp")
+    kind = "an aiohttp.web_routedef.Routes"
+    missing = "everylayer's part for aiohttp is not installed: pip install everylayer-aiohttp"
+    assert refused("routes_x:routes") == f"'routes_x:routes' is {kind}, and {missing}"
     with pytest.raises(TargetError) as caught:
         load("routes_x:routes", False, [Known()])
-    assert str(caught.value).endswith(said)
+    assert str(caught.value).endswith(f"but {kind}")
 
 
 def test_the_traceback_is_among_the_details(here: Path) -> None:

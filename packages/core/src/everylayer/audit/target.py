@@ -57,9 +57,14 @@ def load(text: str, factory: bool, adapters: Sequence[Adapter]) -> tuple[Adapter
             f"{text!r} is a function that is no app: if it makes one, type "
             f"{target.module}:{name}() or add --factory"
         )
+    absent = _not_installed(app, adapters)
+    if absent:
+        raise TargetError(
+            f"{text!r} is {_kind(app)}, and everylayer's part for {absent} is not installed: "
+            f"pip install everylayer-{absent}"
+        )
     raise TargetError(
-        f"{text!r} is no WSGI, ASGI or aiohttp app and no gRPC server, but "
-        f"{_kind(app)}{_of_what_is_not_installed(app, adapters)}"
+        f"{text!r} is no WSGI, ASGI or aiohttp app and no gRPC server, but {_kind(app)}"
     )
 
 
@@ -182,14 +187,12 @@ def _kind(value: Any) -> str:
         return f"the class {value.__qualname__}"
     if inspect.ismodule(value):
         return f"the module {value.__name__}"
-    return f"a {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", "")
+    name = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _of_what_is_not_installed(app: Any, adapters: Sequence[Adapter]) -> str:
-    """Tell of the package that would know an app of this class."""
-    known = {adapter.framework for adapter in adapters}
-    for cls in type(app).__mro__:
-        top = cls.__module__.partition(".")[0]
-        if top in _PACKAGES - known:
-            return f": pip install everylayer-{top}"
-    return ""
+def _not_installed(app: Any, adapters: Sequence[Adapter]) -> str:
+    """Return the framework of an app that one of our packages would know, if it were there."""
+    absent = _PACKAGES - {adapter.framework for adapter in adapters}
+    tops = (cls.__module__.partition(".")[0] for cls in type(app).__mro__)
+    return next((top for top in tops if top in absent), "")

@@ -39,7 +39,9 @@ class Away:
         return copy_context().run(_within, self.func, self.origin, args, kwargs)
 
 
-def call(origin: bytes | None, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def call(
+    origin: bytes | None, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Return what `func` does for the span of `origin`, or its `Failure`: in a pool's worker."""
     # A copy is cheaper than to enter the context and to leave it, and what the work sets is gone.
     own = _prepared(origin).copy()

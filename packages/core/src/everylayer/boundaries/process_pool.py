@@ -7,7 +7,6 @@ import pickle
 import weakref
 from collections.abc import Callable
 from concurrent.futures import process
-from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from ..forks import ForkLock
@@ -79,7 +78,7 @@ class ProcessPoolExecutor(concurrent.futures.ProcessPoolExecutor):
         future: Any
         if not self._carries:
             crosses = here()
-            future = submit(self, partial(call, crosses.data, fn), *args, **kwargs)
+            future = submit(self, call, crosses.data, fn, args, kwargs)
             return Following(future, crosses, fn, self._told)
         future = submit(self, fn, *args, **kwargs)
         if type(future) is not concurrent.futures.Future:
@@ -163,11 +162,15 @@ def _start(func: Callable[..., object] | None, queue: Any, told: _Told | None) -
     return start
 
 
+_NONE: dict[str, Any] = {}
+
+
 def _taking(get: Callable[[bool, float | None], Any]) -> Callable[..., Any]:
     def taking(block: bool = True, timeout: float | None = None) -> Any:
         item = get(block, timeout)
         if item is not None:
-            item.fn = partial(call, *item.fn)
+            origin, func = item.fn
+            item.fn, item.args, item.kwargs = call, (origin, func, item.args, item.kwargs), _NONE
         return item
 
     return taking

@@ -73,6 +73,8 @@ def _counted(part: str, case: str, arm: str, times: int) -> dict[str, int]:
     """Return the totals by the ends of the names of the files that callgrind wrote."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
+        # Threads take turns: else one that waits for the interpreter's lock may spin for long.
+        command += ["--fair-sched=try"]
         # A fork begins with the counts of its parent.
         command += ["--zero-before=PyOS_AfterFork_Child", f"--callgrind-out-file={folder}/out.%p"]
         command += [sys.executable, "-m", __spec__.name, part, case, arm, str(times)]

@@ -158,7 +158,8 @@ def test_a_future_of_somebody_elses_class_keeps_it(
             line[-1].result(30)
         assert line[-1].cancelled()
         assert not line[0].running()
-    assert {type(future) for future in made} == {Plain}
+    assert {isinstance(future, Plain) for future in made} == {True}
+    assert {type(future).__qualname__ for future in made} == {"Plain"}
 
 
 @pytest.mark.parametrize("somebody_elses", [False, True])
@@ -186,30 +187,64 @@ def test_who_asks_finds_the_error_told_whatever_thread_had_it_first(
     assert [event.span.name for event in error_events(telemetry.spans)] == ["GET /"] * 100
 
 
-def test_a_future_whose_class_cannot_be_changed(
-    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Fixed(process_future.Future):
-        __slots__ = ("more",)  # laid out in another way
+class Slotted(process_future._Listening):
+    __slots__ = ("more",)
 
-    monkeypatch.setattr(process_future, "Future", Fixed)
-    with Pool(1, FORK) as pool:
+
+class Elsewhere(concurrent.futures.Future[Any]):
+    """Keeps its error where no other does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error = self.__dict__.pop("_exception")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "changed"),
+    [
+        (process_future, "_Listening", Slotted),
+        (concurrent.futures, "Future", Elsewhere),
+    ],
+)
+def test_futures_of_another_layout_are_followed(
+    where: Any, name: str, changed: Any, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_future._listening.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, changed)
+        pool = Pool(1, FORK)
+    process_future._listening.cache_clear()
+    with pool:
+        assert pool._carries is False
         works(pool, telemetry)
 
 
-def test_a_future_that_keeps_its_result_elsewhere(telemetry: Telemetry) -> None:
-    class Elsewhere(process_future.Future):
-        def __getattribute__(self, name: str) -> Any:
-            if name in ("_result", "_exception") and sys._getframe(1).f_code.co_name == "_settled":
-                raise AttributeError(name)
-            return super().__getattribute__(name)
+class Errors(Exception):
+    def __len__(self) -> int:
+        return 0
 
+
+def no_error() -> None:
+    raise Errors("none of them")
+
+
+def test_an_error_that_is_false_is_raised(telemetry: Telemetry) -> None:
     with Pool(1, FORK) as pool, request(telemetry):
-        future = pool.submit(away_work.slow, 0.2)
-        future.__class__ = Elsewhere
+        futures = [pool.submit(no_error) for _ in range(2)]
+        for future in futures:
+            with pytest.raises(Errors, match="none of them"):
+                future.result(30)
+    assert len(error_events(telemetry.spans)) == 2
+
+
+def test_to_show_a_future_is_not_to_ask_it(telemetry: Telemetry) -> None:
+    with Pool(1, FORK) as pool, request(telemetry):
+        future = pool.submit(away_work.boom)
         concurrent.futures.wait([future], 30)
+        assert "raised KeyError" in repr(future)
+        assert repr(future).startswith("<Future at")
     found = [event.span.name for event in error_events(telemetry.wait(late_spans))]
-    assert found == ["slow (late)"]
+    assert found == ["boom (late)"]
 
 
 def test_a_process_whose_exit_code_is_kept_elsewhere(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import pytest
@@ -323,3 +326,37 @@ def test_a_pool_of_multiprocessing_carries_what_is_asked_to(telemetry: Telemetry
     (late,) = late_spans(telemetry.spans)
     assert late.parent is not None
     assert late.parent.span_id == parent.get_span_context().span_id
+
+
+class Adding:
+    """Has changed by the next call."""
+
+    def __init__(self) -> None:
+        self.start = 0
+
+    def add(self, more: int) -> int:
+        return self.start + more
+
+
+@pytest.mark.parametrize("pickled", [pickle.dumps, ForkingPickler.dumps])
+def test_what_is_carried_is_pickled_as_it_is_then(
+    pickled: Callable[[Any], bytes], telemetry: Telemetry
+) -> None:
+    adding = Adding()
+    for start in range(2):
+        adding.start = start
+        method, partly = (
+            everylayer.carried(each) for each in (adding.add, functools.partial(adding.add, 5))
+        )
+        assert pickle.loads(pickled(method))(5) == start + 5
+        assert pickle.loads(pickled(partly))() == start + 5
+    spans = []
+    for _ in range(2):
+        with request(telemetry) as span:
+            work = pickle.loads(pickled(everylayer.carried(away_work.where)))
+        # It is not pickled into one that stands for another request.
+        spans.append((work()[1], trace.format_span_id(span.get_span_context().span_id)))
+        assert pickle.loads(pickled(work))() == work()
+    assert [found for found, _ in spans] == [expected for _, expected in spans]
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickled(everylayer.carried(lambda: None))

@@ -57,6 +57,7 @@ _LAZY = {
     "TenantSpanProcessor": ".boundaries.tenant_spans",
     "ThreadPoolExecutor": ".boundaries.pools",
     "TraceFilter": ".log_filter",
+    "_arrived": ".boundaries.away",
     "carried": ".boundaries.away",
     "create_task": ".boundaries.tasks",
     "error_from_json": ".record_json",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import pickle
+import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from multiprocessing.reduction import ForkingPickler
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from ..layers import name_of
@@ -39,7 +43,39 @@ class Away:
         return copy_context().run(_within, self.func, self.origin, args, kwargs)
 
 
-def call(func: Callable[..., Any], origin: bytes | None, /, *args: Any, **kwargs: Any) -> Any:
+def _reduced(away: Away) -> Any:
+    if type(away.func) is FunctionType:
+        return _arrived, (_packed(away.func, away.origin),)
+    return away.__reduce__()
+
+
+# Of the calls of one request to find the function by its name once, on both sides. For the pickler
+# of `multiprocessing`, which pickles functions by name.
+ForkingPickler.register(Away, _reduced)
+
+
+@functools.lru_cache(maxsize=64)
+def _packed(func: Any, origin: bytes | None) -> bytes:
+    return pickle.dumps((func, origin))
+
+
+def _arrived(data: bytes) -> Away:
+    return _unpacked(data)
+
+
+# What it is pickled by: a module within a package takes twice as long to be found.
+_arrived.__module__ = __name__.partition(".")[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _unpacked(data: bytes) -> Away:
+    func, origin = pickle.loads(data)
+    return Away(func, origin)
+
+
+def call(
+    origin: bytes | None, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Return what `func` does for the span of `origin`, or its `Failure`: in a pool's worker."""
     # A copy is cheaper than to enter the context and to leave it, and what the work sets is gone.
     own = _prepared(origin).copy()
@@ -85,7 +121,9 @@ def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
     Raises:
         ModuleNotFoundError: tblib is missing.
     """
-    tblib_or_explain()
+    # Asked for each call: to import it is six times as dear as to see that somebody has.
+    if sys.modules.get("tblib") is None:
+        tblib_or_explain()
     return Away(func, crossing.here().data)
 
 

@@ -68,6 +68,11 @@ class Failure:
         if not self._sighted:
             self._sight(span)
 
+    def taken(self) -> BaseException:
+        """Return the error to who records it by other means."""
+        self._sighted = True
+        return self._made()
+
     def _made(self) -> BaseException:
         if self._error is None:
             self._error = restore(self.carried)
@@ -155,4 +160,13 @@ def _show(
         if known is not None and not asked:
             known.late = True
     elif asked and not known.written:
+        known.late = spans.ended(span)
+
+
+@contained
+def asked_for(exc: BaseException, span: Span) -> None:
+    """Take note that somebody asks for `exc`, which `sight` has shown to the ledger of `span`."""
+    # No lock: whoever asks may hold that of a future.
+    known = ledger_for(span, settings.current()).sighting_of(exc)
+    if known is not None and not known.written:
         known.late = spans.ended(span)

@@ -1,149 +1,190 @@
-"""The futures of a process pool, which tell an error that is asked for from a forgotten one."""
+"""What a process pool's call ends with, on its way to the future of whoever submitted it."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import sys
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
-
-from opentelemetry.trace import Span
 
 from ..failsafe import contained
 from .away import label_of
 from .crossing import Crossing
-from .failure import Failure, sight
+from .failure import Failure, asked_for, sight
 
-_STOCK = concurrent.futures.Future
-_result: Any = _STOCK.result
-
-
-class Future(concurrent.futures.Future[Any]):
-    """A future whose result may be a `Failure`: then that is its exception."""
-
-    _everylayer: tuple[Crossing, Any, Any]
-
-    def result(self, timeout: float | None = None) -> Any:
-        try:
-            found = _result(self, timeout)
-        except BaseException:
-            # Also what only says that there is none yet, or never will be.
-            if not self.done() or self.cancelled():
-                raise
-            error = self.exception()
-            assert error is not None
-        else:
-            if type(found) is not Failure:
-                return found
-            error = found.error(self._everylayer[0].span)
-        try:
-            raise error
-        finally:
-            # As the standard library does: no cycle through this frame.
-            del error, self
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        error = super().exception(timeout)
-        if error is not None:
-            _told_of(error, self)
-            _show(error, self, asked=True)
-            return error
-        found = super().result()
-        if type(found) is Failure:
-            return found.error(self._everylayer[0].span)
-        return None
+# Where a future that has failed keeps the span of its request, None without one.
+_FAILED = "_everylayer"
 
 
-class _Following(Future):
-    """Stands for a future whose own class is to stay."""
+class Ending:
+    """Stands in a pool for a future: hands it a result as it is, and an error once it is recorded.
 
-    def __init__(self, future: Any) -> None:
-        super().__init__()
-        self._followed = future
-
-    def cancel(self) -> bool:
-        cancelled: bool = self._followed.cancel()
-        return cancelled
-
-    def running(self) -> bool:
-        return bool(self._followed.running())
-
-    def follow(self) -> None:
-        self._followed.add_done_callback(self._ended)
-
-    def _ended(self, future: Any) -> None:
-        if future.cancelled():
-            super().cancel()
-            self.set_running_or_notify_cancel()
-            return
-        self.set_running_or_notify_cancel()
-        error = future.exception()
-        if error is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(future.result())
-
-
-def watched(future: Any, here: Crossing, func: Any, told: Any) -> Any:
-    """Return a future that records what `future` ends with.
+    The future itself is the standard library's, and none of its own code is in the way of a result.
 
     Args:
-        future: of a pool, which nobody has asked yet, whatever has happened to it since.
-        here: where the work was submitted.
+        future: nobody else gives it a result or an error.
+        crosses: what the work was submitted in.
         func: what was submitted.
         told: says why a pool broke, None without an initializer.
     """
-    following: Any = None
-    if type(future) is _STOCK:
-        try:
-            future.__class__ = Future
-        except TypeError:
-            following = _Following(future)  # of a Python whose futures are laid out in another way
-    else:
-        following = _Following(future)  # of somebody who has patched `submit`
-    mine = future if following is None else following
-    mine._everylayer = (here, func, told)
-    mine.add_done_callback(_settled)
-    if following is not None:
-        following.follow()
-    return mine
 
+    __slots__ = ("_crosses", "_func", "_future", "_told")
 
-def _settled(future: Any) -> None:
-    """Record an error that nobody may ever ask for."""
-    # Whoever waits for the result waits for this, too: its own fields, without its lock.
-    try:
-        found, error = future._result, future._exception
-    except AttributeError:
-        if future.cancelled():
+    def __init__(self, future: Any, crosses: Crossing, func: Any, told: Any) -> None:
+        self._future = future
+        self._crosses = crosses
+        self._func = func
+        self._told = told
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._future, name)
+
+    def set_running_or_notify_cancel(self) -> Any:
+        return self._future.set_running_or_notify_cancel()
+
+    def set_result(self, result: Any) -> None:
+        if type(result) is not Failure:
+            self._future.set_result(result)
             return
-        error = _STOCK.exception(future)
-        found = None if error is not None else _result(future)
-    if type(found) is Failure:
-        _unasked(found, future._everylayer[0].span)
-    elif error is not None:
-        _told_of(error, future)
-        _show(error, future, asked=False)
+        error = _made(result)
+        if error is None:
+            error = RuntimeError(f"an error of {result.label}, which cannot be made again here")
+        self._fail(error, result.carried.sensitive)
+
+    def set_exception(self, error: BaseException) -> None:
+        _explain(error, self._told)
+        self._fail(error, {})
+
+    def _fail(self, error: BaseException, sensitive: Mapping[str, str]) -> None:
+        # Before anybody can ask: who does finds it recorded.
+        self._record(error, sensitive)
+        self._future.set_exception(error)
+
+    @contained
+    def _record(self, error: BaseException, sensitive: Mapping[str, str]) -> None:
+        future, (span, tenant, _) = self._future, self._crosses
+        if not future.running() and (future.done() or not future.set_running_or_notify_cancel()):
+            return  # cancelled
+        known = span.get_span_context().is_valid
+        if known:
+            label = label_of(self._func)
+            sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant or "")
+        future.__dict__[_FAILED] = span if known else None
+        have_listen(future)
 
 
 @contained
-def _unasked(failure: Failure, span: Span) -> None:
-    if span.get_span_context().is_valid:
-        failure.unasked(span)
+def _made(failure: Failure) -> BaseException:
+    return failure.taken()
+
+
+class _Listening(concurrent.futures.Future[Any]):
+    """A future that has failed: to read its exception is to ask for it.
+
+    Who waits for one, waits in the standard library's methods, which read it once it is there.
+    """
+
+    def _read(self) -> BaseException | None:
+        own = self.__dict__
+        error: BaseException | None = own["_exception"]
+        reader = sys._getframe(1).f_code.co_name
+        if error is None or reader == "__repr__":
+            return error
+        span = own[_FAILED]
+        if span is not None:
+            asked_for(error, span)
+        try:
+            if reader == "__get_result" and not error:
+                # One that is false, as an empty collection is: taken for none there.
+                raise error
+            return error
+        finally:
+            # As the standard library does: no cycle through this frame.
+            del error, self, own
+
+    def _write(self, error: BaseException | None) -> None:
+        self.__dict__["_exception"] = error
+
+    _exception = property(_read, _write)
+
+
+@functools.lru_cache(maxsize=64)
+def _listening(cls: Any) -> Any:
+    """Return the class of those of `cls` that have failed, which looks like it."""
+    bases = (_Listening,) if cls is concurrent.futures.Future else (_Listening, cls)
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    return type(cls.__name__, bases, names)
+
+
+def can_listen() -> bool:
+    """Tell whether this Python's futures are laid out so that one can listen."""
+    future: Any = concurrent.futures.Future()
+    cls: Any = type(future)
+    try:
+        future.__class__ = _listening(cls)
+        return "_exception" in future.__dict__
+    except (AttributeError, TypeError):
+        return False
 
 
 @contained
-def _show(error: BaseException, future: Any, asked: bool) -> None:
-    (span, whose, _), func, _ = future._everylayer
-    if span.get_span_context().is_valid:
-        sight(error, span, label_of(func), asked=asked, tenant=whose or "")
+def have_listen(future: Any) -> None:
+    """Have a future that has failed listen, whatever class somebody may have given it since."""
+    cls: Any = type(future)
+    if _FAILED in future.__dict__ and not issubclass(cls, (_Listening, Following)):
+        future.__class__ = _listening(cls)
 
 
 @contained
-def _told_of(error: BaseException, future: Any) -> None:
+def _explain(error: BaseException, told: Any) -> None:
     """Say why the pool broke, if that was its initializer."""
-    told = future._everylayer[2]
     if told is not None and isinstance(error, BrokenProcessPool):
         reason = told.reason()
         if reason is not None and error.__cause__ is None:
             error.__cause__ = reason
             error.__suppress_context__ = True
+
+
+class Following(concurrent.futures.Future[Any]):
+    """Stands for a future of a pool that is laid out in another way."""
+
+    def __init__(self, future: Any, crosses: Crossing, func: Any, told: Any) -> None:
+        super().__init__()
+        self._followed = future
+        ending = Ending(self, crosses, func, told)
+        future.add_done_callback(functools.partial(_ended, ending))
+
+    def cancel(self) -> bool:
+        cancelled: bool = self._followed.cancel()
+        return cancelled
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.exception(timeout)
+        return super().result()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        error = super().exception(timeout)
+        span = self.__dict__.get(_FAILED)
+        if error is not None and span is not None:
+            asked_for(error, span)
+        return error
+
+    def running(self) -> bool:
+        return bool(self._followed.running())
+
+    def give_up(self) -> None:
+        super().cancel()
+        self.set_running_or_notify_cancel()
+
+
+def _ended(ending: Ending, future: Any) -> None:
+    if future.cancelled():
+        ending.give_up()
+        return
+    error = future.exception()
+    if error is None:
+        ending.set_result(future.result())
+    else:
+        ending.set_exception(error)

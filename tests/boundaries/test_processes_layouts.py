@@ -285,7 +285,7 @@ def test_a_daemon_that_ends_with_its_parent_is_no_error(
 def test_a_process_with_a_run_of_its_own(
     method: str, base: bool, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     monkeypatch.setattr(away_work.Worker, "_Popen", staticmethod(context.Process._Popen))
     # More than a pipe holds.
     message = "no " + 40_000 * "more "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -40,6 +41,7 @@ def pairs() -> dict[str, Pair]:
         "httpx.Client, attached": (_httpx, False, True),
         "requests.Session, attached": (_requests, False, True),
         "Propagator.extract / stock's": (_extract, False, True),
+        "the same, each time from another peer": (_extract_of_many, False, True),
         "Propagator.inject / stock's": (_inject, False, True),
     }
     return {
@@ -197,15 +199,28 @@ def _propagator(ours: bool) -> Any:
     return CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 
 
+def _extract(ours: bool) -> Run:
+    return _extracting(ours, itertools.repeat("127.0.0.1"))
+
+
+def _extract_of_many(ours: bool) -> Run:
+    return _extracting(ours, (f"127.{n >> 8}.{n & 255}.1" for n in itertools.count(1)))
+
+
 @contextlib.contextmanager
-def _extract(ours: bool) -> Iterator[Callable[[], object]]:
+def _extracting(ours: bool, peers: Iterator[str]) -> Iterator[Callable[[], object]]:
     from opentelemetry.instrumentation.asgi import ASGIGetter
 
     propagator, getter = _propagator(ours), ASGIGetter()
     headers = [(key.encode(), value.encode()) for key, value in _HEADERS.items()]
     more = [(b"host", b"127.0.0.1"), (b"accept", b"*/*"), (b"user-agent", b"benchmark")]
-    scope = {"type": "http", "headers": more + headers, "client": ("127.0.0.1", 5000)}
-    yield _repeated(lambda: propagator.extract(scope, getter=getter))
+    scope: dict[str, Any] = {"type": "http", "headers": more + headers}
+
+    def call() -> None:
+        scope["client"] = (next(peers), 5000)
+        propagator.extract(scope, getter=getter)
+
+    yield _repeated(call)
 
 
 @contextlib.contextmanager

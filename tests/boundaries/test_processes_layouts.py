@@ -6,6 +6,8 @@ import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
+import multiprocessing.util
+import signal
 import sys
 import threading
 import time
@@ -20,7 +22,7 @@ from opentelemetry.trace import SpanKind
 import away_work
 import everylayer
 from contract.telemetry import Telemetry, error_events, late_spans
-from everylayer.boundaries import process_future, process_pool, processes
+from everylayer.boundaries import process_future, process_pool, processes, word
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings
 
@@ -275,16 +277,61 @@ def test_a_process_is_watched_by_who_joins_it_where_no_thread_can_begin(
     assert dict(found.event.attributes or {})["exception.type"] == "away_work.Needs"
 
 
-def test_a_process_is_watched_without_poll(
+def test_a_process_is_watched_where_nothing_forks(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(processes.select, "poll")
+    monkeypatch.setattr(word, "_BARE", False)
+    monkeypatch.setattr(word, "close", word._close)
     with request(telemetry):
-        started = everylayer.Process(target=away_work.stop, args=(3,))
+        for target, args in ((away_work.stop, (3,)), (away_work.fail, (1,))):
+            started = everylayer.Process(target=target, args=args)
+            started.start()
+            started.join(30)
+    (found,) = error_events(telemetry.spans)
+    assert dict(found.event.attributes or {})["exception.type"] == "SystemExit"
+
+
+def test_a_process_whose_own_child_holds_its_pipe(telemetry: Telemetry) -> None:
+    with request(telemetry):
+        started = everylayer.Process(target=away_work.die_with_a_child, args=(3,))
+        started.start()
+        started.join()
+    (found,) = error_events(telemetry.spans)
+    message = dict(found.event.attributes or {})["exception.message"]
+    assert message == f"{started.name} was ended by SIGKILL"
+
+
+def test_a_daemon_that_ends_with_its_parent_is_no_error(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with request(telemetry):
+        started = everylayer.Process(target=time.sleep, args=(60,), daemon=True)
+        started.start()
+        monkeypatch.setattr(multiprocessing.util, "_exiting", True)
+        # As multiprocessing does at the end.
+        started._popen.terminate()  # type: ignore[attr-defined]
+        started.join(30)
+    assert started.exitcode == -signal.SIGTERM
+    assert error_events(telemetry.spans) == []
+
+
+@pytest.mark.parametrize("base", [True, False])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_with_a_run_of_its_own(
+    method: str, base: bool, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context: Any = multiprocessing.get_context(method)
+    monkeypatch.setattr(away_work.Worker, "_Popen", staticmethod(context.Process._Popen))
+    # More than a pipe holds.
+    message = "no " + 40_000 * "more "
+    with request(telemetry):
+        started = away_work.Worker(message, base)
         started.start()
         started.join(30)
     (found,) = error_events(telemetry.spans)
-    assert dict(found.event.attributes or {})["exception.type"] == "SystemExit"
+    values = dict(found.event.attributes or {})
+    assert values["exception.type"] == ("RuntimeError" if base else "KeyError")
+    assert found.span.name == "refuse (late)"
 
 
 # What a user does with pools.

@@ -11,6 +11,8 @@ from typing import Any
 
 from opentelemetry import trace
 
+import everylayer
+
 
 class Needs(Exception):
     """Cannot be made of its `args`: it breaks a plain pool."""
@@ -68,8 +70,6 @@ def lose_links() -> None:
 
 
 def with_secret(value: str) -> None:
-    import everylayer
-
     everylayer.sensitive(value)
     raise ValueError(f"refused {value}")
 
@@ -98,6 +98,29 @@ def die(how: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_with_a_child(seconds: float) -> None:
+    """Leave a process behind that has what this one had open."""
+    if os.fork() == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Worker(everylayer.Process):
+    """Has a `run` of its own, which may be that of its base."""
+
+    def __init__(self, message: str, base: bool) -> None:
+        super().__init__(target=refuse, args=(message,))
+        self._message = message
+        self._base = base
+
+    def run(self) -> None:
+        """Raise an error, one way or the other."""
+        if self._base:
+            super().run()
+        raise KeyError(self._message)
+
+
 def stop(code: int) -> None:
     sys.exit(code)
 
@@ -111,8 +134,6 @@ def nested(n: int) -> int:
     """Let a pool of this worker's own do it."""
     import multiprocessing
 
-    import everylayer
-
     context = multiprocessing.get_context("fork")
     with everylayer.ProcessPoolExecutor(1, context) as pool:
         return pool.submit(fail, n).result()
@@ -120,8 +141,6 @@ def nested(n: int) -> int:
 
 def threaded(n: int) -> int:
     """Let a thread of this worker's own do it."""
-    import everylayer
-
     with everylayer.ThreadPoolExecutor(1) as pool:
         return pool.submit(fail, n).result()
 

@@ -9,11 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import CarrierT, Getter, Setter
+from opentelemetry.context import Context, get_current
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from everylayer.boundaries.carrying import SpanPropagator
 from everylayer.boundaries.malformed import count
 from everylayer.failsafe import contained
 
@@ -25,7 +31,7 @@ _LENGTHS = (16, 8, 1)
 _OF_GRPC = ("opentelemetry.instrumentation.grpc", "everylayer_grpc")
 
 
-class BinaryPropagator(SpanPropagator):
+class BinaryPropagator(TextMapPropagator):
     """Carries the span's ids as bytes beside another propagator's text, and rather believes them.
 
     It stands last: `OTEL_PROPAGATORS=tracecontext,baggage,everylayer-grpc-bin`. What is no gRPC
@@ -48,14 +54,23 @@ class BinaryPropagator(SpanPropagator):
         """The one key that `inject` sets."""
         return {self._key}
 
-    def _with_span(
-        self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
-    ) -> Context | None:
-        return _with_ids(getter.get(carrier, self._key), context)
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        """Return `context` with the span that `carrier` brings; never raises."""
+        found = get_current() if context is None else context
+        return _with_ids(getter.get(carrier, self._key), found) or found
 
-    def _put_span(
-        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
     ) -> None:
+        """Put the ids of the current span of `context` into `carrier`."""
         ids = trace.get_current_span(context).get_span_context()
         # Metadata of gRPC's, which take bytes.
         if ids.is_valid and type(setter).__module__.startswith(_OF_GRPC):

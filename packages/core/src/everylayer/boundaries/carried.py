@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import FunctionType
 from typing import Any
 
@@ -31,25 +31,16 @@ def propagate(fn: Callable[P, R]) -> Callable[P, R]:
             then runs in the context as well.
     """
     context = copy_context()
-
-    def show(exc: BaseException) -> None:
-        failed_in(context, exc, called(fn), _PHASE)
-
-    wrapped: Any
-    special = type(fn) is not FunctionType or fn.__code__.co_flags & _SPECIAL
-    if special and inspect.iscoroutinefunction(fn):
-        wrapped = steps.awaiting(fn, context, show)
-    elif special and inspect.isgeneratorfunction(fn):
-        wrapped = steps.yielding(fn, context, show)
-    elif special and inspect.isasyncgenfunction(fn):
-        wrapped = steps.iterating(fn, context, show)
-    else:
+    wrapped: Any = None
+    if type(fn) is not FunctionType or fn.__code__.co_flags & _SPECIAL:
+        wrapped = _stepwise(fn, context)
+    if wrapped is None:
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
             try:
                 return context.copy().run(fn, *args, **kwargs)
             except BaseException as exc:
-                show(exc)
+                failed_in(context, exc, called(fn), _PHASE)
                 drop_frame(exc)
                 raise
 
@@ -62,6 +53,19 @@ def propagate(fn: Callable[P, R]) -> Callable[P, R]:
     return found
 
 
+def _stepwise(fn: Any, context: Context) -> Any:
+    """Return what stands for `fn` if its body runs in steps, else None."""
+
+    def show(exc: BaseException) -> None:
+        failed_in(context, exc, called(fn), _PHASE)
+
+    if inspect.iscoroutinefunction(fn):
+        return steps.awaiting(fn, context, show)
+    if inspect.isgeneratorfunction(fn):
+        return steps.yielding(fn, context, show)
+    return steps.iterating(fn, context, show) if inspect.isasyncgenfunction(fn) else None
+
+
 def _dress(wrapped: Any, fn: Any) -> None:
     """Do what `functools.update_wrapper` does, which looks everything up by name: twice as dear."""
     wrapped.__module__ = fn.__module__
@@ -72,7 +76,7 @@ def _dress(wrapped: Any, fn: Any) -> None:
         wrapped.__annotate__ = fn.__annotate__
     else:
         wrapped.__annotations__ = fn.__annotations__
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12) and fn.__type_params__:
         wrapped.__type_params__ = fn.__type_params__
     if fn.__dict__:
         wrapped.__dict__.update(fn.__dict__)

@@ -19,41 +19,10 @@ from .. import settings
 from . import trust
 
 
-class SpanPropagator(TextMapPropagator):
-    """Carries the span's context; how, `_with_span` and `_put_span` say."""
+class BaggagePropagator(TextMapPropagator):
+    """Carries the span's context, and baggage: allowed keys, and in from trusted peers alone.
 
-    def extract(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        getter: Getter[CarrierT] = default_getter,
-    ) -> Context:
-        """Return `context` with what `carrier` brings of what is believed; never raises."""
-        found = get_current() if context is None else context
-        return self._with_span(carrier, found, getter) or found
-
-    def inject(
-        self,
-        carrier: CarrierT,
-        context: Context | None = None,
-        setter: Setter[CarrierT] = default_setter,
-    ) -> None:
-        """Put the context of the current span of `context` into `carrier`."""
-        self._put_span(carrier, context, setter)
-
-    def _with_span(
-        self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
-    ) -> Context | None:
-        raise NotImplementedError
-
-    def _put_span(
-        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
-    ) -> None:
-        raise NotImplementedError
-
-
-class BaggagePropagator(SpanPropagator):
-    """Carries baggage as well: allowed keys, and in from trusted peers alone.
+    How, four methods say.
 
     Args:
         **values: settings, over `configure()` and `EVERYLAYER_*`.
@@ -94,6 +63,16 @@ class BaggagePropagator(SpanPropagator):
         rules = self._own or settings.current()
         if rules.baggage_keys:
             self._put_baggage(carrier, context, setter, rules)
+
+    def _with_span(
+        self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]
+    ) -> Context | None:
+        raise NotImplementedError
+
+    def _put_span(
+        self, carrier: CarrierT, context: Context | None, setter: Setter[CarrierT]
+    ) -> None:
+        raise NotImplementedError
 
     def _with_baggage(
         self,

@@ -46,13 +46,22 @@ class Origin(NamedTuple):
 
     def span(self) -> Span:
         """Return a span that stands for it; it has ended, as far as this process knows."""
-        state = TraceState.from_header([self.state]) if self.state else None
-        return _Gone(SpanContext(self.trace_id, self.span_id, True, TraceFlags(self.flags), state))
+        return _Gone(self)
 
 
 class _Gone(NonRecordingSpan):
     # What was never begun here takes no events: they go to a child of it.
     end_time = 0
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    # Made when somebody asks: not all work makes spans.
+    @functools.cached_property
+    def _context(self) -> SpanContext:  # type: ignore[override]
+        at = self._origin
+        state = TraceState.from_header([at.state]) if at.state else None
+        return SpanContext(at.trace_id, at.span_id, True, TraceFlags(at.flags), state)
 
 
 class Crossing(NamedTuple):

@@ -7,24 +7,23 @@ import functools
 import multiprocessing
 import os
 import pickle
-import select
 import signal
+import sys
 import time
-from contextvars import copy_context
-from multiprocessing import connection
-from typing import Any
+from multiprocessing import connection, util
+from typing import Any, NamedTuple
 
 from ..failsafe import contained
-from . import crossing
+from . import crossing, word
 from .away import label_of
 from .failure import sight
 from .restored import restore
 from .stubs import tblib_or_explain
 from .tree import Carried, carry
 
-_FINE = "fine"
-_NOTHING = b""
 _PATIENCE = 0.2
+# Seconds after its end for which a process is believed to have said something.
+_LATEST = 1.0
 
 
 class ProcessDied(RuntimeError):
@@ -37,8 +36,11 @@ class Process(multiprocessing.Process):
     Takes the arguments of `multiprocessing.Process`.
     """
 
-    _watch: _Watch | None = None
+    # In the child: where to say how it ended, and what has crossed.
+    _errand: tuple[Any, bytes | None] | None = None
+    _end: _End | None = None
     _stopped = False
+    _threadless = False
 
     def start(self) -> None:
         """Start the process.
@@ -46,28 +48,53 @@ class Process(multiprocessing.Process):
         Raises:
             ModuleNotFoundError: tblib is missing.
         """
-        tblib_or_explain()
+        if "tblib" not in sys.modules:
+            tblib_or_explain()
         here = crossing.here()
+        # What a fork finds done it need not do, for the first time and so at a higher price.
+        crossing.arrived(here.data)
+        reader, writer = word.line()
+        self._errand = writer, here.data
         # Gone once it has started.
-        own = vars(self)
-        label = label_of(own.get("_target") or type(self))
-        reader, writer = multiprocessing.Pipe(duplex=False)
-        own["run"] = functools.partial(_run, self, writer, here.data)
+        target = getattr(self, "_target", None)
+        overridden = type(self).run is not Process.run
+        if overridden:
+            self.run = functools.partial(_work, self)  # type: ignore[method-assign]
         try:
             super().start()
         except BaseException:
-            reader.close()
+            word.close(reader)
             raise
         finally:
-            writer.close()
-            del own["run"]
-        self._watch = _Watch(self, reader, here, label)
+            word.close(writer)
+            self._errand = None
+            if overridden:
+                del self.run
+        told = _thread.allocate_lock()
+        told.acquire()
+        self._end = end = _End(reader, here, [target], told)
+        try:
+            # Not `threading.Thread`, whose start and end cost more than all the rest of this.
+            _thread.start_new_thread(_look, (self, end))
+        except RuntimeError:
+            # No thread can begin any more, or there are too many: whoever joins it looks.
+            self._threadless = True
+
+    def run(self) -> None:
+        """Do the work; in the child within what has crossed."""
+        if self._errand is None:
+            super().run()
+        else:
+            _work(self)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end of the process, whose error is recorded then."""
         super().join(timeout)
-        if self._watch is not None and self.exitcode is not None:
-            self._watch.wait(timeout)
+        if self._end is not None and (timeout is None or self.exitcode is not None):
+            if self._threadless:
+                self._threadless = False
+                _look(self, self._end)
+            _settle(self, self._end, timeout)
 
     def terminate(self) -> None:
         """End the process; that it ends so is no error."""
@@ -80,112 +107,97 @@ class Process(multiprocessing.Process):
         super().kill()
 
 
-def _run(process: Process, writer: Any, origin: bytes | None) -> None:
-    copy_context().run(_run_within, process, writer, origin)
+class _End(NamedTuple):
+    """The end of a process.
+
+    Attributes:
+        reader: where it says how it ended.
+        here: what has crossed to it.
+        target: its work; whoever is to look at the end takes it out.
+        told: a lock that is held until then.
+    """
+
+    reader: Any
+    here: crossing.Crossing
+    target: list[Any]
+    told: Any
 
 
-def _run_within(process: Process, writer: Any, origin: bytes | None) -> None:
+def _work(process: Process) -> None:
+    own: Any = type(process).run
+    errand, process._errand = process._errand, None
+    assert errand is not None
+    writer, origin = errand
+    # The child's own context, in which nobody else is.
     crossing.enter(origin)
-    word: Carried | str = _FINE
     try:
-        # The instance's own is this function.
-        type(process).run(process)
-    except SystemExit as exc:
-        if exc.code not in (None, 0):
-            word = carry(exc, skip=1)
-        raise
+        (multiprocessing.Process.run if own is Process.run else own)(process)
     except BaseException as exc:
-        word = carry(exc, skip=1)
+        _say(writer, exc)
         raise
-    finally:
-        _send(writer, word)
+    word.fine(writer)
 
 
 @contained
-def _send(writer: Any, word: Carried | str) -> None:
-    # Pickling anything is dear in a fork, which has to copy each page that it touches.
-    writer.send_bytes(_NOTHING if word == _FINE else pickle.dumps(word))
+def _say(writer: Any, exc: BaseException) -> None:
+    if isinstance(exc, SystemExit) and exc.code in (None, 0):
+        word.fine(writer)
+    else:
+        word.send(writer, pickle.dumps(carry(exc, skip=1)))
 
 
-class _Watch:
-    """Waits for what a process says, in a thread of its own, and records what it died of."""
-
-    __slots__ = ("_here", "_label", "_process", "_reader", "_thread", "_waiting")
-
-    def __init__(self, process: Process, reader: Any, here: crossing.Crossing, label: str) -> None:
-        self._process = process
-        self._reader = reader
-        self._here = here
-        self._label = label
-        # Held until the end has been looked at.
-        self._waiting = _thread.allocate_lock()
-        self._waiting.acquire()
-        self._thread = True
-        try:
-            # Not `threading.Thread`, whose start and end cost more than all the rest of this.
-            _thread.start_new_thread(self._look, ())
-        except RuntimeError:
-            # No thread can begin any more, or there are too many: whoever joins it looks.
-            self._thread = False
-
-    def wait(self, timeout: float | None) -> None:
-        """Return once it has been recorded how the process ended, which it has."""
-        if not self._thread:
-            self._thread = True
-            self._look()
-        if self._waiting.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
-            self._waiting.release()
-
-    def _look(self) -> None:
-        try:
-            _record(self._process, self._reader, self._here, self._label)
-        finally:
-            self._waiting.release()
-
-
-@contained
-def _record(process: Process, reader: Any, here: crossing.Crossing, label: str) -> None:
+def _look(process: Process, end: _End) -> None:
     try:
-        word = _word_of(process, reader)
-    finally:
-        reader.close()
-    span, tenant = here.span, here.tenant or ""
-    if word == _FINE or not span.get_span_context().is_valid:
+        data = word.received(end.reader)
+        word.close(end.reader)
+    except OSError:
+        # The app has closed whatever was open.
+        data = None
+    _tell(process, end, data)
+
+
+def _tell(process: Process, end: _End, data: bytes | None) -> None:
+    try:
+        target = end.target.pop()
+    except IndexError:
         return
-    if isinstance(word, Carried):
-        error, sensitive = restore(word), word.sensitive
+    try:
+        # Nothing is said of a good end.
+        if data != b"":
+            _record(process, data, end.here, target or type(process))
+    finally:
+        end.told.release()
+
+
+def _settle(process: Process, end: _End, timeout: float | None) -> None:
+    """Return once it has been recorded how the process ended, which it has."""
+    patience = _LATEST if timeout is None else min(max(timeout, 0), _LATEST)
+    if not end.told.acquire(timeout=patience):
+        if patience < _LATEST:
+            return
+        # It died without a word, and a process of its own holds the pipe open.
+        _tell(process, end, None)
+        if not end.told.acquire(timeout=-1 if timeout is None else timeout - patience):
+            return
+    end.told.release()
+
+
+@contained
+def _record(process: Process, data: bytes | None, here: crossing.Crossing, target: Any) -> None:
+    span, tenant, label = here.span, here.tenant or "", label_of(target)
+    if not span.get_span_context().is_valid:
+        return
+    if data is not None:
+        died: Carried = pickle.loads(data)
+        error, sensitive = restore(died), died.sensitive
         sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant)
-    elif not process._stopped:
+    # Daemons are ended with their parent, by `multiprocessing`.
+    elif not (process._stopped or (process.daemon and util.is_exiting())):
+        connection.wait([process.sentinel], _LATEST)
         ended = _ended_by(process)
         if ended is not None:
-            died = ProcessDied(f"{process.name} {ended}")
-            sight(died, span, label, asked=False, tenant=tenant)
-
-
-def _word_of(process: Process, reader: Any) -> Carried | str | None:
-    """Return what the process has said at its end, None if it could not."""
-    # Not the end of the pipe alone: another fork may hold its other side open.
-    ready = _ready(reader, process.sentinel)
-    try:
-        if reader in ready:
-            data = reader.recv_bytes()
-            word: Carried | str = pickle.loads(data) if data else _FINE
-            return word
-    except (EOFError, OSError):
-        pass
-    _ready(process.sentinel)
-    return None
-
-
-def _ready(*sources: Any) -> list[Any]:
-    """Do what `connection.wait` does, which makes a selector and thrice the work of it."""
-    if not hasattr(select, "poll"):
-        return connection.wait(sources)
-    poll = select.poll()
-    for source in sources:
-        poll.register(source, select.POLLIN)
-    ready = {fd for fd, _ in poll.poll()}
-    return [each for each in sources if (each if type(each) is int else each.fileno()) in ready]
+            dead = ProcessDied(f"{process.name} {ended}")
+            sight(dead, span, label, asked=False, tenant=tenant)
 
 
 def _ended_by(process: Process) -> str | None:

@@ -130,15 +130,30 @@ def _is_named(peer: str, identities: Collection[str]) -> bool:
 
 
 def _address(request: Mapping[str, Any]) -> Any:
-    from ipaddress import ip_address
-
     if "wsgi.version" in request:
         text = request.get("REMOTE_ADDR")
     else:
         text = (request.get("client") or [None])[0]
+    return _read(str(text))
+
+
+# Whoever is trusted comes again and again.
+@functools.lru_cache(maxsize=256)
+def _read(text: str) -> Any:
+    import ipaddress
+    import socket
+
+    try:
+        packed = socket.inet_aton(text)
+    except (OSError, ValueError):
+        packed = b""
+    # `ipaddress` reads digit by digit. Other spellings, which mean different things to others, and
+    # all that is no such address, are left to it.
+    if packed and socket.inet_ntoa(packed) == text:
+        return ipaddress.IPv4Address(packed)
     try:
         # Within a scope, an IPv6 address names its interface too.
-        address = ip_address(str(text).partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None  # A socket of the file system, or a test client.
     return getattr(address, "ipv4_mapped", None) or address

@@ -270,6 +270,15 @@ def test_stock_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert "pip install opentelemetry-instrumentation-aiohttp-server" in found.stock
 
 
+def test_stock_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = "instrumentation_dependencies"
+    monkeypatch.setattr(AioHttpServerInstrumentor, asked, lambda self: ("aiohttp >= 999",))
+    found = opened(apps.application, "stock")
+    assert "does not fit the aiohttp that is installed" in found.stock
+    with driving(found) as driver:
+        assert driver.send(Request()).status == 200
+
+
 def test_an_app_that_brings_everylayer_and_stock_has_each_once() -> None:
     def make() -> web.Application:
         import everylayer_aiohttp

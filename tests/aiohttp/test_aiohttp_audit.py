@@ -169,6 +169,14 @@ def test_each_shape_deals_with_the_error(telemetry: Telemetry) -> None:
     }
 
 
+def test_what_answers_in_place_of_a_handler_is_not_its_response(telemetry: Telemetry) -> None:
+    trials = tried(opened(apps.application, "bare"), "bare", "raised", Kept(telemetry))
+    fault = next(each for each in trials if (each.node, each.phase) == ("3", "before"))
+    assert trials[fault].answer.status == 503
+    assert "5" in {visit.node for visit in trials[LOOK].visits if visit.phase == "stream"}
+    assert "5" not in {visit.node for visit in trials[fault].visits}
+
+
 def test_layers_that_share_their_code_are_told_apart(telemetry: Telemetry) -> None:
     app = opened(apps.application, "bare")
     trials = tried(app, "bare", "raised", Kept(telemetry), "/inner/")

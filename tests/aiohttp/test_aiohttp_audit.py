@@ -169,6 +169,14 @@ def test_each_shape_deals_with_the_error(telemetry: Telemetry) -> None:
     }
 
 
+def test_what_answers_in_place_of_a_handler_is_not_its_response(telemetry: Telemetry) -> None:
+    trials = tried(opened(apps.application, "bare"), "bare", "raised", Kept(telemetry))
+    fault = next(each for each in trials if (each.node, each.phase) == ("3", "before"))
+    assert trials[fault].answer.status == 503
+    assert "5" in {visit.node for visit in trials[LOOK].visits if visit.phase == "stream"}
+    assert "5" not in {visit.node for visit in trials[fault].visits}
+
+
 def test_layers_that_share_their_code_are_told_apart(telemetry: Telemetry) -> None:
     app = opened(apps.application, "bare")
     trials = tried(app, "bare", "raised", Kept(telemetry), "/inner/")
@@ -268,6 +276,15 @@ def test_stock_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, f"{package}.aiohttp_server", None)
     found = opened(apps.application, "stock")
     assert "pip install opentelemetry-instrumentation-aiohttp-server" in found.stock
+
+
+def test_stock_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = "instrumentation_dependencies"
+    monkeypatch.setattr(AioHttpServerInstrumentor, asked, lambda self: ("aiohttp >= 999",))
+    found = opened(apps.application, "stock")
+    assert "does not fit the aiohttp that is installed" in found.stock
+    with driving(found) as driver:
+        assert driver.send(Request()).status == 200
 
 
 def test_an_app_that_brings_everylayer_and_stock_has_each_once() -> None:

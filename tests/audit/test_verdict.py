@@ -54,6 +54,20 @@ def test_the_span_that_was_current_is_told(there: Visit, said: str) -> None:
     assert verdict.why[0] == f"no exception event on the server span{said}"
 
 
+def test_a_layer_that_catches_what_it_raises_is_told_how_that_is_seen() -> None:
+    fault = Fault("1", "after", "raised", "fault-1")
+    once, twice = (visit("1", "after"),), (visit("1", "after"), visit("1", "after"))
+    hint = "; the layer caught it itself, which the setting swallowed=monitor shows"
+    for visits, arm, said in (
+        (twice, "everylayer", hint),
+        (once, "everylayer", ""),
+        (twice, "stock", ""),
+    ):
+        found = trial(server(), fault=fault, visits=visits, arm=arm)
+        why = judge(fault, BARE, found).why[0]
+        assert why == f"no exception event on the server span{said}"
+
+
 def test_a_fault_that_was_not_put_says_nothing() -> None:
     verdict = judge(FAULT, BARE, trial(reached=False))
     assert verdict == Verdict(reached=False)

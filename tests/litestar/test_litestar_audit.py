@@ -184,6 +184,14 @@ def test_each_shape_deals_with_the_error(telemetry: Telemetry) -> None:
     }
 
 
+def test_what_answers_in_place_of_a_handler_is_not_its_response(telemetry: Telemetry) -> None:
+    trials = tried(opened(arm="bare"), "bare", "raised", Kept(telemetry))
+    fault = next(each for each in trials if (each.node, each.phase) == ("3", "before"))
+    assert trials[fault].answer.status == 503
+    assert "8" in {visit.node for visit in trials[LOOK].visits if visit.phase == "stream"}
+    assert "8" not in {visit.node for visit in trials[fault].visits}
+
+
 def test_what_several_routes_share_is_told_apart(telemetry: Telemetry) -> None:
     trials = tried(opened(arm="bare"), "bare", "raised", Kept(telemetry), "/api/users")
     visited = [visit.node for visit in trials[LOOK].visits if visit.phase == "before"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import CodeType
 from typing import Any
 
 from aiohttp import web
@@ -10,22 +11,30 @@ from everylayer.audit.lent import lend
 from everylayer.boundaries.patch import Patch, Switch
 from everylayer.faults.point import Visit
 
+from .points import RequestPoint
+
+# A plain string brings a warning from aiohttp 3.14 on.
+_CALLED: Any = web.RequestKey("called", bool) if hasattr(web, "RequestKey") else "everylayer.called"
 # Of the handlers that somebody waits at, by identity of their routes.
 _waiting: dict[int, StreamPoint] = {}
 
 
 class StreamPoint:
-    """After the first part of a handler's body.
+    """After the first part of a handler's body; a layer may answer in its place.
 
     Args:
         routes: that lead to the handler.
+        codes: of the handler.
         name, module: of the handler, which what fails in its response goes by.
     """
 
-    __slots__ = ("_module", "_name", "_routes", "_visit")
+    __slots__ = ("_module", "_name", "_routes", "_start", "_visit")
 
-    def __init__(self, routes: list[Any], name: str, module: str) -> None:
+    def __init__(
+        self, routes: list[Any], codes: tuple[CodeType, ...], name: str, module: str
+    ) -> None:
         self._routes = routes
+        self._start = RequestPoint(None, codes, "start", _called)
         self._name = name
         self._module = module
         self._visit: Visit | None = None
@@ -33,6 +42,7 @@ class StreamPoint:
     def arm(self, visit: Visit) -> None:
         """See `Point.arm`."""
         self._visit = visit
+        self._start.arm(_nothing)
         _waiting.update((id(route), self) for route in self._routes)
         for patch in _PATCHES:
             patch.put()
@@ -40,6 +50,7 @@ class StreamPoint:
     def disarm(self) -> None:
         """See `Point.disarm`."""
         self._visit = None
+        self._start.disarm()
         for route in self._routes:
             _waiting.pop(id(route), None)
         if not _waiting:
@@ -52,14 +63,24 @@ class StreamPoint:
             lend(_body, self._name, self._module)(self._visit)
 
 
+def _called(request: Any) -> bool:  # Run by a callback.
+    request[_CALLED] = True
+    return False
+
+
+def _nothing() -> None:
+    pass
+
+
 def _body(visit: Visit) -> None:
     visit()
 
 
 def _waiting_at(response: Any) -> StreamPoint | None:
     request = getattr(response, "_req", None)
-    info = getattr(request, "match_info", None)
-    return _waiting.get(id(info.route)) if info is not None else None
+    if request is None or not request.get(_CALLED):
+        return None
+    return _waiting.get(id(request.match_info.route))
 
 
 def _writing(original: Any, _: Switch) -> Any:

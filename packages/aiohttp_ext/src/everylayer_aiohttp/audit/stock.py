@@ -52,6 +52,8 @@ def put(middlewares: MutableSequence[Any]) -> str:
         from opentelemetry.instrumentation import aiohttp_server
     except ImportError:
         return ABSENT
+    if not aiohttp_server.AioHttpServerInstrumentor().is_instrumented_by_opentelemetry:
+        return f"{_PACKAGE} does not fit the aiohttp that is installed, and stays off"
     # What it has made at its import knows no tracer.
     make = getattr(aiohttp_server, "create_aiohttp_middleware", None)
     middlewares.insert(0, aiohttp_server.middleware if make is None else make())

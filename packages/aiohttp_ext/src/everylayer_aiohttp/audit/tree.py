@@ -104,11 +104,11 @@ def _endpoint(resource: Any, routes: list[Any]) -> Part:
     known = {id(route) for route in routes}
     points = around(
         None if inspect.isclass(handler) else itself(handler),
-        codes_of_handler(handler),
+        codes := codes_of_handler(handler),
         lambda request: id(request.match_info.route) in known,
     )
     name = name_of(handler)
-    points["stream"] = StreamPoint(routes, name, str(getattr(handler, "__module__", name)))
+    points["stream"] = StreamPoint(routes, codes, name, str(getattr(handler, "__module__", name)))
     return Part(name, "endpoint", where(handler), "async", seam, points)
 
 

@@ -58,7 +58,7 @@ def judge(
         return Verdict(event=False, response=response, context=context, why=why)
     first = list(_events(trial, server, InjectedFault, message_of(fault)))
     second = list(_events(trial, server, Translated)) if trial.translated else []
-    there = _current(trial, server) if context is False else ""
+    there = _current(trial, server) if context is False else _caught_at_once(trial)
     absent = list(_absent(first, second, trial, there))
     message_why = list(_message(first, fault))
     stack_why = list(_stack(first, trial))
@@ -141,6 +141,18 @@ def _current(trial: Trial, server: SpanData) -> str:
         return "; none is current here"
     ended = server.trace_id in traces
     return "; it has ended by then" if ended else "; one of another trace is current here"
+
+
+def _caught_at_once(trial: Trial) -> str:
+    """Return the end of a sentence where a layer has caught its own fault and gone on.
+
+    Such a layer comes to a return once more.
+    """
+    place = (trial.fault.node, trial.fault.phase)
+    returns = sum((visit.node, visit.phase) == place for visit in trial.visits)
+    if trial.arm == "stock" or trial.fault.phase != "after" or returns < 2:
+        return ""
+    return "; the layer caught it itself, which the setting swallowed=monitor shows"
 
 
 def _names_the_first(carried: Carried) -> bool:

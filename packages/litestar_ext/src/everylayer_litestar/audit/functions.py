@@ -19,7 +19,7 @@ from everylayer.faults.watched import Moment
 from everylayer.layers import codes_of, name_of
 
 from .layers import is_own
-from .points import OfRoutes
+from .points import OfResponse, OfRoutes
 from .shapes import MODULE as SHAPES
 
 NAMED = "named from the traceback"
@@ -58,8 +58,11 @@ def view_part(handler: Any, methods: str, paths: str) -> Part:
     part = _part(handler, function, "endpoint", f"{methods} {paths}: {NAMED}")
     if part.points and methods not in ("ASGI", "WEBSOCKET"):
         own = part.name, str(getattr(function, "__module__", ""))
-        part.points["stream"] = OfRoutes(handler, _BODIES, "start", stands_for=own)
-        part.points["background"] = OfRoutes(handler, _AFTERWARDS, "start", stands_for=own)
+        phases: dict[Phase, tuple[CodeType, ...]] = {"stream": _BODIES, "background": _AFTERWARDS}
+        for phase, codes in phases.items():
+            view = OfRoutes(handler, tuple(codes_of(function)), "start")
+            sending = OfRoutes(handler, codes, "start", stands_for=own)
+            part.points[phase] = OfResponse(view, sending)
     return part
 
 

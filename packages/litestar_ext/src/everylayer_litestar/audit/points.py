@@ -18,6 +18,7 @@ from everylayer.faults.watched import Moment
 
 # What runs for a request may run in a thread, and be that of other routes too.
 _scope: ContextVar[Any] = ContextVar("everylayer_audit_scope", default=None)
+_CALLED = "everylayer.audit.called"
 _ENTRY = Litestar.__call__.__code__
 
 
@@ -114,6 +115,42 @@ class OfRoutes:
             return True
         found = _frame_of(self._codes, frame)
         return found is None or self._is_meant(found)
+
+
+class OfResponse:
+    """A point in what sends the response of a view; a layer may answer in its place.
+
+    Args:
+        view: where the view starts.
+        sending: where its response is sent.
+    """
+
+    __slots__ = ("_sending", "_view")
+
+    def __init__(self, view: Point, sending: Point) -> None:
+        self._view = view
+        self._sending = sending
+
+    def arm(self, visit: Visit) -> None:
+        """See `Point.arm`."""
+
+        def visit_if_called() -> None:  # Run by a callback.
+            if (_scope.get() or {}).get(_CALLED):
+                visit()
+
+        self._view.arm(_called)
+        self._sending.arm(visit_if_called)
+
+    def disarm(self) -> None:
+        """See `Point.disarm`."""
+        self._sending.disarm()
+        self._view.disarm()
+
+
+def _called() -> None:  # Run by a callback.
+    scope = _scope.get()
+    if scope is not None:
+        scope[_CALLED] = True
 
 
 def _body(visit: Visit) -> None:

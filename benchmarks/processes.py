@@ -140,7 +140,8 @@ def pairs() -> dict[str, Pair]:
     for name, size in (("one by one", 1), ("in chunks of 10", 10)):
         found[f"ProcessPoolExecutor.map, {name}"] = _pair(_maps, plain, ours, size, _MANY)
     for name, func, calls in _LENGTHS:
-        found[f"Pool.apply(carried(f)), {name}"] = _pair(_applies, False, True, func, calls)
+        # How often the thread that looks after a Pool's workers wakes is another number each time.
+        found[f"Pool.apply(carried(f)), {name}"] = _pair(_applies, False, True, func, 5 * calls)
     for name, func, _ in _LENGTHS:
         both = multiprocessing.Process, Process
         found[f"Process, {name}"] = _pair(_starts, *both, func, _FEW)

@@ -8,6 +8,7 @@ import functools
 import multiprocessing
 import pickle
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -326,6 +327,40 @@ def test_a_pool_of_multiprocessing_carries_what_is_asked_to(telemetry: Telemetry
     (late,) = late_spans(telemetry.spans)
     assert late.parent is not None
     assert late.parent.span_id == parent.get_span_context().span_id
+
+
+@pytest.mark.parametrize(("work", "args"), [(len, (threading.Lock(),)), (threading.Lock, ())])
+def test_what_cannot_be_pickled_on_its_way_is_recorded(
+    work: Any, args: tuple[Any, ...], pool: Pool, telemetry: Telemetry
+) -> None:
+    with request(telemetry, 500):
+        asked, forgotten = pool.submit(work, *args), pool.submit(work, *args)
+        with pytest.raises(TypeError, match="pickle"):
+            asked.result(30)
+        settled(forgotten)
+    found = [event.span.name for event in error_events(telemetry.wait(late_spans))]
+    assert sorted(found) == sorted(["GET /", f"{work.__qualname__} (late)"])
+    assert pool.submit(away_work.fail, 1).result(30) == 1
+
+
+def test_a_pool_that_breaks_tells_each_of_those_who_wait_and_nobody_who_has_cancelled(
+    telemetry: Telemetry,
+) -> None:
+    with Pool(1, FORK) as dying:
+        futures = []
+        for _ in range(6 if sys.version_info >= (3, 12) else 5):
+            with request(telemetry):
+                work, value = (away_work.die, "kill") if len(futures) == 1 else (time.sleep, 0.2)
+                futures.append(dying.submit(work, value))
+        if sys.version_info >= (3, 12):
+            # Before that the pool's own thread ends by it.
+            assert futures.pop().cancel()
+        settled(*futures)
+        assert futures[0].result() is None
+        for future in futures[1:]:
+            assert isinstance(future.exception(30), BrokenProcessPool)
+    spans = telemetry.wait(lambda spans: len(error_events(spans)) >= 4)
+    assert [each.span.name for each in error_events(spans)] == ["die (late)", *["sleep (late)"] * 3]
 
 
 class Adding:

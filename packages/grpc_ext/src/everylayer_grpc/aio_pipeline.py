@@ -30,6 +30,7 @@ def group_step(group: Group, inner: AioStep, around: Group) -> AioStep:
     intercept, *within = group.methods
     within.reverse()
     of_span = around.begins_span
+    known = Known()
 
     async def step(call: Call, details: Any) -> Any:
         following = partial(inner, call)
@@ -41,9 +42,18 @@ def group_step(group: Group, inner: AioStep, around: Group) -> AioStep:
             show(exc, group, "intercept_service", call)
             drop_frame(exc)
             raise
-        if handler is None or (type(handler) is Probed and not of_span):
-            return handler  # The layer has handed on what it got: nothing of it will run.
-        return _probed(handler, around, group)
+        if type(handler) is not Probed:
+            return None if handler is None else _probed(handler, around, group)
+        # The layer has handed on what it got: nothing of it will run.
+        if not of_span:
+            return handler
+        raw = getattr(handler, "raw", None)  # The servicer's.
+        if raw is None:
+            return _probed(handler, around, group)
+        made = known.get(raw)
+        if made is None:
+            made = known.keep(raw, _probed(raw, around, servicer(behavior_of(raw))))
+        return made
 
     return step
 
@@ -65,7 +75,10 @@ def servicer_step(around: Group) -> AioStep:
         kept = made.get(id(handler))
         if kept is not None:
             return kept[1]
-        return known.keep(handler, _probed(handler, around, servicer(behavior_of(handler))))
+        found = known.keep(handler, _probed(handler, around, servicer(behavior_of(handler))))
+        if type(found) is Probed:
+            found.raw = handler
+        return found
 
     return step
 

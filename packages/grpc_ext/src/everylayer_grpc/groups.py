@@ -9,6 +9,7 @@ from typing import Any
 from everylayer.chain import traceback_of
 from everylayer.layers import Layer
 
+from .entered import stand_in
 from .naming import is_stock, named
 from .passing import Passing, passing
 
@@ -37,7 +38,7 @@ class Group:
         outermost: bool,
     ) -> None:
         """Take what is `known` of all interceptors but the last."""
-        self.methods = tuple(found.intercept_service for found in interceptors)
+        self.methods = tuple(stand_in(found).intercept_service for found in interceptors)
         self.first = layers[0]
         self.last = layers[-1]
         self.begins_span = is_stock(interceptors[-1])

@@ -47,3 +47,8 @@ def named(interceptors: Sequence[Any]) -> list[Layer]:
 def is_stock(target: Any) -> bool:
     """Tell whether `target` is what begins the server span for OpenTelemetry's own package."""
     return any(cls.__module__.startswith(_STOCK) for cls in type(target).__mro__)
+
+
+def is_stocks_own(target: Any) -> bool:
+    """Tell whether `target` is of a class of OpenTelemetry's own package, and not of one below."""
+    return type(target).__module__.startswith(_STOCK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -12,6 +14,7 @@ from opentelemetry.instrumentation.grpc._aio_server import OpenTelemetryAioServe
 from opentelemetry.instrumentation.grpc._server import OpenTelemetryServerInterceptor
 from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.util._decorator import _agnosticcontextmanager
 
 import everylayer_grpc
 from contract.telemetry import Telemetry, error_events, server_span
@@ -107,6 +110,7 @@ def test_a_way_that_somebody_has_put_in_place_is_taken(
     usual = Tracer.start_as_current_span
     entered: list[str] = []
 
+    @functools.wraps(usual)
     def watched(self: Any, name: str, *args: Any, **named: Any) -> Any:
         entered.append(name)
         return usual(self, name, *args, **named)
@@ -115,6 +119,22 @@ def test_a_way_that_somebody_has_put_in_place_is_taken(
     served(kind, stock(kind, trace.get_tracer("stock")))
     assert len(entered) == 1
     assert server_span(telemetry.spans).status.status_code is StatusCode.UNSET
+
+
+@kinds
+def test_a_tracer_below_the_sdks_is_entered_in_its_own_way(kind: str, telemetry: Telemetry) -> None:
+    class Below(Tracer):
+        @_agnosticcontextmanager
+        @functools.wraps(Tracer.start_as_current_span)
+        def start_as_current_span(self, name: str, *args: Any, **named: Any) -> Iterator[Any]:
+            with super().start_as_current_span(name, *args, **named) as span:
+                span.set_attribute("mine", True)
+                yield span
+
+    tracer: Any = copy.copy(telemetry.provider.get_tracer("stock"))
+    tracer.__class__ = Below
+    served(kind, stock(kind, tracer))
+    assert (server_span(telemetry.spans).attributes or {})["mine"] is True
 
 
 @kinds

@@ -17,9 +17,9 @@ from everylayer.settings import Settings
 from . import server
 from .aio_pipeline import AioStep, group_step, servicer_step
 from .aio_plain import remembering
-from .aio_streams import AioRequests, CountingContext
+from .aio_streams import SEEN, AioRequests, CountingContext
 from .call import CURRENT, AioCall, Call, show
-from .coding import coded_unary, read, shown, writing
+from .coding import coded_unary, read, read_each, shown, writing
 from .groups import Group, Source, grouped
 from .handlers import NAMED, Behavior, Kind, Probed, behavior_of, kind_of, with_coding
 from .naming import GRPC, is_stock, servicer
@@ -103,7 +103,11 @@ class AioServerSeam(aio.ServerInterceptor):
         if self.alone:
             behavior, serializer = writing(handler, own, asynchronous=True)
         serve = self._serve(behavior, handler, call, source)
-        deserializer = read(handler.request_deserializer, call, ends=not handler.request_streaming)
+        deserializer = handler.request_deserializer
+        if handler.request_streaming:
+            deserializer = read_each(deserializer, call)
+        else:
+            deserializer = read(deserializer, call, ends=True)
         return with_coding(serve, own, handler, deserializer, shown(serializer, call))
 
     def _serve(self, behavior: Behavior, handler: Any, call: Call, source: Source) -> Behavior:
@@ -168,8 +172,10 @@ def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group |
     about = vars(behavior)
     if about:
         vars(serve).update(about)
-    if deserializer is not None:
-        deserializer = read(deserializer, call, ends=not takes_stream)
+    if takes_stream:
+        deserializer = read_each(deserializer, call)
+    elif deserializer is not None:
+        deserializer = read(deserializer, call, ends=True)
     if serializer is not None:
         serializer = shown(serializer, call)
     one, many = (None, serve) if takes_stream else (serve, None)
@@ -196,11 +202,10 @@ class _Served:
         self._within = None if within is None else otel.attach(within)
         if within is None:
             return
-        if handler.request_streaming:
-            self.request = AioRequests(request, GRPC, call)
-            self.context = CountingContext(context, call)
-        else:
+        if not handler.request_streaming:
             call.received = 1
+        elif type(request) not in SEEN:
+            self.request = AioRequests(request, GRPC)
 
     def __enter__(self) -> _Served:
         return self

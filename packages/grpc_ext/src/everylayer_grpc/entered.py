@@ -1,6 +1,7 @@
 """Stock's server span is made current by two nested generators: here by one object without any.
 
 What starts a span is the SDK's own, and so is what becomes of an exception that leaves the block.
+Being the last that runs in that span, it is a seam too: none stands around what stock calls then.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from everylayer import fit
+from everylayer import fit, spans
 from everylayer.failsafe import contained
+from everylayer.layers import Layer
 
+from .call import CURRENT, Call, show
+from .groups import Group
 from .naming import is_stocks_own
 from .span import KEY
 
@@ -41,7 +45,7 @@ class Entered:
         self._span = span
         self._named = named
 
-    def __enter__(self) -> Span:
+    def __enter__(self) -> Any:
         # Held here, so that nothing of it is freed while the context is being set.
         self._within = within = otel.set_value(KEY, self._span)
         self._token = otel.attach(within)
@@ -51,7 +55,7 @@ class Entered:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         otel.detach(self._token)
-        if kind is None:
+        if exc is None:
             self._span.end()
             return None
         named = self._named
@@ -65,22 +69,92 @@ class Entered:
         return bool(usual.__exit__(kind, exc, tb))
 
 
-class Entering:
-    """A tracer whose spans are entered so, as long as it is the SDK's own."""
+class Seam(Entered):
+    """As `Entered`, and the seam right inside the layer that has begun the span of an RPC.
 
-    __slots__ = ("_known", "_tracer")
+    To that layer it stands for the span: what is recorded there is shown to the RPC first.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, span: Span, named: dict[str, Any], call: Call) -> None:
+        self._span = span
+        self._named = named
+        self._call = call
+
+    def __enter__(self) -> Any:
+        self._call.within = self._within = within = otel.set_value(KEY, self._span)
+        self._token = otel.attach(within)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> bool | None:
+        call, span = self._call, self._span
+        if exc is not None:
+            show_left(exc, call)
+            if call.streams:
+                call.leave_span(exc)
+            else:
+                call.leave_unary(exc)
+            return super().__exit__(kind, exc, tb)
+        if call.streams:
+            call.streamed()
+        elif call.spoken():
+            call.leave_unary()
+        otel.detach(self._token)
+        span.end()
+        return None
+
+    def record_exception(self, exception: BaseException, *args: Any, **named: Any) -> None:
+        show_left(exception, self._call)
+        if spans.guard_of(self._span) is None:
+            self._span.record_exception(exception, *args, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._span, name)
+
+
+def show_left(exc: BaseException, call: Call) -> None:
+    """Show what has left all that is inside stock's layer."""
+    source = call.source
+    layer = layer_inside(source, exc) if isinstance(source, Group) else source
+    show(exc, layer, "response" if call.streams else "call", call)
+
+
+@contained
+def layer_inside(group: Group, exc: BaseException) -> Layer:
+    return group.layer_inside(exc)
+
+
+class Entering:
+    """A tracer whose spans are entered so, as long as it is the SDK's own.
+
+    Attributes:
+        known: the SDK's tracer, None as long as none has been found.
+    """
+
+    __slots__ = ("_tracer", "known")
 
     def __init__(self, tracer: Any) -> None:
         self._tracer = tracer
-        self._known: Any = None
+        self.known: Any = None
+
+    def ready(self) -> bool:
+        """Tell whether spans are entered so from now on: each may be a seam."""
+        if self.known is None:
+            self.known = _of_sdk(self._tracer)
+        return self.known is not None
 
     def start_as_current_span(self, name: str, *rest: Any, **named: Any) -> Any:
-        tracer = self._known
-        if tracer is None:
-            tracer = self._known = _of_sdk(self._tracer)
-        if tracer is None or rest or "end_on_exit" in named:
+        tracer = self.known
+        if (tracer is None and not self.ready()) or rest or "end_on_exit" in named:
             return self._tracer.start_as_current_span(name, *rest, **named)
-        return Entered(tracer.start_span(name, **named), named)
+        span = self.known.start_span(name, **named)
+        call = CURRENT.get()
+        if call is None or call.given is None:
+            return Entered(span, named)
+        return Seam(span, named, call)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tracer, name)
@@ -90,6 +164,12 @@ def stand_in(interceptor: Any) -> Any:
     """Return what runs in the place of `interceptor`: itself, unless it is stock's own."""
     found = _entering(interceptor) if is_stocks_own(interceptor) else None
     return interceptor if found is None else found
+
+
+def entering_of(group: Group) -> Entering | None:
+    """Return the tracer of `group` if that is stock's own interceptor, and nothing around it."""
+    found = getattr(group.innermost, "_tracer", None) if group.writes else None
+    return found if type(found) is Entering else None
 
 
 @contained

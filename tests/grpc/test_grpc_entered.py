@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import grpc
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.grpc._aio_server import OpenTelemetryAioServerInterceptor
@@ -17,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
 import everylayer_grpc
-from contract.telemetry import Telemetry, error_events, server_span
+from contract.telemetry import Telemetry, error_events, server_span, server_spans
 from grpc_cases import BY_NAME, Outcome
 from grpc_pair import KINDS, innermost, send
 
@@ -150,6 +152,49 @@ def test_a_provider_may_come_after_the_server(
     assert telemetry.spans == ()
     send(kind, made, UNARY, "ok")
     assert server_span(telemetry.spans).kind is SpanKind.SERVER
+
+
+@pytest.mark.parametrize("shape", ["unary_unary", "stream_stream"])
+@pytest.mark.parametrize("inside", [True, False], ids=["an interceptor", "the method"])
+@kinds
+def test_an_rpc_that_stock_leaves_alone_gets_no_span_of_ours(
+    kind: str, inside: bool, shape: str, telemetry: Telemetry
+) -> None:
+    begins = stock(kind, trace.get_tracer("stock"))
+    begins._filter = lambda details: False
+
+    def act(request: Any, context: Any) -> bytes:
+        raise ValueError("asked for")
+
+    layers = [begins, innermost(kind, act), ours(kind)] if inside else [begins, ours(kind)]
+    outcome = send(kind, layers, BY_NAME["unary_unary" if inside else shape], "servicer")
+    assert outcome.code is grpc.StatusCode.UNKNOWN
+    assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("generates", [True, False])
+def test_a_call_is_told_from_the_responses_that_it_gives(
+    generates: bool, telemetry: Telemetry
+) -> None:
+    def calls(request: bytes, context: Any) -> Iterator[bytes]:
+        raise ValueError("asked for")
+
+    def generator(request: bytes, context: Any) -> Iterator[bytes]:
+        yield calls(request, context)  # type: ignore[misc]
+
+    method = grpc.unary_stream_rpc_method_handler(generator if generates else calls)
+    layers = [stock("sync", trace.get_tracer("stock")), ours("sync")]
+    server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=layers)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("e.S", {"M": method}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        rpc: Any = channel.unary_stream("/e.S/M")
+        assert rpc(b"").code() is grpc.StatusCode.UNKNOWN
+    server.stop(None).wait(5)
+    (found,) = error_events(telemetry.wait(server_spans))
+    phase = (found.event.attributes or {})["everylayer.layer.phase"]
+    assert phase == ("response" if generates else "call")
 
 
 class Named(OpenTelemetryServerInterceptor):

@@ -15,7 +15,7 @@ from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 
-from .client_call import CLIENT, ClientCall, End, begin, carrying, in_stock
+from .client_call import CLIENT, ClientCall, End, begin, carrying
 from .remote import listen
 
 _ADD = "add_done_callback"
@@ -157,6 +157,7 @@ def inside_stock(original: Callable[..., Any], settings: Callable[[], Settings])
             return invoker(request, metadata)  # One span an RPC, and that one is there.
 
         waiting: list[_BeforeStock] = []
+        by_generator = False
 
         def watching(request: Any, metadata: Any) -> Any:
             target = trace.get_current_span()
@@ -171,8 +172,8 @@ def inside_stock(original: Callable[..., Any], settings: Callable[[], Settings])
                 raise
             if isinstance(outcome, grpc.Future):
                 call = ClientCall(rules, method, target, own=False)
-                if _by_generator(client_info) and in_stock():
-                    # Stock ends the span by what its generator raises, in the thread that reads.
+                if by_generator:
+                    # It ends the span by what it raises, in the thread that reads.
                     outcome.add_done_callback(lambda done: _settle(done, call))
                     return Watched(outcome, call)
                 waiting.append(_BeforeStock(outcome, call))
@@ -183,17 +184,11 @@ def inside_stock(original: Callable[..., Any], settings: Callable[[], Settings])
         try:
             return original(self, request, metadata, client_info, watching)
         finally:
+            by_generator = True  # Nothing else of stock's is still to ask for the outcome.
             for found in waiting:
                 found.settled()
 
     return intercept
-
-
-def _by_generator(client_info: Any) -> bool:
-    """Tell whether stock hands the responses of such an RPC on by a generator."""
-    # That of an RPC with one message each way has neither.
-    gives_stream = getattr(client_info, "is_server_stream", False)
-    return gives_stream and not getattr(client_info, "is_client_stream", False)
 
 
 class _BeforeStock:

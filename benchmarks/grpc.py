@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -60,12 +61,28 @@ def send(channel: grpc.Channel, kind: str, times: int) -> None:
     """Send RPCs of a kind, one after the other."""
     echo: Any = channel.unary_unary("/bench.S/Echo")
     talk: Any = channel.stream_stream("/bench.S/Talk")
-    messages = [b"message"] * (1 if kind == "stream of 1" else 100)
     for _ in range(times):
         if kind == "unary":
             echo(b"message")
         else:
-            list(talk(iter(messages)))
+            converse(talk, 1 if kind == "stream of 1" else 100)
+
+
+def converse(talk: Any, messages: int) -> None:
+    """Send a stream; each message waits for the answer to the one before, and so does the end.
+
+    Else the server would find now one message waiting, now several: no two counts would be alike.
+    """
+    answered = threading.Semaphore()
+
+    def requests() -> Iterator[bytes]:
+        for _ in range(messages):
+            answered.acquire()
+            yield b"message"
+        answered.acquire()
+
+    for _ in talk(requests()):
+        answered.release()
 
 
 def timed(mode: str, kind: str, layers: int, rounds: int) -> Row:

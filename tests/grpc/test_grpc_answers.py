@@ -102,6 +102,11 @@ def aio_wrapped(case: str) -> Any:
                     raise LookupError("of its own")
                 except LookupError:
                     await context.abort(ABORTED[case], "no way")
+            if case == TWICE:
+                try:
+                    await context.abort(StatusCode.NOT_FOUND, "first")
+                except aio.AbortError:
+                    await context.abort(StatusCode.UNAVAILABLE, "second")
             response: Any = None
             with suppress(ValueError):
                 if gives_stream:
@@ -274,6 +279,22 @@ def test_an_abort_that_answers_for_an_abort_is_told_once(
     assert code is StatusCode.UNAVAILABLE
     (found,) = error_events(spans)
     assert (found.event.attributes or {})["exception.message"] == "UNAVAILABLE: second"
+
+
+@shapes
+@places
+def test_under_asyncio_the_first_abort_is_the_answer(seen: Seen, place: str, shape: str) -> None:
+    """gRPC has sent it, and refuses the second: that refusal is the error which is told."""
+    code, spans = seen["aio", place, shape, TWICE]
+    assert code is StatusCode.NOT_FOUND
+    span = server_span(spans)
+    assert span.status.status_code is SpanStatus.UNSET
+    assert (span.attributes or {})["rpc.grpc.status_code"] == StatusCode.NOT_FOUND.value[0]
+    (found,) = error_events(spans)
+    attributes = found.event.attributes or {}
+    assert str(attributes["exception.type"]).endswith("UsageError")
+    assert str(attributes["everylayer.layer.name"]).endswith("Answering")
+    assert attributes["everylayer.handled"] is True
 
 
 @shapes

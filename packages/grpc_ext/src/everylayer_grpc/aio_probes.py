@@ -10,7 +10,7 @@ from everylayer.chain import drop_frame
 from everylayer.layers import Layer
 
 from . import probes
-from .aio_streams import AioRequests, CountingContext
+from .aio_streams import SEEN, AioRequests, CountingContext
 from .call import CURRENT, show
 from .groups import Source
 from .handlers import Behavior, Kind, kind_of
@@ -30,7 +30,7 @@ def probe(behavior: Behavior, inside: Layer, layer: Source, handler: Any) -> Beh
 
 def _called(behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool) -> Behavior:
     async def call(request: Any, context: Any) -> Any:
-        if takes_stream and type(request) is not AioRequests:
+        if takes_stream and type(request) not in SEEN:
             request = AioRequests(request, inside)
         try:
             return await behavior(request, context)
@@ -44,7 +44,7 @@ def _called(behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool
 
 def _generated(behavior: Behavior, inside: Layer, layer: Source, takes_stream: bool) -> Behavior:
     async def call(request: Any, context: Any) -> Any:
-        if takes_stream and type(request) is not AioRequests:
+        if takes_stream and type(request) not in SEEN:
             request = AioRequests(request, inside)
         responses = behavior(request, context)
         try:
@@ -82,8 +82,8 @@ def _called_in_span(
         if known is None:
             return await behavior(request, context)
         known.within = get_current()
-        if takes_stream:
-            request, context = AioRequests(request, inside, known), CountingContext(context, known)
+        if takes_stream and type(request) not in SEEN:
+            request = AioRequests(request, inside)
         try:
             response = await behavior(request, context)
         except BaseException as exc:
@@ -111,11 +111,11 @@ def _generated_in_span(
         known = CURRENT.get()
         if known is not None:
             known.within = get_current()
-            if takes_stream:
-                request = AioRequests(request, inside, known)
-            else:
+            if not takes_stream:
                 known.received = 1
-            if takes_stream or kind is Kind.COROUTINE:
+            elif type(request) not in SEEN:
+                request = AioRequests(request, inside)
+            if kind is Kind.COROUTINE:
                 context = CountingContext(context, known)
         responses = generate(request, context)
         try:

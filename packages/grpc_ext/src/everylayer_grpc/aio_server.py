@@ -15,11 +15,12 @@ from everylayer.chain import drop_frame
 from everylayer.settings import Settings
 
 from . import server
-from .aio_pipeline import AioStep, group_step, servicer_step
+from .aio_pipeline import AioStep, group_step, probed, servicer_step
 from .aio_plain import remembering
-from .aio_streams import AioRequests, CountingContext
+from .aio_streams import SEEN, AioRequests, CountingContext
 from .call import CURRENT, AioCall, Call, show
-from .coding import coded_unary, read, shown, writing
+from .coding import coded_unary, read, read_each, shown, writing
+from .entered import entering_of, stand_in
 from .groups import Group, Source, grouped
 from .handlers import NAMED, Behavior, Kind, Probed, behavior_of, kind_of, with_coding
 from .naming import GRPC, is_stock, servicer
@@ -84,6 +85,20 @@ class AioServerSeam(aio.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
+        if call.given is None or handler is call.given:
+            return self._around(handler, call)
+        if handler[4] is not None:
+            return _unary_in_span(handler, call, first)
+        call.streams = True
+        call.received = int(not handler[0])
+        return _stream_in_span(handler, handler[7] or handler[5], call, first)
+
+    def _around(self, handler: Any, call: Call) -> Any:
+        first = self.first
+        if call.given is not None and first is not None:
+            # Stock has been told to leave this RPC alone.
+            handler = probed(handler, first, call.source)
+            call.given = None
         if self.sole and not self.alone and type(handler) is NAMED:
             if handler[4] is not None:
                 if kind_of(handler[4]) is Kind.COROUTINE:
@@ -103,7 +118,11 @@ class AioServerSeam(aio.ServerInterceptor):
         if self.alone:
             behavior, serializer = writing(handler, own, asynchronous=True)
         serve = self._serve(behavior, handler, call, source)
-        deserializer = read(handler.request_deserializer, call, ends=not handler.request_streaming)
+        deserializer = handler.request_deserializer
+        if handler.request_streaming:
+            deserializer = read_each(deserializer, call)
+        else:
+            deserializer = read(deserializer, call, ends=True)
         return with_coding(serve, own, handler, deserializer, shown(serializer, call))
 
     def _serve(self, behavior: Behavior, handler: Any, call: Call, source: Source) -> Behavior:
@@ -165,11 +184,13 @@ def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group |
             raise
         call.rest()
 
-    about = vars(behavior)
+    about = None if call.given is not None else vars(behavior)  # Stock's own has none.
     if about:
         vars(serve).update(about)
-    if deserializer is not None:
-        deserializer = read(deserializer, call, ends=not takes_stream)
+    if takes_stream:
+        deserializer = read_each(deserializer, call)
+    elif deserializer is not None:
+        deserializer = read(deserializer, call, ends=True)
     if serializer is not None:
         serializer = shown(serializer, call)
     one, many = (None, serve) if takes_stream else (serve, None)
@@ -196,11 +217,10 @@ class _Served:
         self._within = None if within is None else otel.attach(within)
         if within is None:
             return
-        if handler.request_streaming:
-            self.request = AioRequests(request, GRPC, call)
-            self.context = CountingContext(context, call)
-        else:
+        if not handler.request_streaming:
             call.received = 1
+        elif type(request) not in SEEN:
+            self.request = AioRequests(request, GRPC)
 
     def __enter__(self) -> _Served:
         return self
@@ -269,13 +289,14 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
     made.sole = True
     made.others = tuple(others)
     made.alone = not any(map(is_stock, others))
-    groups = grouped(others)
+    groups = grouped([*map(stand_in, others)])
     if groups:
         made.first = groups[0]
         made.intercept, *within = groups[0].methods
         made.within = tuple(reversed(within))
-        step = servicer_step(groups[-1])
+        entering = entering_of(groups[0])
+        step = servicer_step(groups[-1], entering if len(groups) == 1 else None)
         for around, group in reversed([*itertools.pairwise(groups)]):
-            step = group_step(group, step, around)
+            step = group_step(group, step, around, entering if around is groups[0] else None)
         made.inner = step
     return [made]

@@ -13,7 +13,7 @@ from weakref import ReferenceType
 from grpc import StatusCode
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Span, Status
+from opentelemetry.trace import INVALID_SPAN, Span
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from everylayer import chain, spans
@@ -27,10 +27,10 @@ from everylayer.page import Page
 from everylayer.settings import Settings
 from everylayer.sinks.served import count
 
-from . import span, trailing
+from . import settling, span
 from .codes import code_of, http_status, is_server_error
 from .groups import Group, Source
-from .raised import after_departure, has_left, has_spoken, is_abort, is_departure
+from .raised import has_left, has_spoken, is_abort, is_departure
 from .request import scope_of
 
 _KEY = span.KEY
@@ -59,22 +59,34 @@ class Call(Ledger):
         uncoded: what it answers for a message that cannot be read or written.
         responses: finds the iterator of a stream that gRPC drops where one cannot be written.
         refuses_requests: it answers so for any message of a stream, rather than raise it.
+        source: what is inside stock's layer, if that layer's span is the seam around it.
+        given: the handler that stock has got then.
+        streams: it gives a stream then.
     """
+
+    # What each RPC asks for: a default of the class would make it ten times as dear.
+    __slots__ = (
+        *("_finished", "_open", "context", "given", "handler_of", "numbers", "own", "page"),
+        *("received", "responses", "sent", "source", "span", "streams", "within"),
+    )
 
     layers: LayerMap | None = None
     framework = "grpc"
-    context: Any = None
-    handler_of: Callable[[Any], Any] | None = None
-    numbers: Iterator[int] | None = None
-    own: Span | None = None
-    received = 0
-    sent = 0
     excluded = False
     refused_as: StatusCode | None = None
     uncoded = StatusCode.INTERNAL
-    responses: ReferenceType[Any] | None = None
     refuses_requests = True
-    _finished = False
+
+    context: Any
+    given: Any
+    handler_of: Callable[[Any], Any]
+    numbers: Iterator[int] | None
+    own: Span | None
+    received: int
+    responses: ReferenceType[Any] | None
+    sent: int
+    source: Source
+    streams: bool
 
     def __init__(self, settings: Settings, method: str, metadata: Metadata) -> None:
         # As `Ledger` does it: its call would cost as much as all of this.
@@ -82,6 +94,11 @@ class Call(Ledger):
         self.start_ns = time_ns()
         self.method = method
         self.metadata = metadata
+        self.context = self.given = self.numbers = self.own = self.page = None
+        self.responses = self.span = self.within = None
+        self.received = self.sent = 0
+        self.streams = self._finished = False
+        self._open = True
         count()
 
     @contained
@@ -173,31 +190,7 @@ class Call(Ledger):
             self.close()
             self.context = None
         else:
-            aftermath.tell(escaped, self._settle_by, escaped)
-
-    @contained
-    def _settle_by(self, escaped: BaseException | None) -> None:
-        code = self._outcome_of(escaped)
-        self.status = http_status(code)
-        if self.page is not None:
-            trailing.settle(self, self.status)
-        # Stock tells OK where an exception decides.
-        if self.own is not None or (self.errors and spans.recording(self.span)):
-            target = self.own or self.span
-            assert target is not None
-            span.tell_code(target, code)
-            if not is_server_error(code):
-                span.take_back(target)
-            elif next(self.exceptions(), None) is not None:
-                span.forget_description(target, f"{code}:{self.details()}")
-        self.close(None, lambda _: self._span_afterwards(code))
-        if self.own is not None:
-            self.flush()
-            self.tell_messages(self.own)
-            if is_server_error(code):
-                fail_by_code(self.own, code, span.shown(self.details(), self.settings))
-            self.own.end()
-        self.context = None
+            aftermath.tell(escaped, settling.settle, self, escaped)
 
     def abandon(self) -> None:
         """Close a stream as gRPC, which drops it: an error's frames may keep it from going."""
@@ -263,9 +256,9 @@ class Call(Ledger):
             self.page = Page()
             self._guard()
         if self.left_alone() if exc is None else is_departure(exc, self.context):
-            code = self._departed()
+            code = settling.departed(self)
             span.tell_code(target, code)
-            fail_by_code(target, code, "")
+            settling.fail_by_code(target, code, "")
 
     def spoken(self) -> bool:
         """Tell whether more than messages must be told where the span's end is near."""
@@ -283,20 +276,17 @@ class Call(Ledger):
         if self.spoken():
             self.leave_span()
             return
-        within, numbers = self.within, self.numbers
+        within = self.within
         target: Any = self.span if within is None else within.get(_KEY)
-        if numbers is not None:
-            self.received = next(numbers) - 1
-            self.numbers = None
         if target is not None:
-            span.tell_messages(target, self.received, self.sent)
+            self.tell_messages(target)
 
     @contained
     def unimplemented(self) -> None:
         """Settle an RPC that has no handler."""
         if self.errors:
             self.status = http_status(StatusCode.UNIMPLEMENTED)
-            self.close(None, lambda _: self._span_afterwards(StatusCode.UNIMPLEMENTED))
+            self.close(None, lambda _: settling.span_afterwards(self, StatusCode.UNIMPLEMENTED))
 
     def tell_messages(self, target: Span) -> None:
         """Put the number of messages on `target`."""
@@ -305,30 +295,11 @@ class Call(Ledger):
             self.numbers = None
         span.tell_messages(target, self.received, self.sent)
 
-    def _outcome_of(self, escaped: BaseException | None) -> StatusCode:
-        if self.refused_as is not None:
-            return self.refused_as
-        code = self.code()
-        if escaped is None:
-            return self._departed() if self.left_alone() else code or StatusCode.OK
-        if is_departure(escaped, self.context):
-            return self._departed()
-        return StatusCode.UNKNOWN if code in (None, StatusCode.OK) else code
-
-    def _departed(self) -> StatusCode:
-        return self.refused_as or after_departure(self.context, (time_ns() - self.start_ns) / 1e9)
-
-    def _span_afterwards(self, code: StatusCode) -> Span | None:
-        if self.excluded:
-            return None
-        made = span.start(self.method, self.metadata, self.context, self.start_ns)
-        if made is not None:
-            span.tell_code(made, code)
-        return made
-
 
 class AioCall(Call):
     """The ledger of an RPC of an asyncio server."""
+
+    __slots__ = ()
 
     uncoded = StatusCode.UNKNOWN
     refuses_requests = False
@@ -359,14 +330,3 @@ def show(exc: BaseException, source: Source | None, phase: str, call: Call | Non
 def layer_of(group: Group, exc: BaseException) -> Layer:
     """Return which of the layers of `group` the error `exc` came from."""
     return group.layer_of(exc)
-
-
-@contained
-def fail_by_code(target: Span, code: StatusCode, details: str) -> None:
-    """Mark `target` as failed if its server answered with a code of its own failure."""
-    if not is_server_error(code):
-        return
-    status = getattr(target, "status", None)
-    if status is None or status.status_code is not SpanStatus.ERROR:
-        target.set_status(Status(SpanStatus.ERROR, f"{code.name}: {details}".rstrip(": ")))
-        target.set_attribute("error.type", code.name)

@@ -19,6 +19,8 @@ from everylayer.settings import Settings
 from .client_call import CLIENT, ClientCall, End, begin, carrying
 from .remote import listen
 
+_ADD = "add_done_callback"
+
 
 class Details(grpc.ClientCallDetails):
     """What gRPC knows of a call before it begins, with other metadata."""
@@ -157,6 +159,9 @@ def inside_stock(
         if outer is not None and outer.method == method:
             return invoker(request, metadata)  # One span an RPC, and that one is there.
 
+        waiting: list[_BeforeStock] = []
+        by_generator = False
+
         def watching(request: Any, metadata: Any) -> Any:
             target = trace.get_current_span()
             rules = settings()
@@ -168,18 +173,65 @@ def inside_stock(
                 ClientCall(rules, method, target, own=False).failed(exc, end_of(exc))
                 drop_frame(exc)
                 raise
-            if isinstance(outcome, grpc.Future) or hasattr(outcome, "__next__"):
-                return _watched_in_stock(outcome, ClientCall(rules, method, target, own=False))
+            if isinstance(outcome, grpc.Future):
+                call = ClientCall(rules, method, target, own=False)
+                if by_generator:
+                    # It ends the span by what it raises, in the thread that reads.
+                    outcome.add_done_callback(lambda done: _settle(done, call))
+                    return Watched(outcome, call)
+                waiting.append(_BeforeStock(outcome, call))
+            elif hasattr(outcome, "__next__"):
+                return Watched(outcome, ClientCall(rules, method, target, own=False))
             return outcome
 
-        return original(self, request, metadata, client_info, watching)
+        try:
+            return original(self, request, metadata, client_info, watching)
+        finally:
+            by_generator = True  # Nothing else of stock's is still to ask for the outcome.
+            for found in waiting:
+                found.settled()
 
     return intercept
 
 
-def _watched_in_stock(outcome: Any, call: ClientCall) -> Any:
-    # Stock hands a stream's responses on by a generator: it takes an iterator as well.
-    if isinstance(outcome, grpc.Future):
-        outcome.add_done_callback(lambda done: _settle(done, call))
-        return outcome
-    return Watched(outcome, call)
+class _BeforeStock:
+    """Has the end of an RPC told right before stock, which ends the span then, hears of it.
+
+    Two callbacks would do, were it not that gRPC calls those that are added after the end at once,
+    in the thread that adds them, while another one may not have begun with the first.
+    """
+
+    __slots__ = ("_add", "_call", "_state")
+
+    def __init__(self, outcome: Any, call: ClientCall) -> None:
+        self._call = call
+        self._add = outcome.add_done_callback
+        self._state: dict[str, Any] | None = getattr(outcome, "__dict__", None)
+        if self._state is None or _ADD in self._state:
+            self._state = None
+            self._add(self._told)
+        else:
+            self._state[_ADD] = self._with_stocks
+
+    def settled(self) -> None:
+        """Add what is ours alone, if stock has added nothing."""
+        if self._state is not None:
+            self._restore()
+            self._add(self._told)
+
+    def _restore(self) -> None:
+        if self._state is not None:
+            del self._state[_ADD]
+            self._state = None
+
+    def _told(self, done: Any) -> None:
+        _settle(done, self._call)
+
+    def _with_stocks(self, callback: Callable[[Any], object]) -> None:
+        self._restore()
+
+        def told(done: Any) -> None:
+            self._told(done)
+            callback(done)
+
+        self._add(told)

@@ -181,15 +181,41 @@ def read(deserializer: Coder | None, call: Call, *, ends: bool) -> Coder | None:
         try:
             return deserializer(data)
         except BaseException as exc:
-            if ends or call.refuses_requests:
-                call.refused_as = call.code() or call.uncoded
-            show(exc, layer_of(deserializer), "deserialize", call)
-            drop_frame(exc)
-            if ends:
-                call.finish(exc)
+            _unread(exc, deserializer, call, ends)
             raise
 
     return deserialize
+
+
+def read_each(deserializer: Coder | None, call: Call) -> Coder:
+    """As `read`, for a stream whose messages it counts."""
+    if deserializer is None:
+
+        def count(data: bytes) -> bytes:
+            call.received += 1
+            return data
+
+        return count
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            message = deserializer(data)
+        except BaseException as exc:
+            _unread(exc, deserializer, call, False)
+            raise
+        call.received += 1
+        return message
+
+    return deserialize
+
+
+def _unread(exc: BaseException, deserializer: Coder, call: Call, ends: bool) -> None:
+    if ends or call.refuses_requests:
+        call.refused_as = call.code() or call.uncoded
+    show(exc, layer_of(deserializer), "deserialize", call)
+    drop_frame(exc)
+    if ends:
+        call.finish(exc)
 
 
 def coded_unary(handler: Any, behavior: Behavior, call: Call) -> Any:

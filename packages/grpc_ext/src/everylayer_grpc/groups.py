@@ -9,7 +9,7 @@ from typing import Any
 from everylayer.chain import traceback_of
 from everylayer.layers import Layer
 
-from .naming import is_stock, named
+from .naming import STOCK, is_stock, named
 from .passing import Passing, passing
 
 _OURS = __name__.partition(".")[0]
@@ -23,11 +23,15 @@ class Group:
         methods: `intercept_service` of each, outermost first.
         first: the outermost layer.
         last: the innermost one, which may do more.
+        innermost: the interceptor that `last` stands for.
         begins_span: `last` begins the server span.
         writes: that span stands around all that becomes of a response.
     """
 
-    __slots__ = ("_layers", "_passing", "begins_span", "first", "last", "methods", "writes")
+    __slots__ = (
+        *("_layers", "_passing", "begins_span", "first", "innermost"),
+        *("last", "methods", "writes"),
+    )
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Group:
         self.methods = tuple(found.intercept_service for found in interceptors)
         self.first = layers[0]
         self.last = layers[-1]
+        self.innermost = interceptors[-1]
         self.begins_span = is_stock(interceptors[-1])
         self.writes = self.begins_span and len(layers) == 1 and outermost
         self._layers = tuple(layers)
@@ -48,6 +53,13 @@ class Group:
     def layer_of(self, exc: BaseException) -> Layer:
         """Return the layer that `exc` came from, as the frames that it left tell."""
         return self._reached(traceback_of(exc)) if self._passing else self.last
+
+    def layer_inside(self, exc: BaseException) -> Layer:
+        """As `layer_of`, of an error that has come as far as stock's layer, right around these."""
+        tb = traceback_of(exc)
+        while tb is not None and _module_of(tb).startswith(STOCK):
+            tb = tb.tb_next
+        return self._reached(tb) if self._passing else self.last
 
     def _reached(self, tb: TracebackType | None) -> Layer:
         at = 0
@@ -67,12 +79,16 @@ class Group:
 def _frames(tb: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
     """Yield the frames of `tb` and their lines, up to what is raised there by a fault's point."""
     while tb is not None:
-        module = str(tb.tb_frame.f_globals.get("__name__")).partition(".")[0]
+        module = _module_of(tb).partition(".")[0]
         if module == _CORE:
             return
         if module != _OURS:
             yield tb.tb_frame, tb.tb_lineno
         tb = tb.tb_next
+
+
+def _module_of(tb: TracebackType) -> str:
+    return str(tb.tb_frame.f_globals.get("__name__"))
 
 
 Source = Layer | Group

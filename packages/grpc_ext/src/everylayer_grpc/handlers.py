@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -119,6 +119,18 @@ class Known:
         if len(self.made) < self._SIZE:
             self.made[id(handler)] = (handler, made)
         return made
+
+
+class Plain(NamedTuple):
+    """A handler that stock gets as it is: its span is the seam around it.
+
+    Attributes:
+        handler: what stock gets; it may be the servicer's own.
+        source: whose errors come first to that span.
+    """
+
+    handler: Any
+    source: Any
 
 
 _GENERATOR = inspect.CO_ASYNC_GENERATOR

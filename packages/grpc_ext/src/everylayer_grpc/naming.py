@@ -11,7 +11,7 @@ from everylayer.layers import Layer, name_of
 # What brings the requests to the outermost interceptor.
 GRPC = Layer("grpc", "server")
 
-_STOCK = "opentelemetry.instrumentation.grpc"
+STOCK = "opentelemetry.instrumentation.grpc"
 
 
 @functools.lru_cache(maxsize=512)
@@ -46,4 +46,9 @@ def named(interceptors: Sequence[Any]) -> list[Layer]:
 
 def is_stock(target: Any) -> bool:
     """Tell whether `target` is what begins the server span for OpenTelemetry's own package."""
-    return any(cls.__module__.startswith(_STOCK) for cls in type(target).__mro__)
+    return any(cls.__module__.startswith(STOCK) for cls in type(target).__mro__)
+
+
+def is_stocks_own(target: Any) -> bool:
+    """Tell whether `target` is of a class of OpenTelemetry's own package, and not of one below."""
+    return type(target).__module__.startswith(STOCK)

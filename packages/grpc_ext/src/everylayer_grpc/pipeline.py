@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import isgeneratorfunction
 from typing import Any
 
 from everylayer.chain import drop_frame
 
 from .call import Call, show
-from .coding import handed_on, writing_unary
+from .coding import handed_on, writing, writing_unary
+from .entered import Entering
 from .groups import Group
-from .handlers import NAMED, Known, Probed
+from .handlers import NAMED, Known, Plain, Probed, behavior_of, with_coding
+from .naming import servicer
 from .probes import probed_handler, spanned_handler, spanned_unary
 
 new = tuple.__new__
@@ -20,16 +23,17 @@ new = tuple.__new__
 Step = Callable[[Call, Any], Any]
 
 
-def group_step(group: Group, inner: Step, around: Group) -> Step:
+def group_step(group: Group, inner: Step, around: Group, entering: Entering | None) -> Step:
     """Return the step of a group of interceptors.
 
     Args:
         group: the interceptors.
         inner: the step of what is inside them.
         around: the interceptors around them.
+        entering: what may make a seam of the span that these begin.
     """
     if around.begins_span:
-        return _step_in_span(group, inner, around)
+        return _step_in_span(group, inner, around, entering)
     inside = around.last  # It may have put its own iterator around the requests.
     intercept, *within = group.methods
     within.reverse()
@@ -65,9 +69,9 @@ def group_step(group: Group, inner: Step, around: Group) -> Step:
     return step
 
 
-def _step_in_span(group: Group, inner: Step, around: Group) -> Step:
-    known = Known()
-    writes = around.writes
+def _step_in_span(group: Group, inner: Step, around: Group, entering: Entering | None) -> Step:
+    plain = Known()
+    spanned = _spanned(group, around)
     intercept, *within = group.methods
     within.reverse()
 
@@ -81,6 +85,37 @@ def _step_in_span(group: Group, inner: Step, around: Group) -> Step:
             show(exc, group, "intercept_service", call)
             drop_frame(exc)
             raise
+        if entering is None or (entering.known is None and not entering.ready()):
+            return spanned(handler)
+        if type(handler) is NAMED and handler[4] is not None:
+            call.given, call.source = _writing(handler), group
+            return call.given
+        raw = getattr(handler, "raw", None) if type(handler) is Probed else None
+        if raw is not None:  # The servicer's, untouched.
+            found = plain.get(raw) or plain.keep(raw, as_given(raw))
+            if found.handler is not None:
+                call.given, call.source = found
+                return call.given
+        return spanned(handler)
+
+    return step
+
+
+def _writing(handler: Any) -> Any:
+    """Return `handler`, of one message each way, which gives bytes."""
+    serializer = handler[3]
+    if serializer is None:
+        return handler
+    write = writing_unary(handler[4], serializer)
+    return new(Probed, (False, False, handler[2], handed_on, write, None, None, None))
+
+
+def _spanned(group: Group, around: Group) -> Callable[[Any], Any]:
+    """Return what makes the handler right inside `around` of what `group` gives."""
+    known = Known()
+    writes = around.writes
+
+    def spanned(handler: Any) -> Any:
         if type(handler) is not NAMED or handler[4] is None:
             if type(handler) is Probed and hasattr(handler, "raw"):  # The servicer's, untouched.
                 raw = handler.raw
@@ -95,23 +130,49 @@ def _step_in_span(group: Group, inner: Step, around: Group) -> Step:
             vars(unary).update(about)
         return new(Probed, (False, False, handler[2], serializer, unary, None, None, None))
 
-    return step
+    return spanned
 
 
-def servicer_step(around: Group) -> Step:
+def as_given(handler: Any) -> Plain:
+    """Return the servicer's `handler` as stock gets it where its span is the seam around it.
+
+    That seam cannot tell a call from what it returned: there is no such handler for these.
+    """
+    behavior = behavior_of(handler)
+    source = servicer(behavior)
+    takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+    if type(handler) is not NAMED or (takes_stream and not gives_stream):
+        return Plain(None, source)
+    if gives_stream and not isgeneratorfunction(behavior):
+        return Plain(None, source)
+    write, serializer = writing(handler, behavior)
+    if write is behavior:
+        return Plain(handler, source)
+    return Plain(
+        with_coding(write, behavior, handler, handler.request_deserializer, serializer), source
+    )
+
+
+def servicer_step(around: Group, entering: Entering | None) -> Step:
     """Return the step of the servicer, whose handlers come again with each RPC."""
-    known = Known()
-    made = known.made  # Not by its method: each RPC comes here.
+    known, plain = Known(), Known()
+    made, given = known.made, plain.made  # Not by their methods: each RPC comes here.
 
     def step(call: Call, details: Any) -> Any:
         try:
-            handler = call.handler_of(details)  # type: ignore[misc]
+            handler = call.handler_of(details)
         except BaseException as exc:
             show(exc, None, "intercept_service", call)
             drop_frame(exc)
             raise
         if handler is None:
             return None
+        if entering is not None and (entering.known is not None or entering.ready()):
+            kept = given.get(id(handler))
+            as_it_is = kept[1] if kept is not None else plain.keep(handler, as_given(handler))
+            if as_it_is.handler is not None:
+                call.given, call.source = as_it_is
+                return call.given
         kept = made.get(id(handler))
         if kept is not None:
             return kept[1]

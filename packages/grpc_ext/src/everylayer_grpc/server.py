@@ -18,10 +18,12 @@ from everylayer.settings import Settings
 
 from .call import CURRENT, Call, show
 from .coding import coded_unary, read, shown, writing
+from .entered import entering_of, stand_in
 from .groups import Group, Source, grouped
 from .handlers import NAMED, Behavior, Probed, behavior_of, with_coding
 from .naming import GRPC, is_stock, servicer
 from .pipeline import Step, group_step, servicer_step
+from .probes import spanned_handler
 from .streams import counting, generated_to_the_end, last_responses
 
 Continuation = Callable[[Any], Any]
@@ -80,6 +82,19 @@ class ServerSeam(grpc.ServerInterceptor):
         if handler is None:
             call.unimplemented()
             return None
+        if call.given is None or handler is call.given:
+            return self._around(handler, call)
+        if handler[4] is not None:
+            return _unary_in_span(handler, call, first)
+        call.streams = True
+        return _stream_in_span(handler, handler[7] or handler[5], call, first)
+
+    def _around(self, handler: Any, call: Call) -> Any:
+        first = self.first
+        if call.given is not None and first is not None:
+            # Stock has been told to leave this RPC alone.
+            handler = spanned_handler(handler, first, call.source)
+            call.given = None
         if not self.alone and type(handler) is NAMED:
             if handler[4] is not None:
                 return _unary_in_span(handler, call, first)
@@ -119,6 +134,11 @@ def _stream_in_span(handler: Any, behavior: Behavior, call: Call, first: Group |
     def serve(request: Any, context: Any) -> Any:
         call.context = context
         CURRENT.set(call)
+        if call.streams:
+            if takes_stream:
+                request = counting(request, GRPC, call)
+            else:
+                call.received = 1
         try:
             response = behavior(request, context)
         except BaseException as exc:
@@ -198,13 +218,14 @@ def arranged(settings: Settings, others: Sequence[Any]) -> list[Any]:
     made = ServerSeam(settings)
     made.others = tuple(others)
     made.alone = not any(map(is_stock, others))
-    groups = grouped(others)
+    groups = grouped([*map(stand_in, others)])
     if groups:
         made.first = groups[0]
         made.intercept, *within = groups[0].methods
         made.within = tuple(reversed(within))
-        step = servicer_step(groups[-1])
+        entering = entering_of(groups[0])
+        step = servicer_step(groups[-1], entering if len(groups) == 1 else None)
         for around, group in reversed([*itertools.pairwise(groups)]):
-            step = group_step(group, step, around)
+            step = group_step(group, step, around, entering if around is groups[0] else None)
         made.inner = step
     return [made]

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from .pairs import Pair, request
 
-PARTS = ("boundaries", "processes", "services")
+PARTS = ("boundaries", "hooks", "processes", "services")
 ARMS = ("plain", "ours")
 AIM = 1.05
 

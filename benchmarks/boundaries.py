@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,6 +138,20 @@ def _decorated(decorate: Callable[[Callable[[], int]], Callable[[], int]]) -> It
 
 
 @contextlib.contextmanager
+def _generated(decorate: Callable[[Any], Any]) -> Iterator[Callable[[], object]]:
+    def items() -> Iterator[int]:
+        yield work()
+
+    function = decorate(items)
+
+    def each() -> None:
+        for _ in range(CALLS):
+            list(function())
+
+    yield each
+
+
+@contextlib.contextmanager
 def _block_async(guard: Callable[[], Any]) -> Iterator[Callable[[], object]]:
     with contextlib.closing(asyncio.new_event_loop()) as loop:
 
@@ -160,6 +175,21 @@ def _decorated_async(decorate: Callable[[Any], Any]) -> Iterator[Callable[[], ob
         yield lambda: loop.run_until_complete(each())
 
 
+def threads() -> AbstractContextManager[Callable[[], object]]:
+    """Begin threads that know nothing of everylayer."""
+    return _threads(lambda function: function)
+
+
+def submits() -> AbstractContextManager[Callable[[], object]]:
+    """Submit to a plain pool."""
+    return _pool(futures.ThreadPoolExecutor)
+
+
+def creates() -> AbstractContextManager[Callable[[], object]]:
+    """Begin plain tasks."""
+    return _tasks(asyncio.create_task)
+
+
 def pairs() -> dict[str, Pair]:
     """Return what is measured: the plain one and the helper by the name of the case."""
     return {name: Pair(*both, CALLS) for name, both in _sides().items()}
@@ -168,18 +198,26 @@ def pairs() -> dict[str, Pair]:
 def _sides() -> dict[str, tuple[Side, Side]]:
     plain, ours = futures.ThreadPoolExecutor, everylayer.ThreadPoolExecutor
     found: dict[str, tuple[Side, Side]] = {
-        "ThreadPoolExecutor.submit": (lambda: _pool(plain), lambda: _pool(ours)),
+        "ThreadPoolExecutor.submit": (submits, lambda: _pool(ours)),
         "ThreadPoolExecutor.map": (lambda: _map(plain), lambda: _map(ours)),
         "Thread(target=propagate(f)) / Thread(target=f)": (
-            lambda: _threads(lambda function: function),
+            threads,
             lambda: _threads(everylayer.propagate),
         ),
         "the same / copy_context().run": (
             lambda: _threads(_bound),
             lambda: _threads(everylayer.propagate),
         ),
+        "propagate of a coroutine function / no propagate": (
+            lambda: _decorated_async(lambda function: function),
+            lambda: _decorated_async(everylayer.propagate),
+        ),
+        "propagate of a generator function / no propagate": (
+            lambda: _generated(lambda function: function),
+            lambda: _generated(everylayer.propagate),
+        ),
         "create_task": (
-            lambda: _tasks(asyncio.create_task),
+            creates,
             lambda: _tasks(everylayer.create_task),
         ),
         "with guard() / nullcontext()": (

@@ -35,11 +35,12 @@ Run = AbstractContextManager[Callable[[], object]]
 def pairs() -> dict[str, Pair]:
     """Return what is counted; the plain side of a tenant is the app with tenants off."""
     sides: dict[str, tuple[Callable[..., Run], Any, Any]] = {
-        "tenant of a request, Flask": (_flask, "off", "header"),
-        "tenant of a request, Starlette": (_starlette, "off", "header"),
+        "tenant of a request, Flask": (flask, "off", "header"),
+        "tenant of a request, Starlette": (starlette, "off", "header"),
         "tenant of a request, Django": (_django, "off", "header"),
         "httpx.Client, attached": (_httpx, False, True),
         "requests.Session, attached": (_requests, False, True),
+        "urllib3.PoolManager, attached": (_urllib3, False, True),
         "Propagator.extract / stock's": (_extract, False, True),
         "the same, each time from another peer": (_extract_of_many, False, True),
         "Propagator.inject / stock's": (_inject, False, True),
@@ -61,7 +62,8 @@ def _repeated(call: Callable[[], object]) -> Callable[[], object]:
 
 
 @contextlib.contextmanager
-def _flask(tenant: str) -> Iterator[Callable[[], object]]:
+def flask(tenant: str, **more: Any) -> Iterator[Callable[[], object]]:
+    """Serve requests, with these settings."""
     from flask import Flask
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
@@ -70,12 +72,13 @@ def _flask(tenant: str) -> Iterator[Callable[[], object]]:
     app = Flask("app")
     app.add_url_rule("/", view_func=lambda: "ok")
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
-    EveryLayer(app, tenant=tenant)
+    EveryLayer(app, tenant=tenant, **more)
     yield _repeated(_wsgi(app))
 
 
 @contextlib.contextmanager
-def _starlette(tenant: str) -> Iterator[Callable[[], object]]:
+def starlette(tenant: str, **more: Any) -> Iterator[Callable[[], object]]:
+    """Serve requests, with these settings."""
     from opentelemetry.instrumentation.starlette import StarletteInstrumentor
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
@@ -87,7 +90,7 @@ def _starlette(tenant: str) -> Iterator[Callable[[], object]]:
         return PlainTextResponse("ok")
 
     app = Starlette(routes=[Route("/", home)])
-    app.add_middleware(EveryLayerMiddleware, tenant=tenant)
+    app.add_middleware(EveryLayerMiddleware, tenant=tenant, **more)
     StarletteInstrumentor().instrument_app(app)
     yield _repeated(_asgi(app))
 
@@ -191,6 +194,24 @@ def _requests(ours: bool) -> Iterator[Callable[[], object]]:
         if ours:
             attached.attach(session)
         yield _repeated(lambda: session.get("http://stock.internal/").close())
+
+
+@contextlib.contextmanager
+def _urllib3(ours: bool) -> Iterator[Callable[[], object]]:
+    import urllib3
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    from everylayer.clients import urllib3 as attached
+
+    class Pool(HTTPConnectionPool):
+        def _make_request(self, *args: Any, **kwargs: Any) -> Any:
+            return urllib3.HTTPResponse(body=b"", status=200, preload_content=False)
+
+    with urllib3.PoolManager() as manager:
+        manager.pool_classes_by_scheme = {"http": Pool}
+        if ours:
+            attached.attach(manager)
+        yield _repeated(lambda: manager.request("GET", "http://stock.internal/"))
 
 
 def _propagator(ours: bool) -> Any:

@@ -8,7 +8,7 @@ from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from . import origin
-from .failsafe import contained
+from .failsafe import contained, count_failure
 
 
 class TraceFilter(logging.Filter):
@@ -21,29 +21,32 @@ class TraceFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Complete `record`; it is let through."""
-        if logging.Filter.filter(self, record):
-            state = vars(record)
-            found = _origin_of(record) or _current() or _NOWHERE
-            state.setdefault("trace_id", found.trace_id)
-            state.setdefault("span_id", found.span_id)
-            state.setdefault("error_layer", found.layer)
-            state.setdefault("error_time_ns", found.time_ns)
-            return True
-        return False
+        if self.nlen and not logging.Filter.filter(self, record):
+            return False
+        found = _origin_of(record.exc_info[1]) if record.exc_info else None
+        trace_id, span_id, layer, time_ns = found or _current()
+        state = vars(record)
+        state.setdefault("trace_id", trace_id)
+        state.setdefault("span_id", span_id)
+        state.setdefault("error_layer", layer)
+        state.setdefault("error_time_ns", time_ns)
+        return True
 
 
-_NOWHERE = origin.ErrorOrigin("", "", "", 0)
+_NOWHERE = ("", "", "", 0)
 
 
 @contained
-def _origin_of(record: logging.LogRecord) -> origin.ErrorOrigin | None:
-    exc = record.exc_info[1] if record.exc_info else None
+def _origin_of(exc: BaseException | None) -> origin.ErrorOrigin | None:
     return origin.trace_of(exc) if exc is not None else None
 
 
-@contained
-def _current() -> origin.ErrorOrigin | None:
-    own = trace.get_current_span().get_span_context()
-    if not own.is_valid:
-        return None
-    return origin.ErrorOrigin(format_trace_id(own.trace_id), format_span_id(own.span_id), "", 0)
+def _current() -> tuple[str, str, str, int]:
+    # Not `contained`: a record is a frequent thing.
+    try:
+        own = trace.get_current_span().get_span_context()
+        if own.is_valid:
+            return format_trace_id(own.trace_id), format_span_id(own.span_id), "", 0
+    except Exception:  # noqa: BLE001 - as `contained` does
+        count_failure(f"{__name__}._current")
+    return _NOWHERE

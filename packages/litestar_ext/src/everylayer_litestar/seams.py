@@ -30,11 +30,11 @@ class Covered:
         undo: let go of the app: take back what was changed within it.
     """
 
-    starts_inside = False
+    starts_inside: bool = False
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.layers = AppLayers(settings, client_status)
+        self.settings: Settings = settings
+        self.layers: AppLayers = AppLayers(settings, client_status)
         self.undo: list[Callable[[], None]] = [self.layers.leave]
 
 

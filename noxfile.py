@@ -54,9 +54,11 @@ ONCE = [
 ]
 # What starts many processes, or is about texts: on the oldest and the newest interpreter.
 AT_BOTH_ENDS = [
+    "tests/aiohttp/test_aiohttp_audit.py",
     "tests/audit",
     "tests/core/redaction",
     "tests/grpc/test_grpc_streams.py",
+    "tests/litestar/test_litestar_audit.py",
     "tests/sentry",
     "tests/telemetry",
 ]

@@ -15,7 +15,7 @@ from litestar.logging.standard import LoggingQueueListener
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
 import litestar_audit_apps as apps
-from contract.drive_trials import Kept, flat, layer_of, tried
+from contract.drive_trials import Kept, all_arrived, flat, layer_of, tried
 from contract.telemetry import Telemetry
 from everylayer.audit.adapter import Opened
 from everylayer.audit.model import SHAPES, Arm, Shape
@@ -150,15 +150,10 @@ def test_every_fault_arrives(path: str, least: int, shape: Shape, telemetry: Tel
     app = opened(shape=shape)
     known = {node.id: node for node in flat(app.chain.nodes)}
     ours = tried(app, "everylayer", shape, kept, path)
-    assert ours[LOOK].answer == bare[LOOK].answer
+    reached = all_arrived(bare, ours)
     assert ours[LOOK].answer.status == 200
-    reached = [fault for fault in bare if fault.error == "error" and bare[fault].reached]
     assert len(reached) >= least
     for fault in reached:
-        answer = bare[fault].answer
-        verdict = judge(fault, (answer, answer), ours[fault])
-        assert verdict.ok, (fault, verdict.why)
-        assert verdict.event, fault
         if shape == "raised" and fault.phase in ("before", "after"):
             assert layer_of(ours[fault]) == known[fault.node].name
 

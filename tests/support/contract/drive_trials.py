@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from contract.telemetry import Telemetry
 from everylayer.audit.adapter import Opened
@@ -11,6 +11,7 @@ from everylayer.audit.model import Arm, ChainNode, Fault, Phase, Request, Shape,
 from everylayer.audit.plan import LOOK
 from everylayer.audit.store import span_data
 from everylayer.audit.trial import run_trials
+from everylayer.audit.verdict import judge
 from everylayer.sinks.attributes import EXCEPTION_TYPE, LAYER_NAME
 
 
@@ -34,8 +35,20 @@ def tried(app: Opened, arm: Arm, shape: Shape, kept: Kept, path: str = "/") -> d
         LOOK,
         *(Fault(node, phase, shape, f"fault-{node}-{phase}") for node, phase in places),
     ]
-    trials = list(run_trials(app, Request(path=path), faults, arm, kept))
+    trials = list(run_trials(app, app.request or Request(path=path), faults, arm, kept))
     return dict(zip(faults, trials, strict=True))
+
+
+def all_arrived(bare: Mapping[Fault, Trial], ours: Mapping[Fault, Trial]) -> list[Fault]:
+    """Return the faults that the app met; each has arrived whole, and changed no answer."""
+    assert ours[LOOK].answer == bare[LOOK].answer
+    reached = [fault for fault in bare if fault.error == "error" and bare[fault].reached]
+    for fault in reached:
+        answer = bare[fault].answer
+        verdict = judge(fault, (answer, answer), ours[fault])
+        assert verdict.ok, (fault, verdict.why)
+        assert verdict.event, fault
+    return reached
 
 
 def layer_of(trial: Trial) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import pickle
-import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from multiprocessing.reduction import ForkingPickler
@@ -121,9 +120,7 @@ def carried(func: Callable[P, T]) -> Callable[P, T | Failure]:
     Raises:
         ModuleNotFoundError: tblib is missing.
     """
-    # Asked for each call: to import it is six times as dear as to see that somebody has.
-    if sys.modules.get("tblib") is None:
-        tblib_or_explain()
+    tblib_or_explain()
     return Away(func, crossing.here().data)
 
 

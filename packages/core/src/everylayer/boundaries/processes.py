@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import time
 from multiprocessing import connection, util
 from typing import Any, NamedTuple
@@ -48,8 +47,7 @@ class Process(multiprocessing.Process):
         Raises:
             ModuleNotFoundError: tblib is missing.
         """
-        if "tblib" not in sys.modules:
-            tblib_or_explain()
+        tblib_or_explain()
         here = crossing.here()
         # What a fork finds done it need not do, for the first time and so at a higher price.
         crossing.arrived(here.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -25,6 +26,10 @@ def tblib_or_explain() -> ModuleType:
     Raises:
         ModuleNotFoundError: it is not installed, with the remedy.
     """
+    # Asked for each call: to import it is six times as dear as to see that somebody has.
+    known = sys.modules.get("tblib")
+    if known is not None:
+        return known
     try:
         import tblib
     except ModuleNotFoundError:

@@ -13,13 +13,13 @@ from aiohttp.web_app import Application
 from opentelemetry.instrumentation.aiohttp_server import AioHttpServerInstrumentor
 
 import aiohttp_audit_apps as apps
-from contract.drive_trials import Kept, all_arrived, flat, layer_of, tried
+from contract.drive_trials import Kept, all_arrived, layer_of, tried
 from contract.telemetry import Telemetry
 from everylayer.audit.adapter import Opened
 from everylayer.audit.context import find_losses
 from everylayer.audit.drive import driving
 from everylayer.audit.model import SHAPES, Answer, Arm, Request, Shape
-from everylayer.audit.plan import LOOK
+from everylayer.audit.plan import LOOK, walk
 from everylayer.audit.response import STARTED_TWICE
 from everylayer.audit.verdict import judge
 from everylayer.audit.wire import TargetError
@@ -71,7 +71,7 @@ def answer_of(make: Any, request: Request, arm: Arm = "bare") -> Answer:
 
 def test_the_chain_is_read_in_order() -> None:
     nodes = opened(apps.application).chain.nodes
-    assert [(each.id, each.name, each.kind) for each in flat(nodes)] == [
+    assert [(each.id, each.name, each.kind) for each in walk(nodes)] == [
         ("+0", "EveryLayer", "instrumentation"),
         ("+1", "AioHttpServerInstrumentor", "instrumentation"),
         ("0", "outer", "function"),
@@ -93,10 +93,10 @@ def test_the_chain_is_read_in_order() -> None:
         ("12.2", "inner_page", "endpoint"),
         ("13", "stamp", "hook"),
     ]
-    seams = {each.id: each.seam for each in flat(nodes)}
+    seams = {each.id: each.seam for each in walk(nodes)}
     assert seams["5"] == "GET /: a probe around it"
     assert seams["8"].startswith("GET /orders/{number}: ")
-    own = [each for each in flat(nodes) if each.kind not in ("instrumentation", "mount")]
+    own = [each for each in walk(nodes) if each.kind not in ("instrumentation", "mount")]
     assert all("aiohttp_audit_apps.py:" in each.where for each in own)
 
 
@@ -113,7 +113,7 @@ def test_each_arm_and_shape_has_the_same_places() -> None:
 def test_the_chain_of_an_app_that_serves_is_read_too() -> None:
     app = apps.application()
     app.freeze()
-    names = [node.name for node in flat(AiohttpAdapter().chain(app).nodes)]
+    names = [node.name for node in walk(AiohttpAdapter().chain(app).nodes)]
     assert names[:2] == ["outer", "recovering"]
     assert names[-1] == "stamp"
 
@@ -130,7 +130,7 @@ def test_every_fault_arrives(path: str, least: int, shape: Shape, telemetry: Tel
     kept = Kept(telemetry)
     bare = tried(opened(apps.application, "bare", shape), "bare", shape, kept, path)
     app = opened(apps.application, "everylayer", shape)
-    known = {node.id: node for node in flat(app.chain.nodes)}
+    known = {node.id: node for node in walk(app.chain.nodes)}
     ours = tried(app, "everylayer", shape, kept, path)
     reached = all_arrived(bare, ours)
     assert ours[LOOK].answer.status == 200

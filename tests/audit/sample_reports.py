@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from everylayer.audit.model import (
     Verdict,
     Visit,
 )
+from everylayer.audit.plan import walk
 
 BEGAN = 1_790_000_000_123_456_789
 SHAPES: tuple[Shape, ...] = ("raised", "swallowed", "translated")
@@ -154,10 +154,6 @@ def rows_of(nodes: Sequence[ChainNode], text: str = "") -> tuple[Row, ...]:
     )
 
 
-def flat(nodes: Sequence[ChainNode]) -> list[ChainNode]:
-    return list(itertools.chain.from_iterable([n, *flat(n.inner)] for n in nodes))
-
-
 def small() -> Report:
     """Return the audit of a shop with four layers, a mounted app and two endpoints."""
     layers = tuple(
@@ -185,7 +181,7 @@ def small() -> Report:
     )
     router = ChainNode("4", "Router", "asgi", "starlette/routing.py:570", "async", inner=endpoints)
     chain = (own, *layers, router)
-    rows = rows_of(flat(chain))
+    rows = rows_of(list(walk(chain)))
     unreached = rows[-1]
     gone = Verdict(reached=False)
     rows = (*rows[:-1], replace(unreached, verdicts={"stock": gone, "everylayer": gone}))

@@ -25,6 +25,7 @@ from contract.responses import Run
 from contract.telemetry import Telemetry, error_events, server_spans
 from everylayer.audit.adapter import Opened
 from everylayer.audit.model import ARMS, SHAPES, Arm, ChainNode, Phase, Request, Shape
+from everylayer.audit.plan import walk
 from everylayer_django import patches
 from everylayer_django.audit import DjangoAdapter, arms
 
@@ -99,14 +100,8 @@ def opened(
             uninstrument()
 
 
-def flat(nodes: tuple[ChainNode, ...]) -> Iterator[ChainNode]:
-    for node in nodes:
-        yield node
-        yield from flat(node.inner)
-
-
 def own(app: Opened) -> list[ChainNode]:
-    return [node for node in flat(app.chain.nodes) if node.kind != "instrumentation"]
+    return [node for node in walk(app.chain.nodes) if node.kind != "instrumentation"]
 
 
 def get(app: Opened, path: str = "/") -> Run:
@@ -264,7 +259,7 @@ def test_the_view_answers_with_a_stream_while_a_fault_waits_there(
 
 
 def listed(app: Opened) -> list[tuple[str, str, str, str]]:
-    return [(node.id, node.name, node.kind, node.mode) for node in flat(app.chain.nodes)]
+    return [(node.id, node.name, node.kind, node.mode) for node in walk(app.chain.nodes)]
 
 
 def test_the_chain_in_its_order() -> None:

@@ -20,6 +20,7 @@ from contract.responses import Run
 from contract.telemetry import Telemetry, error_events, server_spans
 from everylayer.audit.adapter import Opened
 from everylayer.audit.model import ARMS, SHAPES, Arm, ChainNode, Phase, Shape
+from everylayer.audit.plan import walk
 from everylayer_flask import EveryLayerMiddleware
 from everylayer_flask.audit import FlaskAdapter
 from everylayer_flask.instrumentor import EveryLayerFlaskInstrumentor
@@ -69,14 +70,8 @@ def opened(make: Make, arm: Arm = "everylayer", shape: Shape = "raised") -> Open
     return adapter.open(app, arm, shape)
 
 
-def flat(nodes: tuple[ChainNode, ...]) -> Iterator[ChainNode]:
-    for node in nodes:
-        yield node
-        yield from flat(node.inner)
-
-
 def own(app: Opened) -> list[ChainNode]:
-    return [node for node in flat(app.chain.nodes) if node.kind != "instrumentation"]
+    return [node for node in walk(app.chain.nodes) if node.kind != "instrumentation"]
 
 
 def get(app: Opened, path: str = "/") -> Run:
@@ -97,7 +92,7 @@ class Tried:
 def tried(app: Opened, telemetry: Telemetry, path: str = "/") -> list[Tried]:
     """Put a fault at every point of `app`, one request each."""
     found = []
-    nodes = {node.id: node for node in flat(app.chain.nodes)}
+    nodes = {node.id: node for node in walk(app.chain.nodes)}
     for (node_id, phase), point in app.chain.points.items():
         token, reached = f"{node_id} {phase}", []
 
@@ -221,7 +216,7 @@ def test_each_app_is_instrumented_once(make: Make, arm: Arm, telemetry: Telemetr
     assert app.stock == ""
     assert get(app).body == b"home"
     assert len(server_spans(telemetry.spans)) == 1
-    ours = [node for node in flat(app.chain.nodes) if node.kind == "instrumentation"]
+    ours = [node for node in walk(app.chain.nodes) if node.kind == "instrumentation"]
     assert [node.id for node in ours] == ["+0", "+1", "+2"]
     assert not any(node.phases for node in ours)
 

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry import trace
 
 import grpc_audit_apps as apps
-from contract.drive_trials import Kept, all_arrived, flat, tried
+from contract.drive_trials import Kept, all_arrived, tried
 from contract.telemetry import Telemetry
 from everylayer.audit.adapter import Opened
 from everylayer.audit.model import (
@@ -24,7 +24,7 @@ from everylayer.audit.model import (
     Request,
     Shape,
 )
-from everylayer.audit.plan import LOOK
+from everylayer.audit.plan import LOOK, walk
 from everylayer.audit.target import load
 from everylayer.audit.trial import run_trials
 from everylayer.audit.verdict import judge
@@ -67,7 +67,7 @@ def opened(
 @pytest.mark.parametrize("made", MAKERS)
 def test_the_chain_is_read_in_order(made: str) -> None:
     nodes = opened(made).chain.nodes
-    names = [node.name for node in flat(nodes) if node.kind != "instrumentation"]
+    names = [node.name for node in walk(nodes) if node.kind != "instrumentation"]
     methods = [f"{'Aio' if made == 'asyncio' else ''}Kinds.{kind}" for kind in apps.KINDS]
     inside = {
         "threads": [
@@ -77,7 +77,7 @@ def test_the_chain_is_read_in_order(made: str) -> None:
         "asyncio": ["AioHanding", "AioAround", "AioAround.around"],
     }
     assert names == [*inside[made], apps.SERVICE, *methods]
-    seams = [node.seam for node in flat(nodes) if node.kind != "instrumentation"]
+    seams = [node.seam for node in walk(nodes) if node.kind != "instrumentation"]
     # Right inside stock's stands a probe, and none inside an interceptor that hands errors on.
     assert seams[0] == "a probe around it"
     assert seams[1].startswith("no probe")

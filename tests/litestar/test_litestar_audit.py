@@ -15,12 +15,12 @@ from litestar.logging.standard import LoggingQueueListener
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
 import litestar_audit_apps as apps
-from contract.drive_trials import Kept, all_arrived, flat, layer_of, tried
+from contract.drive_trials import Kept, all_arrived, layer_of, tried
 from contract.telemetry import Telemetry
 from everylayer.audit.adapter import Opened
 from everylayer.audit.model import SHAPES, Arm, Shape
 from everylayer.audit.neutral import Neutral
-from everylayer.audit.plan import LOOK
+from everylayer.audit.plan import LOOK, walk
 from everylayer.audit.verdict import judge
 from everylayer_litestar.audit import LitestarAdapter, logs, stock
 from everylayer_litestar.instrumentor import EveryLayerLitestarInstrumentor
@@ -72,7 +72,7 @@ def opened(make: Any = quiet, arm: Arm = "everylayer", shape: Shape = "raised") 
 
 def test_the_chain_is_what_each_level_declares() -> None:
     nodes = opened().chain.nodes
-    assert [(each.id, each.name, each.kind) for each in flat(nodes)] == [
+    assert [(each.id, each.name, each.kind) for each in walk(nodes)] == [
         ("+0", "EveryLayer", "instrumentation"),
         ("+1", "OpenTelemetryInstrumentationMiddleware", "instrumentation"),
         ("0", "ExceptionHandlerMiddleware", "class"),
@@ -107,7 +107,7 @@ def test_the_chain_is_what_each_level_declares() -> None:
         ("14", "afterwards", "hook"),
         ("15", "noted", "handler"),
     ]
-    known = {each.id: each for each in flat(nodes)}
+    known = {each.id: each for each in walk(nodes)}
     assert known["9.0"].seam == "Orders"
     assert known["9.0.3"].seam.startswith("GET /api/orders: ")
     assert known["8"].seam.startswith("GET / /home: ")
@@ -128,7 +128,7 @@ def test_each_arm_and_shape_has_the_same_places() -> None:
 def test_an_app_that_serves_has_no_place_at_the_second_message() -> None:
     app = quiet()
     chain = LitestarAdapter().chain(app)
-    names = {each.name: each.phases for each in flat(chain.nodes)}
+    names = {each.name: each.phases for each in walk(chain.nodes)}
     assert names["Outer"] == ("before", "after")
     assert names["page"] == ("before", "after", "stream", "background")
 
@@ -148,7 +148,7 @@ def test_every_fault_arrives(path: str, least: int, shape: Shape, telemetry: Tel
     kept = Kept(telemetry)
     bare = tried(opened(arm="bare", shape=shape), "bare", shape, kept, path)
     app = opened(shape=shape)
-    known = {node.id: node for node in flat(app.chain.nodes)}
+    known = {node.id: node for node in walk(app.chain.nodes)}
     ours = tried(app, "everylayer", shape, kept, path)
     reached = all_arrived(bare, ours)
     assert ours[LOOK].answer.status == 200

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from contract.telemetry import Telemetry
 from everylayer.audit.adapter import Opened
 from everylayer.audit.injected import InjectedFault
-from everylayer.audit.model import Arm, ChainNode, Fault, Phase, Request, Shape, SpanData, Trial
+from everylayer.audit.model import Arm, Fault, Phase, Request, Shape, SpanData, Trial
 from everylayer.audit.plan import LOOK
 from everylayer.audit.store import span_data
 from everylayer.audit.trial import run_trials
@@ -61,10 +61,3 @@ def layer_of(trial: Trial) -> str:
         and str(event.attributes.get(EXCEPTION_TYPE, "")).endswith(InjectedFault.__name__)
     )
     return next(named, "")
-
-
-def flat(nodes: tuple[ChainNode, ...]) -> Iterator[ChainNode]:
-    """Yield each node with all that is in it, outermost first."""
-    for node in nodes:
-        yield node
-        yield from flat(node.inner)

@@ -3,8 +3,10 @@
     python -m benchmarks.helpers --instructions
 
 Callgrind counts them, which a busy machine cannot blur. The work is done once and then three times,
-so what a run costs by itself falls out of the difference; where it forks, that is done in two
-processes, each with its children, and several times over. Nothing is said of caches, of the
+so what a run costs by itself falls out of the difference; where it is done by forked workers, that
+is done in two processes, each with its children, and several times over. Where each piece of work
+begins a process, each is counted by itself, and the medians of parents and children are added: a
+fork takes with it some of what callgrind has counted before. Nothing is said of caches, of the
 kernel's own work, or of waiting.
 """
 
@@ -20,18 +22,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from .pairs import Pair, request
+from .pairs import MARK, Pair, request
 
 PARTS = ("boundaries", "hooks", "processes", "services")
 ARMS = ("plain", "ours")
 AIM = 1.05
 # Of what forks, whose threads wait for each other in another way each time: the median counts.
-REPEATED = 5
+REPEATED = 3
+# Pieces of work that are done before those that count, and that are counted one by one.
+WARM, ALONE = 10, 8
+# How `run` counts: in two parts; all there is, with the work done once or three times; each piece.
+PARTED, ONCE, THRICE, EACH = "parted", "once", "thrice", "each"
 
 
 class Count(NamedTuple):
@@ -61,12 +67,14 @@ def missing() -> str:
 def count(part: str, case: str) -> Count:
     """Count both sides of a case."""
     pair = pairs(part)[case]
+    if pair.begins:
+        return Count(part, case, *_begun(part, case))
     found = []
     for arm in ARMS:
         if pair.forks:
             added = statistics.median(_forked(part, case, arm) for _ in range(REPEATED))
         else:
-            parts = _counted(part, case, arm, 0)
+            parts = _counted(part, case, arm, PARTED)
             added = parts[".2"] - parts[".1"]
         found.append(added / (2 * pair.calls))
     return Count(part, case, *found)
@@ -74,26 +82,68 @@ def count(part: str, case: str) -> Count:
 
 def _forked(part: str, case: str, arm: str) -> int:
     """Return what two more runs add."""
-    once, thrice = (sum(_counted(part, case, arm, times).values()) for times in (1, 3))
+    once, thrice = (sum(_counted(part, case, arm, how).values()) for how in (ONCE, THRICE))
     return thrice - once
 
 
-def _counted(part: str, case: str, arm: str, times: int) -> dict[str, int]:
-    """Return the totals by the ends of the names of the files that callgrind wrote."""
+def _begun(part: str, case: str) -> tuple[float, float]:
+    """Return what one piece of work takes on either side, here and in the process that it begins.
+
+    Until that is at `MARK`, both sides do the same: what OpenTelemetry's SDK does in each fork, by
+    a thread that comes sooner or later, as it happens. So that is counted of both together.
+    """
+    arms = [[_each_of(part, case, arm) for _ in range(REPEATED)] for arm in ARMS]
+    started = statistics.median(each.started for runs in arms for each in runs)
+    plain, ours = (
+        started
+        + statistics.median(each.here for each in runs)
+        + statistics.median(each.there for each in runs)
+        for runs in arms
+    )
+    return plain, ours
+
+
+class _Each(NamedTuple):
+    """Medians of one run: in the parent, in the child until `MARK`, and after it."""
+
+    here: float
+    started: float
+    there: float
+
+
+def _each_of(part: str, case: str, arm: str) -> _Each:
+    dumps: dict[str, dict[int, int]] = {}
+    for name, total in _counted(part, case, arm, EACH).items():
+        _, process, number = f"{name}.0".split(".")[:3]
+        dumps.setdefault(process, {})[int(number)] = total
+    # The others were begun before the first that counts.
+    children = [found for found in dumps.values() if len(found) == 2]
+    here = max(dumps.values(), key=len)
+    nothing = here[1]
+    return _Each(
+        statistics.median(total for number, total in here.items() if number > 1) - nothing,
+        statistics.median(found[1] for found in children),
+        statistics.median(found[0] for found in children),
+    )
+
+
+def _counted(part: str, case: str, arm: str, how: str) -> dict[str, int]:
+    """Return the totals by the names of the files that callgrind wrote, or the ends of those."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
         # Threads take turns: else one that waits for the interpreter's lock may spin for long.
         command += ["--fair-sched=try"]
         # A fork begins with the counts of its parent.
         command += ["--zero-before=PyOS_AfterFork_Child", f"--callgrind-out-file={folder}/out.%p"]
-        command += [sys.executable, "-m", __spec__.name, part, case, arm, str(times)]
+        command += [f"--dump-before={MARK}"] if how == EACH else []
+        command += [sys.executable, "-m", __spec__.name, part, case, arm, how]
         # Else the order of sets, and with it their cost, is another one in each run.
         fixed = {**os.environ, "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, capture_output=True, text=True, env=fixed, timeout=600)
         if done.returncode:
             raise RuntimeError(f"{case}, {arm}: {done.stderr[-2000:]}")
         files = sorted(Path(folder).iterdir())
-        return {(file.suffix if not times else file.name): _total(file) for file in files}
+        return {(file.suffix if how == PARTED else file.name): _total(file) for file in files}
 
 
 def _total(file: Path) -> int:
@@ -103,32 +153,46 @@ def _total(file: Path) -> int:
     return int(found[1])
 
 
-def run(pair: Pair, arm: str, times: int) -> None:
+def run(pair: Pair, arm: str, how: str) -> None:
     """Do the work of one side while callgrind, around us, counts.
 
     Args:
         pair: what is compared.
         arm: the side.
-        times: how often, with the set-up counted as well: workers that are forked while it counts
-            do count. 0 counts two parts, of once and of three times, by themselves.
+        how: one of the ways above. With `ONCE` and `THRICE` the set-up is counted as well: workers
+            that are forked while it counts do count.
     """
     gc.disable()
     with request() if pair.inside else nullcontext():
-        if times:
+        if how in (ONCE, THRICE):
             _callgrind("instrumentation", "on")
         with getattr(pair, arm)() as function:
-            function()
-            for part in (times,) if times else (1, 3):
-                if not times:
-                    _callgrind("instrumentation", "on")
-                    _callgrind("zero")
-                for _ in range(part):
-                    function()
-                if not times:
-                    _callgrind("dump", "batch")
-                    _callgrind("instrumentation", "off")
-        if times:
+            if how == EACH:
+                _each(function)
+            else:
+                function()
+                for part in (1, 3) if how == PARTED else (1 if how == ONCE else 3,):
+                    _part(function, part, apart=how == PARTED)
+        if how in (ONCE, THRICE):
             _callgrind("instrumentation", "off")
+
+
+def _each(function: Callable[[], object]) -> None:
+    for _ in range(WARM):
+        function()
+    for times in (0, *[1] * ALONE):
+        _part(function, times, apart=True)
+
+
+def _part(function: Callable[[], object], times: int, apart: bool) -> None:
+    if apart:
+        _callgrind("zero")
+        _callgrind("instrumentation", "on")
+    for _ in range(times):
+        function()
+    if apart:
+        _callgrind("instrumentation", "off")
+        _callgrind("dump", "batch")
 
 
 def _callgrind(*words: str) -> None:
@@ -166,9 +230,9 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("case")
     parser.add_argument("arm", choices=ARMS)
-    parser.add_argument("times", type=int)
+    parser.add_argument("how", choices=(PARTED, ONCE, THRICE, EACH))
     given = parser.parse_args()
-    run(pairs(given.part)[given.case], given.arm, given.times)
+    run(pairs(given.part)[given.case], given.arm, given.how)
 
 
 if __name__ == "__main__":

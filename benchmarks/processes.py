@@ -23,7 +23,7 @@ from opentelemetry import trace
 
 from everylayer import Process, ProcessPoolExecutor, carried, uncarried
 
-from .pairs import Pair, request
+from .pairs import Pair, mark, request
 
 # The aim for each helper.
 AIM = 1.05
@@ -71,9 +71,9 @@ def applied(pool: Any) -> Callable[[], object]:
     return lambda: uncarried(pool.apply(carried(work), (3,)))
 
 
-def started(cls: Any) -> Callable[[], object]:
+def started(cls: Any, func: Callable[[int], int] = empty) -> Callable[[], object]:
     def run() -> None:
-        process = cls(target=empty, args=(3,))
+        process = cls(target=func, args=(3,))
         process.start()
         process.join()
 
@@ -144,13 +144,13 @@ def pairs() -> dict[str, Pair]:
         found[f"Pool.apply(carried(f)), {name}"] = _pair(_applies, False, True, func, 5 * calls)
     for name, func, _ in _LENGTHS:
         both = multiprocessing.Process, Process
-        found[f"Process, {name}"] = _pair(_starts, *both, func, _FEW)
+        found[f"Process, {name}"] = _pair(_starts, *both, func, 1, begins=True)
     return found
 
 
-def _pair(make: Any, plain: Any, ours: Any, what: Any, calls: int) -> Pair:
+def _pair(make: Any, plain: Any, ours: Any, what: Any, calls: int, *, begins: bool = False) -> Pair:
     sides = (partial(make, side, what, calls) for side in (plain, ours))
-    return Pair(*sides, calls, forks=True)
+    return Pair(*sides, calls, forks=True, begins=begins)
 
 
 @contextlib.contextmanager
@@ -178,11 +178,12 @@ def _applies(ours: bool, func: Any, calls: int) -> Iterator[Callable[[], object]
 
 @contextlib.contextmanager
 def _starts(cls: Any, func: Any, calls: int) -> Iterator[Callable[[], object]]:
-    def one() -> None:
-        process = cls(target=func, args=(3,))
-        process.start()
-        process.join()
+    class Marked(cls):  # type: ignore[misc]
+        def _bootstrap(self, *args: Any, **kwargs: Any) -> Any:
+            mark()
+            return super()._bootstrap(*args, **kwargs)
 
+    one = started(Marked, func)
     yield lambda: [one() for _ in range(calls)]
 
 

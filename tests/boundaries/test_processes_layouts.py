@@ -281,6 +281,7 @@ def test_a_process_is_watched_where_nothing_forks(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(word, "_BARE", False)
+    monkeypatch.setattr(word, "line", word._piped)
     monkeypatch.setattr(word, "close", word._close)
     with request(telemetry):
         for target, args in ((away_work.stop, (3,)), (away_work.fail, (1,))):

@@ -64,13 +64,13 @@ class Ending:
 
     @contained
     def _record(self, error: BaseException, sensitive: Mapping[str, str]) -> None:
-        future, (span, tenant, _) = self._future, self._crosses
+        future, span = self._future, self._crosses.span
         if not future.running() and (future.done() or not future.set_running_or_notify_cancel()):
             return  # cancelled
         known = span.get_span_context().is_valid
         if known:
-            label = label_of(self._func)
-            sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant or "")
+            label, tenant = label_of(self._func), self._crosses.tenant or ""
+            sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant)
         future.__dict__[_FAILED] = span if known else None
         have_listen(future)
 

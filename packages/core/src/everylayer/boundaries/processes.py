@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import _thread
+import contextvars
 import functools
 import multiprocessing
 import os
 import pickle
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing import connection, util
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..failsafe import contained
 from . import crossing, word
@@ -21,6 +23,7 @@ from .stubs import tblib_or_explain
 from .tree import Carried, carry
 
 _PATIENCE = 0.2
+_REHEARSALS = 16
 # Seconds after its end for which a process is believed to have said something.
 _LATEST = 1.0
 
@@ -35,8 +38,7 @@ class Process(multiprocessing.Process):
     Takes the arguments of `multiprocessing.Process`.
     """
 
-    # In the child: where to say how it ended, and what has crossed.
-    _errand: tuple[Any, bytes | None] | None = None
+    _errand: _Errand | None = None
     _end: _End | None = None
     _stopped = False
     _threadless = False
@@ -47,17 +49,17 @@ class Process(multiprocessing.Process):
         Raises:
             ModuleNotFoundError: tblib is missing.
         """
-        tblib_or_explain()
+        _prepare()
         here = crossing.here()
         # What a fork finds done it need not do, for the first time and so at a higher price.
         crossing.arrived(here.data)
         reader, writer = word.line()
-        self._errand = writer, here.data
+        self._errand = _Errand(writer, here.data)
         # Gone once it has started.
         target = getattr(self, "_target", None)
         overridden = type(self).run is not Process.run
         if overridden:
-            self.run = functools.partial(_work, self)  # type: ignore[method-assign]
+            self.run = functools.partial(_run, self)  # type: ignore[method-assign]
         try:
             super().start()
         except BaseException:
@@ -80,19 +82,17 @@ class Process(multiprocessing.Process):
 
     def run(self) -> None:
         """Do the work; in the child within what has crossed."""
-        if self._errand is None:
-            super().run()
-        else:
-            _work(self)
+        _work(self, super().run)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end of the process, whose error is recorded then."""
         super().join(timeout)
-        if self._end is not None and (timeout is None or self.exitcode is not None):
+        end = self._end
+        if end is not None and (timeout is None or self.exitcode is not None):
             if self._threadless:
                 self._threadless = False
-                _look(self, self._end)
-            _settle(self, self._end, timeout)
+                _look(self, end)
+            _settle(self, end, timeout)
 
     def terminate(self) -> None:
         """End the process; that it ends so is no error."""
@@ -105,35 +105,92 @@ class Process(multiprocessing.Process):
         super().kill()
 
 
-class _End(NamedTuple):
+class _Errand:
+    """What a process takes with it.
+
+    Args:
+        writer: where it says how it ended.
+        origin: what has crossed to it.
+    """
+
+    __slots__ = ("origin", "writer")
+
+    def __init__(self, writer: Any, origin: bytes | None) -> None:
+        self.writer = writer
+        self.origin = origin
+
+    def __reduce__(self) -> Any:
+        # A fork has the writer; others are sent it.
+        return _received, (word.packed(self.writer), self.origin)
+
+
+def _received(sent: Any, origin: bytes | None) -> _Errand:
+    return _Errand(word.unpacked(sent), origin)
+
+
+class _End:
     """The end of a process.
 
-    Attributes:
+    Args:
         reader: where it says how it ended.
         here: what has crossed to it.
         target: its work; whoever is to look at the end takes it out.
         told: a lock that is held until then.
     """
 
-    reader: Any
-    here: crossing.Crossing
-    target: list[Any]
-    told: Any
+    __slots__ = ("here", "reader", "target", "told")
+
+    def __init__(self, reader: Any, here: crossing.Crossing, target: list[Any], told: Any) -> None:
+        self.reader = reader
+        self.here = here
+        self.target = target
+        self.told = told
 
 
-def _work(process: Process) -> None:
-    own: Any = type(process).run
-    errand, process._errand = process._errand, None
-    assert errand is not None
-    writer, origin = errand
-    # The child's own context, in which nobody else is.
-    crossing.enter(origin)
+@functools.cache
+def _prepare() -> None:
+    tblib_or_explain()
+    _rehearse()
+
+
+@contained
+def _rehearse() -> None:
+    """Do what only children do, until Python has adapted its code to that: they inherit it."""
+    reader, writer = word.line()
     try:
-        (multiprocessing.Process.run if own is Process.run else own)(process)
+        rehearsal: Any = object.__new__(Process)
+        for _ in range(_REHEARSALS):
+            rehearsal._errand = _Errand(writer, None)
+            contextvars.copy_context().run(_work, rehearsal, _nothing)
+            word.received(reader)
+    finally:
+        word.close(reader)
+        word.close(writer)
+
+
+def _nothing() -> None:
+    return
+
+
+def _run(process: Process) -> None:
+    """Stand for the `run` of a class that has its own, which may call ours."""
+    _work(process, functools.partial(type(process).run, process))
+
+
+def _work(process: Process, run: Callable[[], None]) -> None:
+    errand = process._errand
+    if errand is None:
+        run()
+        return
+    process._errand = None
+    # The child's own context, in which nobody else is.
+    crossing.enter(errand.origin)
+    try:
+        run()
     except BaseException as exc:
-        _say(writer, exc)
+        _say(errand.writer, exc)
         raise
-    word.fine(writer)
+    word.fine(errand.writer)
 
 
 @contained
@@ -164,6 +221,8 @@ def _tell(process: Process, end: _End, data: bytes | None) -> None:
         if data != b"":
             _record(process, data, end.here, target or type(process))
     finally:
+        # Whoever joins it need not ask the lock any more.
+        process._end = None
         end.told.release()
 
 

@@ -16,24 +16,22 @@ _NOTHING = bytes(_HEAD)
 _BARE = os.name == "posix"
 
 
-class _Writer(int):
-    # A fork has it; others are sent it as they begin.
-    __slots__ = ()
-
-    def __reduce__(self) -> Any:
-        return _arrived, (reduction.DupFd(int(self)),)
-
-
-def _arrived(sent: Any) -> _Writer:
-    return _Writer(sent.detach())
-
-
-def line() -> tuple[Any, Any]:
-    """Return the two ends, to read from and to write to."""
-    if _BARE:
-        reader, writer = os.pipe()
-        return reader, _Writer(writer)
+def _piped() -> tuple[Any, Any]:
     return multiprocessing.Pipe(duplex=False)
+
+
+# Returns the two ends, to read from and to write to.
+line: Any = os.pipe if _BARE else _piped
+
+
+def packed(writer: Any) -> Any:
+    """Return what a process that is no fork is sent for `writer` as it begins."""
+    return reduction.DupFd(writer) if _BARE else writer
+
+
+def unpacked(sent: Any) -> Any:
+    """Return the writer there."""
+    return sent.detach() if _BARE else sent
 
 
 def _close(end: Any) -> None:

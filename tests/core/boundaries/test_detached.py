@@ -44,7 +44,7 @@ def run_thread(target: Callable[[], Any]) -> None:
 HOOKED: list[tuple[Any, str]] = [
     (threading.Thread, "start"),
     (threading, "excepthook"),
-    (futures.ThreadPoolExecutor, "submit"),
+    (futures.thread._WorkItem, "__init__"),
     (asyncio.BaseEventLoop, "call_exception_handler"),
     (asyncio.BaseEventLoop, "create_task"),
 ]

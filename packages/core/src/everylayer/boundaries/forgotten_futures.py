@@ -29,7 +29,7 @@ _PARAMETERS = "self future task" if sys.version_info >= (3, 14) else "self futur
 def patch() -> Patch | None:
     """Return what has the futures of thread pools watched, None where a pool is not known."""
     item = getattr(thread, _ITEM, None)
-    if takes(getattr(item, "__init__", None), _PARAMETERS) and can_listen():
+    if isinstance(item, type) and takes(vars(item).get("__init__"), _PARAMETERS) and can_listen():
         return Patch(item, "__init__", begin)
     missing = "what the futures of thread pools raise that nobody asks"
     warn_left_alone(f"{thread.__name__}.{_ITEM}", "Python", missing, "everylayer")

@@ -100,7 +100,7 @@ def test_the_pool_keeps_the_call_as_it_was(pool: Any) -> None:
     call = item.task if sys.version_info >= (3, 14) else (item.fn, item.args, item.kwargs)
     assert call == (sum, ((1, 2),), {"start": 3})
     assert item.future.done() is False
-    assert type(item) is futures.thread._WorkItem  # type: ignore[attr-defined]
+    assert type(item) is futures.thread._WorkItem
     pool._work_queue.put(item)
     go.set()
     assert future.result(10) == 6
@@ -171,6 +171,22 @@ def waits(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return waiting
 
 
+def before(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def acting(future: Any) -> None:
+        act(future)
+        GO.set()
+
+    return acting
+
+
+def after(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def acting(future: Any) -> None:
+        GO.set()
+        act(settled(future))
+
+    return acting
+
+
 GO = threading.Event()
 
 
@@ -182,15 +198,15 @@ def lose_then() -> None:
 ASKING: dict[str, Callable[[Any], Any]] = {
     "who waits for the result": waits(lambda future: asking(future)),
     "who waits for the exception": waits(lambda future: future.exception()),
-    "a callback": lambda future: (future.add_done_callback(Future.exception), GO.set()),
-    "who reads it": lambda future: (GO.set(), settled(future)._exception),
+    "a callback": before(lambda future: future.add_done_callback(Future.exception)),
+    "who reads it": after(lambda future: future._exception),
 }
 NOT_ASKING: dict[str, Callable[[Any], Any]] = {
-    "wait": lambda future: (GO.set(), futures.wait([future])),
-    "as_completed": lambda future: (GO.set(), list(futures.as_completed([future]))),
-    "a callback": lambda future: (future.add_done_callback(Future.done), GO.set()),
-    "who shows it": lambda future: (GO.set(), repr(settled(future)).index("raised Lost")),
-    "who is told that it is not ready": lambda future: (future.running(), GO.set()),
+    "wait": after(lambda future: futures.wait([future])),
+    "as_completed": after(lambda future: list(futures.as_completed([future]))),
+    "a callback": before(lambda future: future.add_done_callback(Future.done)),
+    "who shows it": after(lambda future: repr(future).index("raised Lost")),
+    "who looks whether it runs": before(lambda future: future.running()),
 }
 
 

@@ -23,7 +23,8 @@ import everylayer
 from contract.collect import collect
 from contract.locked import uncollected
 from contract.telemetry import LATE_SUFFIX, Telemetry, error_events, late_spans
-from everylayer.boundaries import aftermath, detached, forgotten_futures
+from everylayer import spans
+from everylayer.boundaries import aftermath, detached
 
 Future = futures.Future
 Pool = futures.ThreadPoolExecutor
@@ -529,14 +530,18 @@ def test_a_pool_that_is_laid_out_in_another_way_is_left_alone(
 
 
 @pytest.mark.usefixtures("request_")
-def test_a_context_that_cannot_be_had_costs_the_record_alone(
+def test_a_span_that_cannot_be_had_costs_the_record_alone(
     pool: Any,
     telemetry: Telemetry,
     monkeypatch: pytest.MonkeyPatch,
     failures: dict[str, int],
 ) -> None:
-    monkeypatch.setattr(forgotten_futures, "get_current", lose)
+    monkeypatch.setattr(spans, "current", lose)
     assert pool.submit(int).result(10) == 0
     assert type(settled(pool.submit(lose)).exception()) is Lost
-    assert failures == {"everylayer.boundaries.forgotten_futures._watched": 2}
+    assert failures == {
+        "everylayer.boundaries.forgotten_futures._watched": 2,
+        # Of the pool.
+        "everylayer.boundaries.forgotten_threads._keep_span": 1,
+    }
     assert told(telemetry) == []

@@ -3,8 +3,8 @@
 Every patch, and what tells that the work was forgotten:
 
 - `threading.Thread.start` keeps the span with the thread; `threading.excepthook` says how it ended.
-- `concurrent.futures.thread._WorkItem`, in which a pool keeps a call, keeps its context as well. A
-  future whose call has failed is of a class of ours until somebody asks it.
+- `concurrent.futures.thread._WorkItem`, in which a pool keeps a call, keeps it with that. A future
+  whose call has failed is of a class of ours until somebody asks it.
 - `asyncio.BaseEventLoop.call_exception_handler`, and that of uvloop's once it is loaded, says that
   nobody has awaited a task, or that a callback failed. A loop's own handler stays where it is.
   Before Python 3.12 a task does not tell its context: `create_task` keeps the span with it.

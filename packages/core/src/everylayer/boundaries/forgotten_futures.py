@@ -8,10 +8,9 @@ from concurrent.futures import Future, thread
 from types import FrameType
 from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, Span
 
+from .. import spans
 from ..chain import drop_frame
 from ..failsafe import contained, count_failure
 from ..fit import takes, warn_left_alone
@@ -56,8 +55,8 @@ def begin(before: Any, switch: Switch) -> Any:
 
 def _watched(future: Any) -> Any:
     try:
-        context = get_current()
-        return _Watched(future, context) if context else future
+        span = spans.current()
+        return _Watched(future, span) if span is not None else future
     except Exception:  # noqa: BLE001 - as `contained` does, but for each call
         count_failure(f"{__name__}._watched")
         return future
@@ -70,14 +69,14 @@ class _Watched:
 
     Args:
         future: of the call.
-        context: that the call was submitted in.
+        span: that the call was submitted in.
     """
 
-    __slots__ = ("_context", "_future")
+    __slots__ = ("_future", "_span")
 
-    def __init__(self, future: Any, context: Context) -> None:
+    def __init__(self, future: Any, span: Span) -> None:
         self._future = future
-        self._context = context
+        self._span = span
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._future, name)
@@ -90,18 +89,16 @@ class _Watched:
 
     def set_exception(self, error: BaseException) -> None:
         # Before anybody can ask: who waits already is going to ask one that listens.
-        _failed(self._future, self._context, error)
+        _failed(self._future, self._span, error)
         self._future.set_exception(error)
 
 
 @contained
-def _failed(future: Any, context: Context, error: BaseException) -> None:
-    span = trace.get_current_span(context)
+def _failed(future: Any, span: Span, error: BaseException) -> None:
     # A pool of somebody else's may give futures of its own.
-    if span is INVALID_SPAN or type(future) is not Future or future.done() or _is_awaited(error):
-        return
-    future.__dict__[KEPT] = span, os.getpid()
-    future.__class__ = listening(_Unasked, Future)
+    if type(future) is Future and not future.done() and not _is_awaited(error):
+        future.__dict__[KEPT] = span, os.getpid()
+        future.__class__ = listening(_Unasked, Future)
 
 
 def _is_awaited(error: BaseException) -> bool:

@@ -38,7 +38,7 @@ def patch() -> Patch | None:
 def begin(before: Any, switch: Switch) -> Any:
     """Return what stands for `_WorkItem.__init__`.
 
-    With its very parameters: one that took any would be called at another's price.
+    With the same parameters: where one takes any, Python makes each item by a longer way.
     """
     if sys.version_info >= (3, 14):
 

@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind
 import away_work
 import everylayer
 from contract.telemetry import Telemetry, error_events, late_spans
-from everylayer.boundaries import process_future, process_pool, processes, word
+from everylayer.boundaries import listening, process_pool, processes, word
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings
 
@@ -189,7 +189,7 @@ def test_who_asks_finds_the_error_told_whatever_thread_had_it_first(
     assert [event.span.name for event in error_events(telemetry.spans)] == ["GET /"] * 100
 
 
-class Slotted(process_future._Listening):
+class Slotted(listening.Listening):
     __slots__ = ("more",)
 
 
@@ -204,18 +204,18 @@ class Elsewhere(concurrent.futures.Future[Any]):
 @pytest.mark.parametrize(
     ("where", "name", "changed"),
     [
-        (process_future, "_Listening", Slotted),
-        (concurrent.futures, "Future", Elsewhere),
+        (listening, "Listening", Slotted),
+        (listening, "Future", Elsewhere),
     ],
 )
 def test_futures_of_another_layout_are_followed(
     where: Any, name: str, changed: Any, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process_future._listening.cache_clear()
+    listening.listening.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(where, name, changed)
         pool = Pool(1, FORK)
-    process_future._listening.cache_clear()
+    listening.listening.cache_clear()
     with pool:
         assert pool._carries is False
         works(pool, telemetry)

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import everylayer
 from contract.collect import collect
 from contract.telemetry import Telemetry, error_events, late_spans
+from everylayer import spans
 from everylayer.boundaries import detached
 from everylayer.boundaries.patch import Patch
 
@@ -44,7 +45,7 @@ def run_thread(target: Callable[[], Any]) -> None:
 HOOKED: list[tuple[Any, str]] = [
     (threading.Thread, "start"),
     (threading, "excepthook"),
-    (futures.ThreadPoolExecutor, "submit"),
+    (futures.thread._WorkItem, "__init__"),
     (asyncio.BaseEventLoop, "call_exception_handler"),
     (asyncio.BaseEventLoop, "create_task"),
 ]
@@ -140,6 +141,41 @@ def test_a_thread_of_a_thread_knows_its_request(
     assert [span.name for span in late_spans(telemetry.spans)] == ["lose (late)"]
 
 
+class Frozen(threading.Thread):
+    """Takes no attributes once it is made."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if getattr(self, "_target", None) is not None and "everylayer" in name:
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
+def test_a_thread_that_minds_its_attributes_is_recorded(
+    telemetry: Telemetry, heard: list[Any], in_request: Any
+) -> None:
+    everylayer.configure(detached="record")
+    with in_request():
+        thread = Frozen(target=lose)
+        thread.start()
+        thread.join()
+    assert [span.name for span in late_spans(telemetry.spans)] == ["lose (late)"]
+
+
+def test_a_pools_thread_is_no_requests(
+    telemetry: Telemetry, heard: list[Any], in_request: Any
+) -> None:
+    everylayer.configure(detached="record")
+    with futures.ThreadPoolExecutor(1) as pool:
+        with in_request():
+            pool.submit(int).result()
+        (thread,) = pool._threads
+        assert [name for name in vars(thread) if "everylayer" in name] == []
+        # Begun for nobody, though by a thread that was begun within a request.
+        pool.submit(run_thread, lose).result()
+    assert heard == [Lost]
+    assert error_events(telemetry.spans) == []
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_exits_is_no_error(telemetry: Telemetry, in_request: Any) -> None:
     everylayer.configure(detached="record")
@@ -160,6 +196,16 @@ def test_outside_of_a_request_nothing_is_recorded(telemetry: Telemetry, heard: l
         assert type(future.exception()) is Lost
     assert heard == [Lost]
     assert telemetry.spans == ()
+
+
+def test_the_current_span_is_opentelemetrys(tracer: trace.Tracer) -> None:
+    assert spans.current() is None
+    with trace.use_span(trace.INVALID_SPAN):
+        assert spans.current() is None
+    with trace.use_span(trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT)) as remote:
+        assert spans.current() is remote is trace.get_current_span()
+        with tracer.start_as_current_span("GET /") as span:
+            assert spans.current() is span is trace.get_current_span()
 
 
 ASKING: dict[str, Callable[[Any], Any]] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 
 from . import span_class, text
 from .error_record import ErrorRecord
@@ -47,6 +47,24 @@ def detach(token: Token[Context]) -> None:
     kept = context.get_current()
     context.detach(token)
     del kept
+
+
+def _key() -> str:
+    """Return the key of the current span in a context, which OpenTelemetry does not tell."""
+    made = trace.set_span_in_context(INVALID_SPAN, Context())
+    return next(key for key, value in made.items() if value is INVALID_SPAN)
+
+
+_KEY = _key()
+
+
+def current() -> Span | None:
+    """Return the current span, None without one.
+
+    For what is done all the time: `trace.get_current_span` takes four times as long.
+    """
+    found: Any = context.get_current().get(_KEY)
+    return None if found is INVALID_SPAN else found
 
 
 def recording(span: Span | None) -> bool:

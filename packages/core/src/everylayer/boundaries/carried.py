@@ -15,6 +15,8 @@ from . import steps
 from .work import P, R, called, failed_in
 
 _PHASE = "propagated"
+# Compared here, once: that is as dear as to set an attribute.
+_ANNOTATES_LATE, _HAS_PARAMETERS = sys.version_info >= (3, 14), sys.version_info >= (3, 12)
 # Nearly all are plain functions, and asking `inspect` three times is dear.
 _SPECIAL = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
@@ -72,11 +74,11 @@ def _dress(wrapped: Any, fn: Any) -> None:
     wrapped.__name__ = fn.__name__
     wrapped.__qualname__ = fn.__qualname__
     wrapped.__doc__ = fn.__doc__
-    if sys.version_info >= (3, 14):
+    if _ANNOTATES_LATE:
         wrapped.__annotate__ = fn.__annotate__
     else:
         wrapped.__annotations__ = fn.__annotations__
-    if sys.version_info >= (3, 12) and fn.__type_params__:
+    if _HAS_PARAMETERS and fn.__type_params__:
         wrapped.__type_params__ = fn.__type_params__
     if fn.__dict__:
         wrapped.__dict__.update(fn.__dict__)

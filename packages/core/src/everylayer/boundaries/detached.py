@@ -3,8 +3,8 @@
 Every patch, and what tells that the work was forgotten:
 
 - `threading.Thread.start` keeps the span with the thread; `threading.excepthook` says how it ended.
-- `concurrent.futures.ThreadPoolExecutor.submit` keeps it with the future, which is of a class of
-  ours until somebody asks it.
+- `concurrent.futures.thread._WorkItem`, in which a pool keeps a call, keeps it with that. A future
+  whose call has failed is of a class of ours until somebody asks it.
 - `asyncio.BaseEventLoop.call_exception_handler`, and that of uvloop's once it is loaded, says that
   nobody has awaited a task, or that a callback failed. A loop's own handler stays where it is.
   Before Python 3.12 a task does not tell its context: `create_task` keeps the span with it.
@@ -66,7 +66,6 @@ def start() -> None:
     """Put the patches in place, those that are not."""
     import asyncio
     import threading
-    from concurrent import futures
 
     from . import forgotten_futures, forgotten_tasks, forgotten_threads
 
@@ -80,7 +79,9 @@ def start() -> None:
             sys.meta_path.insert(0, _awaiting)
         _put("start", Patch(threading.Thread, "start", forgotten_threads.start))
         _put("excepthook", Patch(threading, "excepthook", forgotten_threads.excepthook))
-        _put("submit", Patch(futures.ThreadPoolExecutor, "submit", forgotten_futures.submit))
+        pools = forgotten_futures.patch()
+        if pools is not None:
+            _put("pools", pools)
         for name, loop in loops.items():
             handler = forgotten_tasks.call_exception_handler
             _put(f"{name}.handler", Patch(loop, "call_exception_handler", handler))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from ..failsafe import contained
+from .. import spans
+from ..failsafe import contained, count_failure
 from . import work
 from .patch import Switch
 
@@ -38,18 +38,31 @@ def excepthook(before: Any, switch: Switch) -> Any:
     return replaced
 
 
-@contained
 def _keep_span(thread: threading.Thread) -> None:
+    try:
+        span = spans.current()
+        if span is None:
+            span = _of_starter()
+        if span is not None and not _is_of_a_pool(thread):
+            _set(thread, _SPAN, span)
+    except Exception:  # noqa: BLE001 - as `contained` does, but for each thread
+        count_failure(f"{__name__}._keep_span")
+
+
+# Not by `vars`, which gives the thread a dictionary: Python reads it faster without.
+_set = object.__setattr__
+
+
+def _of_starter() -> Span | None:
+    """Return the span of a thread that has not got the context of its own starter either."""
+    starter = getattr(threading, "_active", {}).get(threading.get_ident())
+    return vars(starter).get(_SPAN) if starter is not None else None
+
+
+def _is_of_a_pool(thread: Any) -> bool:
     # One of a pool works for many, and shows its errors by their futures.
-    if str(getattr(getattr(thread, "_target", None), "__module__", "")).startswith(_POOLS):
-        return
-    span = trace.get_current_span()
-    if span is INVALID_SPAN:
-        # Started by a thread that has not got the context either.
-        starter = getattr(threading, "_active", {}).get(threading.get_ident())
-        span = vars(starter).get(_SPAN, INVALID_SPAN) if starter is not None else INVALID_SPAN
-    if span is not INVALID_SPAN:
-        vars(thread)[_SPAN] = span
+    module = getattr(getattr(thread, "_target", None), "__module__", None)
+    return str(module).startswith(_POOLS)
 
 
 @contained

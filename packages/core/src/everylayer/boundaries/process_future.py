@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import sys
 from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -13,9 +12,7 @@ from ..failsafe import contained
 from .away import label_of
 from .crossing import Crossing
 from .failure import Failure, asked_for, sight
-
-# Where a future that has failed keeps the span of its request, None without one.
-_FAILED = "_everylayer"
+from .listening import KEPT, Listening, listening
 
 
 class Ending:
@@ -71,7 +68,8 @@ class Ending:
         if known:
             label, tenant = label_of(self._func), self._crosses.tenant or ""
             sight(error, span, label, asked=False, sensitive=sensitive, tenant=tenant)
-        future.__dict__[_FAILED] = span if known else None
+        # None without a request.
+        future.__dict__[KEPT] = span if known else None
         have_listen(future)
 
 
@@ -80,61 +78,28 @@ def _made(failure: Failure) -> BaseException:
     return failure.taken()
 
 
-class _Listening(concurrent.futures.Future[Any]):
-    """A future that has failed: to read its exception is to ask for it.
+class _Recorded(Listening):
+    """One whose error is recorded; who asks for it has the last word on whether that is late."""
 
-    Who waits for one, waits in the standard library's methods, which read it once it is there.
-    """
-
-    def _read(self) -> BaseException | None:
-        own = self.__dict__
-        error: BaseException | None = own["_exception"]
-        reader = sys._getframe(1).f_code.co_name
-        if error is None or reader == "__repr__":
-            return error
-        span = own[_FAILED]
+    def _asked(self, error: BaseException, reader: str) -> None:
+        span = self.__dict__[KEPT]
         if span is not None:
             asked_for(error, span)
         try:
             if reader == "__get_result" and not error:
                 # One that is false, as an empty collection is: taken for none there.
                 raise error
-            return error
         finally:
             # As the standard library does: no cycle through this frame.
-            del error, self, own
-
-    def _write(self, error: BaseException | None) -> None:
-        self.__dict__["_exception"] = error
-
-    _exception = property(_read, _write)
-
-
-@functools.lru_cache(maxsize=64)
-def _listening(cls: Any) -> Any:
-    """Return the class of those of `cls` that have failed, which looks like it."""
-    bases = (_Listening,) if cls is concurrent.futures.Future else (_Listening, cls)
-    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    return type(cls.__name__, bases, names)
-
-
-def can_listen() -> bool:
-    """Tell whether this Python's futures are laid out so that one can listen."""
-    future: Any = concurrent.futures.Future()
-    cls: Any = type(future)
-    try:
-        future.__class__ = _listening(cls)
-        return "_exception" in future.__dict__
-    except (AttributeError, TypeError):
-        return False
+            del error, self
 
 
 @contained
 def have_listen(future: Any) -> None:
     """Have a future that has failed listen, whatever class somebody may have given it since."""
     cls: Any = type(future)
-    if _FAILED in future.__dict__ and not issubclass(cls, (_Listening, Following)):
-        future.__class__ = _listening(cls)
+    if KEPT in future.__dict__ and not issubclass(cls, (Listening, Following)):
+        future.__class__ = listening(_Recorded, cls)
 
 
 @contained
@@ -166,7 +131,7 @@ class Following(concurrent.futures.Future[Any]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         error = super().exception(timeout)
-        span = self.__dict__.get(_FAILED)
+        span = self.__dict__.get(KEPT)
         if error is not None and span is not None:
             asked_for(error, span)
         return error

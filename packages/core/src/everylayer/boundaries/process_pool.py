@@ -12,7 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 from ..forks import ForkLock
 from .away import call
 from .crossing import here
-from .process_future import Ending, Following, can_listen, have_listen
+from .listening import can_listen
+from .process_future import Ending, Following, have_listen
 from .restored import restore
 from .stubs import tblib_or_explain
 from .tree import carry

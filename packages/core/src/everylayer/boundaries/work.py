@@ -20,7 +20,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Whose frames stand between the start of some work and the work itself.
-_STARTERS = ("threading", "concurrent.futures", "asyncio", "everylayer", "opentelemetry", "anyio")
+_STARTERS = (
+    "threading.",
+    "concurrent.futures.",
+    "asyncio.",
+    "everylayer.",
+    "opentelemetry.",
+    "anyio.",
+)
 
 
 @contained
@@ -105,10 +112,16 @@ def in_frame(frame: FrameType) -> Layer:
 @contained
 def starting(exc: BaseException) -> Layer | None:
     """Return what to call the outermost function of the work: below it is what has started it."""
+    frame = outermost(exc)
+    return in_frame(frame) if frame is not None else None
+
+
+def outermost(exc: BaseException) -> FrameType | None:
+    """Return the frame of the outermost function of the work that raised `exc`."""
     tb = chain.traceback_of(exc)
     while tb is not None:
-        module = str(tb.tb_frame.f_globals.get("__name__"))
-        if not any(module == name or module.startswith(f"{name}.") for name in _STARTERS):
-            return in_frame(tb.tb_frame)
+        frame: FrameType = tb.tb_frame
+        if not f"{frame.f_globals.get('__name__')}.".startswith(_STARTERS):
+            return frame
         tb = tb.tb_next
     return None

@@ -103,8 +103,9 @@ class Request:
         if ledger.knows(exc):
             observe(exc, ledger=ledger, client_status=client_status)
             return
-        layer, phase = self._place(exc, phase)
-        observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+        if client_status is None and ledger.page is not None:
+            ledger.page.excuse()
+        observe(exc, *self._place(exc, phase), ledger=ledger, client_status=client_status)
         arrival.note(ledger, self.environ)
         if self.unwatched and ledger.settings.error_context != "off":
             self.unwatched = False
@@ -305,8 +306,7 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
         except (AttributeError, IndexError):
             pass
     if request is None:
-        args = (entry.rules, environ, start_response, start_ns)
-        request = failed[0] if failed else Request(*args)
+        request = failed[0] if failed else Request(entry.rules, environ, start_response, start_ns)
         request.take_status(status_of(body))
     stand_in = _stand_in(body, request)
     return body if stand_in is None else stand_in

@@ -389,3 +389,16 @@ def test_stream_errors_after_the_client_left(app: flask.Flask, telemetry: Teleme
         body.close()  # type: ignore[attr-defined]
     assert aftermath.settle()
     check(telemetry.spans, cleanup, LATE)
+
+
+@pytest.mark.parametrize("stock", [True, False], ids=["stock", "alone"])
+def test_the_outer_response_judges_what_failed_in_the_inner_request(
+    stock: bool, app: flask.Flask, telemetry: Telemetry
+) -> None:
+    app.add_url_rule("/all", "all", lambda: app.test_client().get("/item/7").status)
+    if stock:
+        FlaskInstrumentor.instrument_app(app)
+    EveryLayer(app)
+    assert serve(app, "/all").body.startswith(b"500")
+    assert server_span(telemetry.spans).status.status_code is trace.StatusCode.UNSET
+    check(server_spans(telemetry.spans), PLAIN, HANDLED)

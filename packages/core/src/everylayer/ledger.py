@@ -314,7 +314,8 @@ class Ledger:
     def _find_span(self) -> None:
         self._look_up_entry()
         if self.span is None or not spans.is_server(self.span):
-            self.bind(trace.get_current_span(), inside=True)
+            current = trace.get_current_span()
+            self.bind(current, inside=spans.began(current) >= self.start_ns)
 
     def _guard(self) -> spans.SpanGuard | None:
         span = self.span

@@ -59,6 +59,11 @@ def ended(span: Span | None) -> bool:
     return getattr(span, "end_time", None) is not None
 
 
+def began(span: Span | None) -> int:
+    """Return when `span` began, nanoseconds since the epoch; 0 where it does not tell."""
+    return getattr(span, "start_time", None) or 0
+
+
 def is_server(span: Span | None) -> bool:
     """Tell whether `span` is of kind SERVER."""
     return getattr(span, "kind", None) is SpanKind.SERVER

@@ -221,8 +221,7 @@ class Request:
             ledger.bind(self._span, inside=True)
         else:
             current = trace.get_current_span()
-            began = getattr(current, "start_time", None) or 0
-            ledger.bind(current, inside=began >= self.start_ns)
+            ledger.bind(current, inside=spans.began(current) >= self.start_ns)
         code = code_of(self.status)
         if code is not None:
             ledger.responded(code)

@@ -357,6 +357,33 @@ def test_a_context_without_a_request(app: flask.Flask, telemetry: Telemetry) -> 
     assert len(error_events([job])) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_teardown_that_fails_in_a_copy_of_the_context(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    """The request goes on without that copy: its span and its context are not to be left."""
+    EveryLayer(app)
+    FlaskInstrumentor.instrument_app(app)
+    main = threading.current_thread()
+
+    @app.teardown_request
+    def release(error: BaseException | None) -> None:
+        if threading.current_thread() is not main:
+            fault_site(PLAIN)
+
+    def hands_on() -> str:
+        copied = threading.Thread(target=flask.copy_current_request_context(lambda: None))
+        copied.start()
+        copied.join()
+        assert trace.get_current_span().is_recording()
+        return "done"
+
+    app.add_url_rule("/hands-on", "hands_on", hands_on)
+    assert serve(app, "/hands-on").status == 200
+    assert (server_span(telemetry.spans).attributes or {})["http.status_code"] == 200
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
 def test_teardown_that_is_told_of_an_error_of_somebody_else(
     app: flask.Flask, telemetry: Telemetry
 ) -> None:

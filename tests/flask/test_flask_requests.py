@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+import everylayer
 from contract import drive
 from contract.expect import ESCAPED, HANDLED, LATE, NOTHING, check
 from contract.faults import PLAIN, Fault, fault_site
@@ -429,3 +430,20 @@ def test_the_outer_response_judges_what_failed_in_the_inner_request(
     assert serve(app, "/all").body.startswith(b"500")
     assert server_span(telemetry.spans).status.status_code is trace.StatusCode.UNSET
     check(server_spans(telemetry.spans), PLAIN, HANDLED)
+
+
+@pytest.mark.parametrize("stock", [True, False], ids=["stock", "alone"])
+def test_what_a_view_records_by_itself_follows_the_settings_of_its_app(
+    stock: bool, app: flask.Flask, telemetry: Telemetry
+) -> None:
+    def noting() -> str:
+        everylayer.record(ValueError("no customer C-4711"), handled=True)
+        return "noted"
+
+    app.add_url_rule("/noting", "noting", noting)
+    if stock:
+        FlaskInstrumentor.instrument_app(app)
+    EveryLayer(app, redaction=everylayer.Redaction(patterns={"customer": r"C-\d+"}))
+    serve(app, "/noting")
+    (event,) = error_events(telemetry.spans)
+    assert "4711" not in str(event.event.attributes)

@@ -12,12 +12,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import trace
 
-from everylayer import asgi, asgi_span, chain, wsgi, wsgi_span
+from everylayer import asgi, asgi_span, chain, here, wsgi, wsgi_span
 from everylayer.boundaries import aftermath
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
+from everylayer.settings import Settings
 from everylayer.sinks.served import count
 
 from . import config, handled, streams, tenants
@@ -72,6 +73,7 @@ def get_response(original: Original) -> Original:
             _answered(request, response, own)
         return response
 
+    here.told_by(get_response, _rules)
     return get_response
 
 
@@ -93,6 +95,7 @@ def get_response_async(original: Original) -> Original:
             _answered(request, response, own)
         return response
 
+    here.told_by(get_response_async, _rules)
     return get_response_async
 
 
@@ -212,6 +215,10 @@ def close(original: Original) -> Original:
             raise
 
     return close
+
+
+def _rules(_: Any) -> Settings:
+    return config.current()
 
 
 def _begin(handler: Any, request: HttpRequest) -> OwnSpan | None:

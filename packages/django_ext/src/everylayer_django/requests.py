@@ -22,7 +22,8 @@ from everylayer import chain, spans
 from everylayer.boundaries import answer, arrival
 from everylayer.boundaries.aftermath import hand_over
 from everylayer.failsafe import contained
-from everylayer.ledger import Ledger, ledger_for
+from everylayer.ledger import Ledger
+from everylayer.loose import ledger_for
 from everylayer.observer import observe
 
 from . import config

@@ -24,7 +24,7 @@ from typing import Any
 
 from flask import Flask
 
-from everylayer import monitor, wsgi
+from everylayer import here, monitor, wsgi
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 from everylayer.wsgi_types import WSGIApp
@@ -35,6 +35,8 @@ from .naming import FlaskRules, client_status
 from .seams import STATE, seams_of, unknown, unlisten
 
 _logger = logging.getLogger("everylayer.flask")
+
+here.told_by(request.outermost, lambda variables: variables["entry"].rules.settings)
 
 
 class Adoption(request.Entry):

@@ -236,7 +236,7 @@ def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | N
     tell(request, response)
     streaming = bool(getattr(response, "streaming", False)) and streams.watch(request, response)
     if own is not None:
-        own.leave()
+        own.leave(request)
         own.answered(request, response)
         if streaming:
             hold(request, own.span)
@@ -250,7 +250,7 @@ def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | N
 def _escaped(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> None:
     see(request, exc)
     if own is not None:
-        own.leave()
+        own.leave(request)
     aftermath.tell(exc, _over, request, exc, own)
 
 

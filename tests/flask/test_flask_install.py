@@ -9,6 +9,7 @@ import logging
 import weakref
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import flask
 import pytest
@@ -29,6 +30,13 @@ from flask_layers import (
     Through,
     closure_layer,
 )
+
+
+class Calling(flask.Flask):
+    """Has a way in of its own: everylayer's does not stand in its place."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return super().__call__(environ, start_response)
 
 
 @pytest.fixture
@@ -273,6 +281,17 @@ def test_a_layer_given_the_app_before_release_still_works(app: flask.Flask) -> N
     outer = Through(app.wsgi_app)
     patches.release(app)
     assert serve(outer, "/ok").body == b"ok"
+
+
+@pytest.mark.parametrize("cls", [flask.Flask, Calling])
+def test_a_patch_of_the_outermost_layer_is_put_back(cls: type[flask.Flask]) -> None:
+    app = cls("shop")
+    app.wsgi_app = layer = Through(app.wsgi_app)  # type: ignore[method-assign]
+    EveryLayer(app)
+    with mock.patch.object(app, "wsgi_app", Through(layer)):
+        assert drive.run_wsgi(app, drive.environ("/")).status == 404
+    patches.release(app)
+    assert app.wsgi_app is layer
 
 
 def test_taking_layers_off(app: flask.Flask) -> None:

@@ -141,7 +141,7 @@ def _wsgi_app(app: Any) -> Any:
 
 
 def _set_wsgi_app(app: Any, layer: Any) -> None:
-    vars(app)[STATE].wrap(app, layer)
+    vars(app)[STATE].assign(app, layer)
 
 
 def _reset_wsgi_app(app: Any) -> None:

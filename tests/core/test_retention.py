@@ -173,7 +173,7 @@ def test_a_request_that_works_is_freed_without_the_collector(
     telemetry: Telemetry, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outer layer keeps the request in the context, and the request keeps its ledger."""
-    monkeypatch.setattr("everylayer.ledger.any_loose", False)
+    monkeypatch.setattr("everylayer.ledger._any_loose", False)
     refs: list[weakref.ref[Any]] = []
 
     def keep(request: Any) -> None:

@@ -29,7 +29,7 @@ ServerSpan = Callable[["int | None"], "Span | None"]
 _lock = ForkLock()
 
 # Whether any error was ever shown outside the seams of its request: only then need they look.
-any_loose = False
+_any_loose = False
 
 
 class Ledger:
@@ -153,7 +153,7 @@ class Ledger:
         self._open = False
         if self.page is not None:
             aftermath.tell(escaped, self._settle, escaped, server_span)
-        elif any_loose:
+        elif _any_loose:
             self._judge_loose()
 
     @contained

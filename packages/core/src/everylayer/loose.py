@@ -30,7 +30,7 @@ def ledger_for(span: Span, settings: Settings) -> Ledger:
     guard = spans.guard_of(span)
     if guard is not None:
         return guard.ledger
-    ledger.any_loose = True
+    ledger._any_loose = True
     made = Loose(here.rules(settings), surrounded=False)
     made.bind(span)
     return made

@@ -358,6 +358,25 @@ def test_a_context_without_a_request(app: flask.Flask, telemetry: Telemetry) -> 
     assert len(error_events([job])) == 1
 
 
+def test_a_stream_that_fails_as_its_client_leaves(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app)
+
+    def rows() -> Iterator[bytes]:
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            fault_site(PLAIN)
+
+    app.add_url_rule("/rows", "rows", lambda: flask.Response(rows()))
+    body: Any = app(drive.environ("/rows"), lambda *_: None)
+    assert next(body) == b"one"
+    with pytest.raises(ValueError, match="plain fault"):
+        body.close()
+    assert aftermath.settle()
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_teardown_that_fails_in_a_copy_of_the_context(
     app: flask.Flask, telemetry: Telemetry

@@ -64,6 +64,12 @@ def began(span: Span | None) -> int:
     return getattr(span, "start_time", None) or 0
 
 
+def end(span: Span) -> None:
+    """End `span`, unless that has been done."""
+    if not ended(span):
+        span.end()
+
+
 def is_server(span: Span | None) -> bool:
     """Tell whether `span` is of kind SERVER."""
     return getattr(span, "kind", None) is SpanKind.SERVER

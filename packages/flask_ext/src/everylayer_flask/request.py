@@ -17,7 +17,7 @@ from opentelemetry.trace import Span
 from werkzeug.wsgi import ClosingIterator
 
 from everylayer import spans
-from everylayer.boundaries import arrival
+from everylayer.boundaries import aftermath, arrival
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -188,8 +188,8 @@ class Request:
                 # What the server will say; stock may have noted what never went out.
                 self._ledger.responded(500)
             self._ledger.close(escaped, self._late_server_span)
-        if span is not None and not spans.ended(span):
-            span.end()
+        if span is not None:
+            aftermath.tell(escaped, spans.end, span)  # as the ledger, and after it
         # What was seen has been settled; the body asks again at its end.
         self.quiet = True
 

@@ -8,12 +8,14 @@ import gc
 import logging
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import flask
 import pytest
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from contract import drive
 from contract.expect import ESCAPED, LATE, check
@@ -363,6 +365,16 @@ def test_the_middleware_around_an_app_that_has_the_extension(
     EveryLayer(app)
     serve(EveryLayerMiddleware(app))
     check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_a_mounted_app_function_beside_stock_names_its_layers(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    FlaskInstrumentor.instrument_app(app)
+    EveryLayer(app)
+    served = DispatcherMiddleware(flask.Flask("outer"), {"/shop": app.wsgi_app})
+    assert serve(served, "/shop/").status == 500
+    check(telemetry.spans, PLAIN, replace(ESCAPED, kind="view", phase="view"))
 
 
 def test_an_app_function_served_without_its_app(app: flask.Flask, telemetry: Telemetry) -> None:

@@ -24,6 +24,7 @@ from everylayer.observer import observe
 
 from . import active, request, stock
 from .naming import client_status
+from .rules import Place
 
 STATE = "_everylayer"
 _NO_DEFAULT = inspect.Parameter.empty
@@ -234,8 +235,8 @@ def _show(
     asked = active.flask_request()
     current = request.around() if asked is None else request.of(asked.environ)
     if current is None:
-        # A context that a test, or a job, has pushed by itself.
-        observe(exc, client_status=status)
+        # A context that a test, or a job, has pushed by itself, or `app.wsgi_app` without its app.
+        observe(exc, *_placed(exc, phase), client_status=status)
         return
     if asked is not None:
         current.environ = asked.environ
@@ -244,6 +245,15 @@ def _show(
     # What fails after a 404 is not its doing.
     if not (answered and current.ignores(exc, status)):
         current.take(exc, phase, status)
+
+
+def _placed(exc: BaseException, phase: str) -> Place:
+    """Return where `exc` comes from, as the app of the current context knows it."""
+    try:
+        adoption = vars(active.context().app).get(STATE)
+    except RuntimeError:
+        adoption = None
+    return (None, phase) if adoption is None else adoption.rules.place(traceback_of(exc), phase)
 
 
 @contained

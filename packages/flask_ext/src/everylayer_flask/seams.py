@@ -260,12 +260,24 @@ def _placed(exc: BaseException, phase: str) -> Place:
 def _show_ended(exc: BaseException) -> None:
     """Show what ended a request, unless Flask has dealt with it.
 
-    Then it is of a stream that outlives the request and keeps its context.
+    Then it is of a stream that outlives the request and keeps its context. What passes a context
+    that a view has pushed may go no further than that view.
     """
     asked = active.flask_request()
     current = None if asked is None else request.of(asked.environ)
-    if current is None or not current.knows(exc):
+    if current is not None and current.knows(exc):
+        return
+    if _is_running():
+        _show_on_its_way(exc)
+    else:
         _show(exc, phase="stream")
+
+
+def _is_running() -> bool:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not request.outermost.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 @contained

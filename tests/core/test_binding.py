@@ -13,7 +13,8 @@ from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, Spa
 from contract.telemetry import Telemetry, error_events, server_spans
 from everylayer import spans
 from everylayer.layers import Layer
-from everylayer.ledger import Ledger, ledger_for
+from everylayer.ledger import Ledger
+from everylayer.loose import ledger_for
 from everylayer.observer import observe
 from everylayer.settings import Settings
 

@@ -17,7 +17,8 @@ from contract.faults import BrokenStrError
 from contract.telemetry import Telemetry, error_events
 from everylayer import spans, stacktrace, text
 from everylayer.layers import Layer
-from everylayer.ledger import Ledger, ledger_for
+from everylayer.ledger import Ledger
+from everylayer.loose import ledger_for
 from everylayer.observer import observe
 from everylayer.settings import Settings
 

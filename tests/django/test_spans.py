@@ -20,8 +20,8 @@ from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware as Around
 from opentelemetry.trace import SpanKind, StatusCode
 
 from contract import drive
-from contract.expect import HANDLED, Expected, check
-from contract.faults import PLAIN
+from contract.expect import HANDLED, NOTHING, Expected, check
+from contract.faults import PLAIN, named
 from contract.responses import Run
 from contract.telemetry import Telemetry, error_events, late_spans, server_span, server_spans
 from djangoapp import plan
@@ -152,6 +152,18 @@ def test_own_server_span_is_like_stocks(server: str, telemetry: Telemetry) -> No
     missing = set(stocks.attributes or {}) - set(ours.attributes or {})
     assert not missing
     assert ours.attributes["http.status_code"] == 200
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["system_exit", "cancelled"])
+def test_own_server_span_of_a_request_without_a_response_is_named_after_the_route(
+    fault: str, server: str, telemetry: Telemetry
+) -> None:
+    """As after a client that went away: a name with a path in it is one of too many."""
+    (raised,) = named(fault)
+    asked = Case("gone", ("Quiet",), {"view": raised}, NOTHING)
+    assert run(asked, server, position="first").status is None
+    assert server_span(telemetry.spans).name == "GET ok"  # the path is `/ok`
 
 
 @BOTH

@@ -8,11 +8,14 @@ import gc
 import logging
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import flask
 import pytest
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from contract import drive
 from contract.expect import ESCAPED, LATE, check
@@ -29,6 +32,13 @@ from flask_layers import (
     Through,
     closure_layer,
 )
+
+
+class Calling(flask.Flask):
+    """Has a way in of its own: everylayer's does not stand in its place."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return super().__call__(environ, start_response)
 
 
 @pytest.fixture
@@ -275,6 +285,17 @@ def test_a_layer_given_the_app_before_release_still_works(app: flask.Flask) -> N
     assert serve(outer, "/ok").body == b"ok"
 
 
+@pytest.mark.parametrize("cls", [flask.Flask, Calling])
+def test_a_patch_of_the_outermost_layer_is_put_back(cls: type[flask.Flask]) -> None:
+    app = cls("shop")
+    app.wsgi_app = layer = Through(app.wsgi_app)  # type: ignore[method-assign]
+    EveryLayer(app)
+    with mock.patch.object(app, "wsgi_app", Through(layer)):
+        assert drive.run_wsgi(app, drive.environ("/")).status == 404
+    patches.release(app)
+    assert app.wsgi_app is layer
+
+
 def test_taking_layers_off(app: flask.Flask) -> None:
     EveryLayer(app)
     layer = Through(app.wsgi_app)
@@ -344,6 +365,16 @@ def test_the_middleware_around_an_app_that_has_the_extension(
     EveryLayer(app)
     serve(EveryLayerMiddleware(app))
     check(telemetry.spans, PLAIN, ESCAPED)
+
+
+def test_a_mounted_app_function_beside_stock_names_its_layers(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    FlaskInstrumentor.instrument_app(app)
+    EveryLayer(app)
+    served = DispatcherMiddleware(flask.Flask("outer"), {"/shop": app.wsgi_app})
+    assert serve(served, "/shop/").status == 500
+    check(telemetry.spans, PLAIN, replace(ESCAPED, kind="view", phase="view"))
 
 
 def test_an_app_function_served_without_its_app(app: flask.Flask, telemetry: Telemetry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +35,11 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 def names(telemetry: Telemetry) -> list[str]:
     found = [event.event.attributes or {} for event in error_events(telemetry.spans)]
     return [str(values["everylayer.layer.name"]).rpartition(".")[2] for values in found]
+
+
+def kinds_and_phases(telemetry: Telemetry) -> list[tuple[object, object]]:
+    found = [event.event.attributes or {} for event in error_events(telemetry.spans)]
+    return [(each["everylayer.layer.kind"], each["everylayer.layer.phase"]) for each in found]
 
 
 @pytest.mark.parametrize("most", [1, 1024])
@@ -137,3 +143,46 @@ def test_the_start_response_of_a_layer_around_the_app_is_that_layer(telemetry: T
     app = EveryLayerMiddleware(ClosesInside(shop()))
     drive.run_wsgi(app, drive.environ("/refused"))
     assert names(telemetry) == ["ClosesInside"]
+
+
+def test_what_passes_a_context_that_a_view_has_pushed_is_no_stream(telemetry: Telemetry) -> None:
+    app = shop()
+    EveryLayer(app)
+
+    def view() -> str:
+        with app.test_request_context("/"):
+            fault_site(PLAIN)
+
+    app.add_url_rule("/pushes", view_func=view)
+    drive.run_wsgi(app, drive.environ("/pushes"))
+    assert kinds_and_phases(telemetry) == [("view", "view")]
+
+
+def test_what_is_asked_for_after_one_request_is_no_session(telemetry: Telemetry) -> None:
+    app = shop()
+    EveryLayer(app)
+
+    def after(response: flask.Response) -> flask.Response:
+        fault_site(PLAIN)
+
+    def view() -> str:
+        flask.after_this_request(after)
+        return "done"
+
+    app.add_url_rule("/asks", view_func=view)
+    drive.run_wsgi(app, drive.environ("/asks"))
+    assert kinds_and_phases(telemetry) == [("hook", "after_request")]
+
+
+def test_what_a_view_catches_around_such_a_context_is_its_own_affair(telemetry: Telemetry) -> None:
+    app = shop()
+    EveryLayer(app)
+
+    def view() -> str:
+        with contextlib.suppress(ValueError), app.test_request_context("/"):
+            fault_site(PLAIN)
+        return "done"
+
+    app.add_url_rule("/catches", view_func=view)
+    assert drive.run_wsgi(app, drive.environ("/catches")).body == b"done"
+    assert not error_events(telemetry.spans)

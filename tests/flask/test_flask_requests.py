@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+import everylayer
 from contract import drive
 from contract.expect import ESCAPED, HANDLED, LATE, NOTHING, check
 from contract.faults import PLAIN, Fault, fault_site
@@ -357,6 +358,52 @@ def test_a_context_without_a_request(app: flask.Flask, telemetry: Telemetry) -> 
     assert len(error_events([job])) == 1
 
 
+def test_a_stream_that_fails_as_its_client_leaves(app: flask.Flask, telemetry: Telemetry) -> None:
+    EveryLayer(app)
+
+    def rows() -> Iterator[bytes]:
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            fault_site(PLAIN)
+
+    app.add_url_rule("/rows", "rows", lambda: flask.Response(rows()))
+    body: Any = app(drive.environ("/rows"), lambda *_: None)
+    assert next(body) == b"one"
+    with pytest.raises(ValueError, match="plain fault"):
+        body.close()
+    assert aftermath.settle()
+    check(telemetry.spans, PLAIN, ESCAPED)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_teardown_that_fails_in_a_copy_of_the_context(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    """The request goes on without that copy: its span and its context are not to be left."""
+    EveryLayer(app)
+    FlaskInstrumentor.instrument_app(app)
+    main = threading.current_thread()
+
+    @app.teardown_request
+    def release(error: BaseException | None) -> None:
+        if threading.current_thread() is not main:
+            fault_site(PLAIN)
+
+    def hands_on() -> str:
+        copied = threading.Thread(target=flask.copy_current_request_context(lambda: None))
+        copied.start()
+        copied.join()
+        assert trace.get_current_span().is_recording()
+        return "done"
+
+    app.add_url_rule("/hands-on", "hands_on", hands_on)
+    assert serve(app, "/hands-on").status == 200
+    assert (server_span(telemetry.spans).attributes or {})["http.status_code"] == 200
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
 def test_teardown_that_is_told_of_an_error_of_somebody_else(
     app: flask.Flask, telemetry: Telemetry
 ) -> None:
@@ -389,3 +436,33 @@ def test_stream_errors_after_the_client_left(app: flask.Flask, telemetry: Teleme
         body.close()  # type: ignore[attr-defined]
     assert aftermath.settle()
     check(telemetry.spans, cleanup, LATE)
+
+
+@pytest.mark.parametrize("stock", [True, False], ids=["stock", "alone"])
+def test_the_outer_response_judges_what_failed_in_the_inner_request(
+    stock: bool, app: flask.Flask, telemetry: Telemetry
+) -> None:
+    app.add_url_rule("/all", "all", lambda: app.test_client().get("/item/7").status)
+    if stock:
+        FlaskInstrumentor.instrument_app(app)
+    EveryLayer(app)
+    assert serve(app, "/all").body.startswith(b"500")
+    assert server_span(telemetry.spans).status.status_code is trace.StatusCode.UNSET
+    check(server_spans(telemetry.spans), PLAIN, HANDLED)
+
+
+@pytest.mark.parametrize("stock", [True, False], ids=["stock", "alone"])
+def test_what_a_view_records_by_itself_follows_the_settings_of_its_app(
+    stock: bool, app: flask.Flask, telemetry: Telemetry
+) -> None:
+    def noting() -> str:
+        everylayer.record(ValueError("no customer C-4711"), handled=True)
+        return "noted"
+
+    app.add_url_rule("/noting", "noting", noting)
+    if stock:
+        FlaskInstrumentor.instrument_app(app)
+    EveryLayer(app, redaction=everylayer.Redaction(patterns={"customer": r"C-\d+"}))
+    serve(app, "/noting")
+    (event,) = error_events(telemetry.spans)
+    assert "4711" not in str(event.event.attributes)

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 import everylayer
 from asgi_kit import HAS_NATIVE
 from contract.drive import run_asgi, scope
-from contract.telemetry import Telemetry, late_spans, server_span, tree
+from contract.telemetry import Telemetry, error_events, late_spans, server_span, tree
 from everylayer_starlette import EveryLayerMiddleware
 
 # Older versions do not tell which route was taken.
@@ -39,6 +39,15 @@ async def noted(request: Any) -> PlainTextResponse:
     return PlainTextResponse("fine")
 
 
+def noted_in_a_thread(request: Any) -> PlainTextResponse:
+    everylayer.record(ValueError("noted " * 50), layer="billing", handled=True)
+    return PlainTextResponse("fine")
+
+
+async def noted_at_length(request: Any) -> PlainTextResponse:
+    return noted_in_a_thread(request)
+
+
 async def mail(request: Any) -> PlainTextResponse:
     async def send() -> None:
         raise ValueError("relay is down")
@@ -49,6 +58,8 @@ async def mail(request: Any) -> PlainTextResponse:
 ROUTES = [
     Route("/items/{item}", fine),
     Route("/noted", noted),
+    Route("/noted-at-length", noted_at_length),
+    Route("/noted-in-a-thread", noted_in_a_thread),
     Route("/mail", mail),
     Mount("/inner", routes=[Route("/items/{item}", fine)]),
 ]
@@ -158,3 +169,13 @@ def test_switched_off_it_leaves_the_server_span_to_what_stands_inside(
     telemetry.clear()
     run_asgi(app(**settings), scope("/items/1"))
     assert [span.name for span in telemetry.spans] == ["work"]
+
+
+def test_what_an_endpoint_records_by_itself_follows_the_settings_of_its_app(
+    telemetry: Telemetry,
+) -> None:
+    for path in ("/noted-at-length", "/noted-in-a-thread"):
+        run_asgi(app(max_message_bytes=64), scope(path))
+    found = [event.event.attributes or {} for event in error_events(telemetry.spans)]
+    assert len(found) == 2
+    assert all(len(str(one["exception.message"]).encode()) <= 64 for one in found)

@@ -12,6 +12,7 @@ from types import FrameType
 
 from opentelemetry.context import get_current
 
+from . import here
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
 from .boundaries import aftermath, answer, arrival, trust
@@ -139,6 +140,9 @@ class Seam(BaseSeam[ASGIApp]):
     def alone(self) -> bool:
         """Tell whether nothing inside starts a server span: a neutral seam cannot know."""
         return False
+
+
+here.told_by(Seam.__call__, here.of_ledger)
 
 
 def see(

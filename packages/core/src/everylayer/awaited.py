@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from opentelemetry.context import get_current
 
-from . import monitor
+from . import here, monitor
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import Scope
 from .boundaries import answer, arrival, tenant, tenant_seams, tenant_source
@@ -213,6 +213,9 @@ class Outermost:
         """Have what `made` handles by itself shown, where the settings ask for the monitor."""
         if monitor.wanted(self.rules):
             monitor.watch(self, layer, monitor.codes_of_layer(made), _swallowed)
+
+
+here.told_by(Outermost.__call__, here.of_ledger)
 
 
 def _nobody_else() -> bool:

@@ -36,10 +36,11 @@ class Ledger:
     """The errors of one request and the span that they belong to.
 
     Made by the request's outermost seam, which tells it about the response and closes it, or by
-    `ledger_for` where no seam of ours surrounds the request. That seam sets `around` before any
-    layer runs, and `within` right inside the layer that starts the server span; while the layers
-    run, all seams show what they see by `observe`; then it calls `responded` with the status, if
-    there is a response, and `close`, with the exception that leaves instead, if there is none.
+    `loose.ledger_for` where no seam of ours surrounds the request. That seam sets `around` before
+    any layer runs, and `within` right inside the layer that starts the server span; while the
+    layers run, all seams show what they see by `observe`; then it calls `responded` with the
+    status, if there is a response, and `close`, with the exception that leaves instead, if there
+    is none.
     `awaited.Outermost` is the shortest one that does all of it.
 
     Args:
@@ -314,7 +315,8 @@ class Ledger:
     def _find_span(self) -> None:
         self._look_up_entry()
         if self.span is None or not spans.is_server(self.span):
-            self.bind(trace.get_current_span(), inside=True)
+            current = trace.get_current_span()
+            self.bind(current, inside=spans.began(current) >= self.start_ns)
 
     def _guard(self) -> spans.SpanGuard | None:
         span = self.span
@@ -385,15 +387,3 @@ class Ledger:
         self.span = span
         self.flush()
         span.end()
-
-
-def ledger_for(span: Span, settings: Settings, layers: LayerMap | None = None) -> Ledger:
-    """Return the ledger that guards `span`; if none does, one without an outermost seam."""
-    global _any_loose
-    guard = spans.guard_of(span)
-    if guard is not None:
-        return guard.ledger
-    _any_loose = True
-    ledger = Ledger(settings, layers, surrounded=False)
-    ledger.bind(span)
-    return ledger

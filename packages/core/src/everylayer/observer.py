@@ -9,7 +9,8 @@ from opentelemetry import trace
 from . import settings, text
 from .failsafe import contained
 from .layers import Layer
-from .ledger import Ledger, ledger_for
+from .ledger import Ledger
+from .loose import ledger_for
 
 _MAX_NAME = 200
 

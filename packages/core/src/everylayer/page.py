@@ -76,6 +76,12 @@ class Page:
             self.framework = framework
         self.torn = self.torn or integrity.torn(ledger.span, layer)
 
+    def excuse(self) -> None:
+        """Take what refused the client so far as dealt with: something else has failed since."""
+        for sighting in self.seen:
+            if sighting.client_status is not None and not sighting.left:
+                sighting.handled = True
+
     def absorb(self, other: Page) -> None:
         """Take over what another page of the same span holds."""
         self.seen.extend(s for s in other.seen if self.find(s.exc) is None)

@@ -77,6 +77,17 @@ def ended(span: Span | None) -> bool:
     return getattr(span, "end_time", None) is not None
 
 
+def began(span: Span | None) -> int:
+    """Return when `span` began, nanoseconds since the epoch; 0 where it does not tell."""
+    return getattr(span, "start_time", None) or 0
+
+
+def end(span: Span) -> None:
+    """End `span`, unless that has been done."""
+    if not ended(span):
+        span.end()
+
+
 def is_server(span: Span | None) -> bool:
     """Tell whether `span` is of kind SERVER."""
     return getattr(span, "kind", None) is SpanKind.SERVER

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry import trace
 
+from . import here
 from .boundaries import answer, arrival
 from .boundaries.aftermath import hand_over
 from .chain import drop_frame
@@ -78,6 +79,9 @@ class Seam(BaseSeam[WSGIApp]):
             return body
         wrapped = SizedBody if hasattr(type(body), "__len__") else Body
         return wrapped(body, ledger, environ, self.layer)
+
+
+here.told_by(Seam.__call__, here.of_ledger)
 
 
 class Exchange(Ledger):

@@ -12,12 +12,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import trace
 
-from everylayer import asgi, asgi_span, chain, wsgi, wsgi_span
+from everylayer import asgi, asgi_span, chain, here, wsgi, wsgi_span
 from everylayer.boundaries import aftermath
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
+from everylayer.settings import Settings
 from everylayer.sinks.served import count
 
 from . import config, handled, streams, tenants
@@ -72,6 +73,7 @@ def get_response(original: Original) -> Original:
             _answered(request, response, own)
         return response
 
+    here.told_by(get_response, _rules)
     return get_response
 
 
@@ -93,6 +95,7 @@ def get_response_async(original: Original) -> Original:
             _answered(request, response, own)
         return response
 
+    here.told_by(get_response_async, _rules)
     return get_response_async
 
 
@@ -214,6 +217,10 @@ def close(original: Original) -> Original:
     return close
 
 
+def _rules(_: Any) -> Settings:
+    return config.current()
+
+
 def _begin(handler: Any, request: HttpRequest) -> OwnSpan | None:
     state = vars(handler)
     if _ALONE not in state:
@@ -229,7 +236,7 @@ def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | N
     tell(request, response)
     streaming = bool(getattr(response, "streaming", False)) and streams.watch(request, response)
     if own is not None:
-        own.leave()
+        own.leave(request)
         own.answered(request, response)
         if streaming:
             hold(request, own.span)
@@ -243,7 +250,7 @@ def _answered(request: HttpRequest, response: HttpResponseBase, own: OwnSpan | N
 def _escaped(request: HttpRequest, exc: BaseException, own: OwnSpan | None) -> None:
     see(request, exc)
     if own is not None:
-        own.leave()
+        own.leave(request)
     aftermath.tell(exc, _over, request, exc, own)
 
 

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from everylayer import here
 from everylayer.boundaries.patch import Patch as Replaced
 from everylayer.failsafe import contained
 from everylayer.fit import takes, warn_left_alone
 from everylayer.forks import ForkLock
 
-from . import drf, handled, handlers, stock, tenants
+from . import config, drf, handled, handlers, stock, tenants
 
 _logger = logging.getLogger("everylayer")
 _lock = ForkLock()
@@ -111,10 +112,12 @@ def install() -> None:
             if drf.MODULE in sys.modules:
                 _arrived(getattr(sys.modules[drf.MODULE], drf.CLASS, None))
             _done.append((_MADE, _await()))
+            here.told_everywhere(config.current)
 
 
 def uninstall() -> None:
     """Put back what `install` found."""
+    here.told_everywhere(None)
     handled.leave()
     tenants.release_all()
     with _lock:

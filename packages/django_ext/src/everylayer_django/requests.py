@@ -22,7 +22,8 @@ from everylayer import chain, spans
 from everylayer.boundaries import answer, arrival
 from everylayer.boundaries.aftermath import hand_over
 from everylayer.failsafe import contained
-from everylayer.ledger import Ledger, ledger_for
+from everylayer.ledger import Ledger
+from everylayer.loose import ledger_for
 from everylayer.observer import observe
 
 from . import config
@@ -110,23 +111,20 @@ def see(request: HttpRequest, exc: BaseException, place: Place | None = None) ->
             ledger.see(exc, client_status=client_status(exc))
             return
         place = locate(chain.traceback_of(exc), request)
-    observe(exc, *place, ledger=ledger, client_status=client_status(exc))
+    status = client_status(exc)
+    if status is None and ledger.page is not None:
+        # What fails after a 404 is not its doing.
+        ledger.page.excuse()
+    observe(exc, *place, ledger=ledger, client_status=status)
     arrival.note(ledger, getattr(request, "scope", None) or request.META)
 
 
 @contained
 def uncaught(request: HttpRequest, exc: BaseException) -> None:
-    """Show `exc`, which becomes a 500.
-
-    That of an error handler answers for the client's error that the handler was for.
-    """
-    ledger = ledger_of(request)
-    # `response_for_exception` has just shown it, unless it is such a handler's.
-    if not ledger.knows(exc):
+    """Show `exc`, which becomes a 500."""
+    # `response_for_exception` has just shown it, unless it is an error handler's.
+    if not ledger_of(request).knows(exc):
         see(request, exc)
-    for earlier in chain.ancestors(exc):
-        if client_status(earlier) is not None and ledger.knows(earlier):
-            ledger.see(earlier, handled=True)
 
 
 @contained

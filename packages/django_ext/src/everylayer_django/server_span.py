@@ -31,14 +31,14 @@ class OwnSpan:
         self._token = token
 
     @contained
-    def leave(self) -> None:
-        """Make the context what it was before the request."""
+    def leave(self, request: HttpRequest) -> None:
+        """Make the context what it was before the request, whose route is known by now."""
         spans.detach(self._token)
+        _name(self.span, request)
 
     @contained
     def answered(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Take what the instrumentations take from a response."""
-        _name(self.span, request)
         if getattr(request, "scope", None) is not None:
             otel_asgi.set_status_code(  # type: ignore[no-untyped-call]
                 self.span, response.status_code, **opted_in()

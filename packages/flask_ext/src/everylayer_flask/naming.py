@@ -15,7 +15,7 @@ from everylayer.layers import Layer, codes_of, frame_name, name_of
 from everylayer.memo import Memo
 from everylayer.settings import Settings
 
-from .active import flask_request
+from .active import context, flask_request
 from .rules import Place, Rules, is_plumbing
 
 _FLASK = Layer("Flask", "framework")
@@ -123,7 +123,7 @@ class FlaskRules(Rules):
         kind, phase, registry = step
         if function is not None:
             return self._layer(function, kind), phase
-        if registry == "after_request_funcs":
+        if registry == "after_request_funcs" and not _is_asked_once(frame.f_code):
             # The other thing that runs there.
             phase = "session"
         return Layer(frame_name(frame), kind), phase
@@ -164,6 +164,15 @@ class FlaskRules(Rules):
                     return function
                 first = first or function
         return first
+
+
+def _is_asked_once(code: CodeType) -> bool:
+    """Tell whether a function given to `flask.after_this_request` runs `code`."""
+    try:
+        functions = getattr(context(), "_after_request_functions", ())
+    except RuntimeError:
+        return False
+    return any(runs(function, code) for function in functions)
 
 
 def runs(function: Any, code: CodeType) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 
 from flask import Flask
 
-from everylayer import monitor, wsgi
+from everylayer import here, monitor, wsgi
 from everylayer.failsafe import contained
 from everylayer.settings import Settings
 from everylayer.wsgi_types import WSGIApp
@@ -35,6 +35,8 @@ from .naming import FlaskRules, client_status
 from .seams import STATE, seams_of, unknown, unlisten
 
 _logger = logging.getLogger("everylayer.flask")
+
+here.told_by(request.outermost, lambda variables: variables["entry"].rules.settings)
 
 
 class Adoption(request.Entry):
@@ -79,6 +81,15 @@ class Adoption(request.Entry):
         self.run = self._chain if self.stands_in else None
         handled.watch_hooks_once(self, app)
 
+    def assign(self, app: Flask, layer: Any) -> None:
+        """Do what `app.wsgi_app = layer` does."""
+        self.wrap(app, layer)
+        # The property hides it; `mock.patch` puts back what it finds there, or else deletes.
+        if self._chain is None:
+            vars(app).pop("wsgi_app", None)
+        else:
+            vars(app)["wsgi_app"] = layer
+
     def rewrap(self, app: Flask) -> None:
         """Look at the layers again."""
         self._restore()  # First: the outermost may be a probe of ours.
@@ -88,7 +99,7 @@ class Adoption(request.Entry):
         """Take all layers off, as `del app.wsgi_app` does."""
         if self._chain is None:
             raise AttributeError("wsgi_app")
-        self.wrap(app, None)
+        self.assign(app, None)
 
     def end(self, app: Flask) -> None:
         """Put everything back."""
@@ -176,7 +187,7 @@ def adopt(app: Flask, settings: Settings) -> None:
     app.__class__ = made
     _ask_for_tenants(made, settings)
     if layers is not None:
-        made_for.wrap(app, layers)
+        made_for.assign(app, layers)
 
 
 def _ask_for_tenants(cls: Any, settings: Settings) -> None:

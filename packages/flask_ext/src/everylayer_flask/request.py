@@ -17,7 +17,7 @@ from opentelemetry.trace import Span
 from werkzeug.wsgi import ClosingIterator
 
 from everylayer import spans
-from everylayer.boundaries import arrival
+from everylayer.boundaries import aftermath, arrival
 from everylayer.chain import drop_frame, traceback_of
 from everylayer.failsafe import contained
 from everylayer.ledger import Ledger
@@ -103,8 +103,9 @@ class Request:
         if ledger.knows(exc):
             observe(exc, ledger=ledger, client_status=client_status)
             return
-        layer, phase = self._place(exc, phase)
-        observe(exc, layer, phase, ledger=ledger, client_status=client_status)
+        if client_status is None and ledger.page is not None:
+            ledger.page.excuse()
+        observe(exc, *self._place(exc, phase), ledger=ledger, client_status=client_status)
         arrival.note(ledger, self.environ)
         if self.unwatched and ledger.settings.error_context != "off":
             self.unwatched = False
@@ -187,8 +188,8 @@ class Request:
                 # What the server will say; stock may have noted what never went out.
                 self._ledger.responded(500)
             self._ledger.close(escaped, self._late_server_span)
-        if span is not None and not spans.ended(span):
-            span.end()
+        if span is not None:
+            aftermath.tell(escaped, spans.end, span)  # as the ledger, and after it
         # What was seen has been settled; the body asks again at its end.
         self.quiet = True
 
@@ -220,8 +221,7 @@ class Request:
             ledger.bind(self._span, inside=True)
         else:
             current = trace.get_current_span()
-            began = getattr(current, "start_time", None) or 0
-            ledger.bind(current, inside=began >= self.start_ns)
+            ledger.bind(current, inside=spans.began(current) >= self.start_ns)
         code = code_of(self.status)
         if code is not None:
             ledger.responded(code)
@@ -305,8 +305,7 @@ def __call__(self: Any, environ: Environ, start_response: StartResponse) -> Iter
         except (AttributeError, IndexError):
             pass
     if request is None:
-        args = (entry.rules, environ, start_response, start_ns)
-        request = failed[0] if failed else Request(*args)
+        request = failed[0] if failed else Request(entry.rules, environ, start_response, start_ns)
         request.take_status(status_of(body))
     stand_in = _stand_in(body, request)
     return body if stand_in is None else stand_in

@@ -24,6 +24,7 @@ from everylayer.observer import observe
 
 from . import active, request, stock
 from .naming import client_status
+from .rules import Place
 
 STATE = "_everylayer"
 _NO_DEFAULT = inspect.Parameter.empty
@@ -141,7 +142,7 @@ def _wsgi_app(app: Any) -> Any:
 
 
 def _set_wsgi_app(app: Any, layer: Any) -> None:
-    vars(app)[STATE].wrap(app, layer)
+    vars(app)[STATE].assign(app, layer)
 
 
 def _reset_wsgi_app(app: Any) -> None:
@@ -234,8 +235,8 @@ def _show(
     asked = active.flask_request()
     current = request.around() if asked is None else request.of(asked.environ)
     if current is None:
-        # A context that a test, or a job, has pushed by itself.
-        observe(exc, client_status=status)
+        # A context that a test, or a job, has pushed by itself, or `app.wsgi_app` without its app.
+        observe(exc, *_placed(exc, phase), client_status=status)
         return
     if asked is not None:
         current.environ = asked.environ
@@ -246,16 +247,37 @@ def _show(
         current.take(exc, phase, status)
 
 
+def _placed(exc: BaseException, phase: str) -> Place:
+    """Return where `exc` comes from, as the app of the current context knows it."""
+    try:
+        adoption = vars(active.context().app).get(STATE)
+    except RuntimeError:
+        adoption = None
+    return (None, phase) if adoption is None else adoption.rules.place(traceback_of(exc), phase)
+
+
 @contained
 def _show_ended(exc: BaseException) -> None:
     """Show what ended a request, unless Flask has dealt with it.
 
-    Then it is of a stream that outlives the request and keeps its context.
+    Then it is of a stream that outlives the request and keeps its context. What passes a context
+    that a view has pushed may go no further than that view.
     """
     asked = active.flask_request()
     current = None if asked is None else request.of(asked.environ)
-    if current is None or not current.knows(exc):
+    if current is not None and current.knows(exc):
+        return
+    if _is_running():
+        _show_on_its_way(exc)
+    else:
         _show(exc, phase="stream")
+
+
+def _is_running() -> bool:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not request.outermost.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 @contained

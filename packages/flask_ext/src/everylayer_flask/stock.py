@@ -15,10 +15,13 @@ from everylayer.failsafe import contained
 from everylayer.http_span import opted_in
 from everylayer.wsgi_types import Environ
 
+from . import active
+
 # opentelemetry-instrumentation-flask keeps these to itself; the same names since 0.20.
 SPAN = "opentelemetry-flask.span_key"
 _ACTIVATION = "opentelemetry-flask.activation_key"
 _TOKEN = "opentelemetry-flask.token"
+_CONTEXT_REF = "opentelemetry-flask.reqctx_ref_key"
 
 
 def is_stock(layer: Any) -> bool:
@@ -35,8 +38,12 @@ def starts_span(layer: Any) -> bool:
 def leave(environ: Environ) -> None:
     """Do what stock's teardown function does, where a failing one before it kept it from running.
 
-    Its span would never end, and its context would adopt the next request of the thread.
+    Its span would never end, and its context would adopt the next request of the thread. A copy of
+    Flask's context, as a thread works in, is not the one to leave: the request goes on without it.
     """
+    ref = environ.get(_CONTEXT_REF)
+    if ref is not None and ref() is not active.context():
+        return
     activation, token = environ.pop(_ACTIVATION, None), environ.pop(_TOKEN, None)
     if activation is not None:
         activation.__exit__(None, None, None)

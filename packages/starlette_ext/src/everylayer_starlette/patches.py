@@ -24,7 +24,7 @@ from weakref import WeakSet
 
 from opentelemetry.context import get_current
 
-from everylayer import monitor
+from everylayer import here, monitor
 from everylayer.asgi import SCOPE_KEY, Exchange, close
 from everylayer.asgi_span import begin
 from everylayer.chain import drop_frame
@@ -187,6 +187,7 @@ def _calling(original: Callable[..., Any]) -> Callable[..., Any]:
             close(ledger, scope, None, own)
 
     OUTERMOST.add(__call__.__code__)
+    here.told_by(__call__, here.of_ledger)
     return functools.wraps(original)(__call__)
 
 

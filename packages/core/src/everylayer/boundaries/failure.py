@@ -14,7 +14,7 @@ from .. import settings, spans
 from ..failsafe import contained
 from ..forks import ForkLock
 from ..layers import WORK, Layer
-from ..ledger import ledger_for
+from ..loose import ledger_for
 from ..redaction import values
 from .aftermath import hand_over
 from .crossing import Origin

@@ -13,7 +13,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from .. import chain, settings, spans
 from ..failsafe import contained
 from ..layers import WORK, Layer, frame_name, name_of
-from ..ledger import ledger_for
+from ..loose import ledger_for
 from ..policy import is_departure
 
 P = ParamSpec("P")

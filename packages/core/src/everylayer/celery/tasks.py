@@ -17,7 +17,7 @@ from ..boundaries.baggage import Allowed, allowed, read, written
 from ..boundaries.stubs import tblib_or_explain
 from ..failsafe import contained
 from ..layers import WORK, Layer
-from ..ledger import ledger_for
+from ..loose import ledger_for
 from ..observer import observe
 from . import beside_stock, results
 

@@ -117,7 +117,7 @@ def _wraps_an_instance(function: Any) -> bool:
 # What frameworks run on, and what stands beside them: none of it is an app's.
 MACHINERY = frozenset(
     {"anyio", "asyncio", "concurrent", "contextlib", "ddtrace", "everylayer", "opentelemetry"}
-    | {"sentry_sdk", "threading"}
+    | {"outcome", "sentry_sdk", "threading", "trio"}
 )
 _WRAPPERS = ("everylayer", "sentry_sdk.")
 _SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))

@@ -467,6 +467,16 @@ def stream_across_tasks(kit: Kit) -> Any:
     return kit.starlette([Outer, CalmDispatching, Calm], routes=[Route("/", _streaming(2))])
 
 
+# The instrumentation may stand within that layer, and end its span before the response has left.
+@case(
+    "stream_across_tasks_before_the_first_chunk",
+    since=COLLAPSES,
+    expected=escaped("_chunks_then_fail", "view"),
+)
+def stream_across_tasks_before_the_first_chunk(kit: Kit) -> Any:
+    return kit.starlette([Outer, CalmDispatching, Calm], routes=[Route("/", _streaming(0))])
+
+
 async def _background() -> None:
     fault_site(PLAIN)
 

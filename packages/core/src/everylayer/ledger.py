@@ -348,7 +348,7 @@ class Ledger:
     @contained
     def _end_held_span(self) -> None:
         guard = spans.guard_of(self.span)
-        if guard is not None and guard.held_ns is not None and not self.awaits_sentry():
+        if guard is not None and guard.held_ns is not None and not guard.must_wait():
             guard.finish()
 
     @contained

@@ -34,6 +34,8 @@ class Layer:
     index: int | None = None
 
 
+# Kinds: of what only a framework's own code is known of, and of work that was handed on.
+FRAMEWORK = "framework"
 WORK = "work"
 UNKNOWN = Layer("unknown", "app")
 
@@ -164,7 +166,7 @@ def called_by(machinery: frozenset[str], tb: TracebackType | None) -> Layer | No
         tb = tb.tb_next
     if not framework:
         return None
-    return Layer(framework, "framework") if called is None else Layer(frame_name(called), "app")
+    return Layer(framework, FRAMEWORK) if called is None else Layer(frame_name(called), "app")
 
 
 def frame_name(frame: FrameType) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,6 +65,10 @@ class Exchange(awaited.Exchange):
         cls = type(response)  # An abstract class is asked in Python, and slowly.
         known = cls is web.Response or issubclass(cls, web.StreamResponse)
         return response.status if known else None
+
+    @staticmethod
+    def status_for(exc: BaseException) -> int:
+        return 504 if issubclass(type(exc), asyncio.TimeoutError) else 500
 
     @staticmethod
     def headers_of(response: Any) -> Any:

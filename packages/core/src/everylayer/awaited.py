@@ -83,6 +83,11 @@ class Exchange(Ledger):
         raise NotImplementedError
 
     @staticmethod
+    def status_for(exc: BaseException) -> int:
+        """Return the status that the framework answers `exc` with, which is no response itself."""
+        raise NotImplementedError
+
+    @staticmethod
     def headers_of(response: Any) -> MutableMapping[str, str] | None:
         """Return the headers of a response, None where they have been sent."""
         raise NotImplementedError
@@ -286,7 +291,7 @@ def _failed(exc: BaseException, request: Any, ledger: Exchange, own: OwnSpan | N
         sighting = ledger.sighting_of(exc)
         if issubclass(type(exc), Exception) and not (sighting is not None and sighting.departed):
             if own is not None:
-                own.answered(500)
+                own.answered(_asked(ledger.status_for, exc))
             if answer.due(ledger, 500):
                 ledger.told = answer.value_for(ledger, 500) or ""
     _close(request, ledger, exc, own)

@@ -20,7 +20,7 @@ _ANSWERS = {
     "fastapi.exceptions.RequestValidationError": 422,
     "fastapi.exceptions.WebSocketRequestValidationError": 403,
 }
-# Codes that close a socket for a failure of the server's (IANA has the list); others refuse the client.
+# IANA's codes that close a socket for a failure of the server's; the others refuse the client.
 _FAILED = range(1011, 1015)
 _ANSWERING = frozenset(name.rpartition(".")[2] for name in _ANSWERS)
 

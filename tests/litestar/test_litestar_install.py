@@ -182,6 +182,21 @@ def test_without_a_line_of_code(
     assert len(server_spans(telemetry.spans)) == 1
 
 
+def test_nothing_is_left_where_no_app_brings_the_plugin(
+    telemetry: Telemetry, instrumentor: EveryLayerLitestarInstrumentor
+) -> None:
+    PATCHES.undo()
+    before = [getattr(owner, name) for owner, name in TARGETS]
+    instrumentor.instrument()
+    app = Kit(setup=PLUGIN).app(calm)
+    stock = getattr(app.asgi_handler.app, "open_telemetry_middleware", None)
+    instrumentor.uninstrument()
+    assert [getattr(owner, name) for owner, name in TARGETS] == before
+    # Older versions have it as a layer of each route.
+    assert stock is None or stock.app.__module__ != "everylayer.asgi"
+    assert run_asgi(app, scope("/")).status == 200
+
+
 def test_bad_settings_without_a_line_of_code_fail_at_once(
     instrumentor: EveryLayerLitestarInstrumentor,
 ) -> None:

@@ -30,6 +30,7 @@ _CALLS = {
     ("starlette.routing", "app"): "view",
     ("starlette.endpoints", "dispatch"): "view",
     ("starlette.endpoints", "handler"): "view",
+    ("starlette.responses", "stream_response"): "view",
     ("starlette.background", "__call__"): "app",
     ("fastapi.routing", "app"): "view",
     ("fastapi.routing", "run_endpoint_function"): "view",

@@ -7,10 +7,11 @@ import gc
 import logging
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from litestar import Litestar, get, post
+from litestar import Litestar, get, post, websocket_listener
 from litestar import Request as LitestarRequest
 from litestar._asgi.asgi_router import ASGIRouter
 from litestar._asgi.routing_trie import mapping
@@ -21,7 +22,7 @@ from opentelemetry.trace import StatusCode
 
 from asgi_drive import Request, converse
 from contract.drive import run_asgi, scope
-from contract.expect import Expected, check
+from contract.expect import ESCAPED, Expected, check
 from contract.faults import PLAIN, fault_site
 from contract.telemetry import Telemetry, error_events, server_span, server_spans
 from everylayer.asgi import Seam
@@ -62,6 +63,17 @@ def test_the_span_that_it_begins_is_named_by_the_route(telemetry: Telemetry) -> 
     assert span.attributes is not None
     assert span.attributes["http.route"] == "/items/{item}"
     assert span.status.status_code is StatusCode.UNSET
+
+
+@websocket_listener("/talk")
+async def talk(data: str) -> str:
+    fault_site(PLAIN)
+
+
+def test_what_listens_to_a_socket_is_a_view(telemetry: Telemetry) -> None:
+    app = Litestar([talk], plugins=[EveryLayerPlugin()])
+    converse(app, Request("/talk", kind="websocket", texts=("hello",)))
+    check(telemetry.spans, PLAIN, replace(ESCAPED, layer="talk", kind="view"))
 
 
 def test_the_outermost_of_two_that_begin_a_span_has_the_error(telemetry: Telemetry) -> None:

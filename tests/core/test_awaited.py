@@ -67,10 +67,6 @@ class Exchange(awaited.Exchange):
         return response["status"] if isinstance(response, dict) else None
 
     @staticmethod
-    def status_for(exc: BaseException) -> int:
-        return 500
-
-    @staticmethod
     def headers_of(response: Any) -> Any:
         return None if response.get("sent") else response["headers"]
 
@@ -204,7 +200,7 @@ def broken(*args: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["scope_of", "client_status", "is_of_client", "has_begun", "status_for", "headers_of"]
+    "name", ["scope_of", "client_status", "is_of_client", "has_begun", "headers_of"]
 )
 def test_a_word_that_fails_is_not_the_apps_failure(
     name: str, telemetry: Telemetry, failures: dict[str, int], monkeypatch: pytest.MonkeyPatch
@@ -231,7 +227,7 @@ def test_a_chain_that_cannot_be_prepared_runs_as_it_is(
 
 def test_a_package_must_say_every_word() -> None:
     words = [name for name, value in vars(awaited.Exchange).items() if type(value) is staticmethod]
-    assert len(words) == 9
+    assert len(words) == 8
     for name in words:
         word = getattr(awaited.Exchange, name)
         with pytest.raises(NotImplementedError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +18,7 @@ class Exchange(awaited.Exchange):
     """The ledger of a request to aiohttp's server."""
 
     framework = "aiohttp"
+    timeout_status = 504
 
     @staticmethod
     def of(request: Any) -> Any:
@@ -47,8 +47,7 @@ class Exchange(awaited.Exchange):
 
     @staticmethod
     def client_status(exc: BaseException) -> int | None:
-        status = Exchange.status_of(exc) if issubclass(type(exc), web.HTTPException) else None
-        return status if status is not None and status < 500 else None
+        return status if (status := Exchange.status_of(exc) or 500) < 500 else None
 
     @staticmethod
     def is_of_client(exc: BaseException, request: Any) -> bool:
@@ -65,10 +64,6 @@ class Exchange(awaited.Exchange):
         cls = type(response)  # An abstract class is asked in Python, and slowly.
         known = cls is web.Response or issubclass(cls, web.StreamResponse)
         return response.status if known else None
-
-    @staticmethod
-    def status_for(exc: BaseException) -> int:
-        return 504 if issubclass(type(exc), asyncio.TimeoutError) else 500
 
     @staticmethod
     def headers_of(response: Any) -> Any:

@@ -26,7 +26,7 @@ from contract.collect import collect
 from contract.expect import ESCAPED, HANDLED, NOTHING, check
 from contract.faults import PLAIN
 from contract.responses import differences
-from contract.telemetry import Telemetry, error_events, server_spans, tree
+from contract.telemetry import Telemetry, error_events, server_span, server_spans, tree
 from everylayer import SettingsError, own_failures
 from everylayer_aiohttp import patches
 from everylayer_aiohttp.instrumentor import EveryLayerAiohttpInstrumentor
@@ -435,3 +435,14 @@ def test_under_opentelemetry_instrument() -> None:
     assert done.stdout.count('"exception.type": "ZeroDivisionError"') == 1
     assert '"everylayer.handled": true' in done.stdout
     assert done.stdout.count('"kind": "SpanKind.SERVER"') == 1
+
+
+@pytest.mark.parametrize(("exc", "status"), [(asyncio.TimeoutError(), 504), (OSError(), 500)])
+def test_the_status_is_the_one_that_aiohttp_answers_with(
+    telemetry: Telemetry, exc: Exception, status: int
+) -> None:
+    async def failing(request: web.Request) -> web.Response:
+        raise exc
+
+    assert run(app_of(OURS, failing)).status == status
+    assert (server_span(telemetry.spans).attributes or {})["http.status_code"] == status

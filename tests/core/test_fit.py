@@ -102,13 +102,13 @@ def test_patches_replace_what_fits_once_and_put_it_back(caplog: pytest.LogCaptur
     )
     patches.undo()
     with caplog.at_level(logging.WARNING, "everylayer"):
-        patches.put()
-        patches.put()
+        patches.put(patches)
+        patches.put(patches)
     assert (Router().call(1), Router().build(1)) == ("plainplain", "plain")
     assert ["Router.build" in r.getMessage() for r in caplog.records] == [True, False]
     assert "Router.gone" in caplog.records[1].getMessage()
     patches.undo()
     assert dict(vars(Router)) == before
-    patches.put()
+    patches.put(patches)
     assert Router().call(1) == "plainplain"
     patches.undo()

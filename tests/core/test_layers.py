@@ -13,6 +13,7 @@ from contract.faults import Fault
 from everylayer import asgi, wsgi
 from everylayer.chain import traceback_of
 from everylayer.layers import (
+    MACHINERY,
     UNKNOWN,
     Layer,
     LayerMap,
@@ -344,3 +345,12 @@ def test_what_a_framework_called_is_named_where_no_layer_is_known() -> None:
     assert Map().locate(traceback_from(run["own"])) == Layer("frame.base", "framework")
     assert called_by(frozenset({"other"}), through) is None
     assert LayerMap().locate(through) is None
+
+
+@pytest.mark.parametrize("module", ["anyio._backends", "trio._threads", "outcome._impl"])
+def test_what_runs_work_in_threads_and_tasks_is_not_the_apps(module: str) -> None:
+    run: dict[str, Any] = {"__name__": module}
+    exec("def run(work): return work()", run)
+    found = called_by(MACHINERY, traceback_from(lambda: run["run"](lambda: fail("request"))))
+    assert found is not None
+    assert "<lambda>" in found.name

@@ -299,6 +299,43 @@ class TestGroupsAndNotes:
         settle(span, ledger)
         assert types(telemetry) == ["KeyError", "ExceptionGroup"]
 
+    def test_what_is_left_of_a_group_is_no_other_error(
+        self, telemetry: Telemetry, request_of: Begin, caught: Catch
+    ) -> None:
+        span, ledger = request_of()
+        inner = ExceptionGroup("inner", [ValueError("right"), KeyError("left")])
+        group = caught(ExceptionGroup("both", [OSError("far"), inner]))
+        observe(group, SHOP, ledger=ledger)
+        _, rest = group.split(KeyError)  # type: ignore[attr-defined]
+        observe(caught(rest), GATE, ledger=ledger)
+        where = everylayer.trace_of(rest)
+        ledger.responded(200)
+        ledger.close(rest)
+        span.end()
+        (event,) = events(telemetry)
+        assert event["everylayer.layer.name"] == "Shop"
+        assert event["everylayer.handled"] is False
+        assert where is not None
+        assert where.span_id == format(span.get_span_context().span_id, "016x")
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            lambda group: ExceptionGroup("both", [group]),
+            lambda group: ExceptionGroup("others", group.exceptions),
+            lambda group: ExceptionGroup("both", [*group.exceptions, OSError("far")]),
+        ],
+    )
+    def test_a_group_of_more_or_by_another_name_is_one_more(
+        self, telemetry: Telemetry, request_of: Begin, caught: Catch, other: Any
+    ) -> None:
+        span, ledger = request_of()
+        group = caught(ExceptionGroup("both", [KeyError("left")]))
+        observe(group, SHOP, ledger=ledger)
+        observe(caught(other(group)), GATE, ledger=ledger)
+        settle(span, ledger)
+        assert types(telemetry) == ["ExceptionGroup", "ExceptionGroup"]
+
     def test_a_note_added_on_the_way_out_is_shown(
         self, telemetry: Telemetry, request_of: Begin, caught: Catch
     ) -> None:

@@ -118,6 +118,7 @@ DEPARTED: list[BaseException] = [
     named("starlette.websockets", "WebSocketDisconnect")(),
     named("django.core.exceptions", "RequestAborted")(),
     named("uvicorn.protocols.utils", "ClientDisconnected")(),
+    named("trio", "Cancelled")(),
     type("Derived", (named("starlette.requests", "ClientDisconnect"),), {})(),
 ]
 

@@ -7,10 +7,11 @@ import gc
 import logging
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from litestar import Litestar, get, post
+from litestar import Litestar, get, post, websocket_listener
 from litestar import Request as LitestarRequest
 from litestar._asgi.asgi_router import ASGIRouter
 from litestar._asgi.routing_trie import mapping
@@ -21,7 +22,7 @@ from opentelemetry.trace import StatusCode
 
 from asgi_drive import Request, converse
 from contract.drive import run_asgi, scope
-from contract.expect import Expected, check
+from contract.expect import ESCAPED, Expected, check
 from contract.faults import PLAIN, fault_site
 from contract.telemetry import Telemetry, error_events, server_span, server_spans
 from everylayer.asgi import Seam
@@ -62,6 +63,17 @@ def test_the_span_that_it_begins_is_named_by_the_route(telemetry: Telemetry) -> 
     assert span.attributes is not None
     assert span.attributes["http.route"] == "/items/{item}"
     assert span.status.status_code is StatusCode.UNSET
+
+
+@websocket_listener("/talk")
+async def talk(data: str) -> str:
+    fault_site(PLAIN)
+
+
+def test_what_listens_to_a_socket_is_a_view(telemetry: Telemetry) -> None:
+    app = Litestar([talk], plugins=[EveryLayerPlugin()])
+    converse(app, Request("/talk", kind="websocket", texts=("hello",)))
+    check(telemetry.spans, PLAIN, replace(ESCAPED, layer="talk", kind="view"))
 
 
 def test_the_outermost_of_two_that_begin_a_span_has_the_error(telemetry: Telemetry) -> None:
@@ -180,6 +192,21 @@ def test_without_a_line_of_code(
     assert telemetry.spans == ()
     run_asgi(own, scope("/"))
     assert len(server_spans(telemetry.spans)) == 1
+
+
+def test_nothing_is_left_where_no_app_brings_the_plugin(
+    telemetry: Telemetry, instrumentor: EveryLayerLitestarInstrumentor
+) -> None:
+    PATCHES.undo()
+    before = [getattr(owner, name) for owner, name in TARGETS]
+    instrumentor.instrument()
+    app = Kit(setup=PLUGIN).app(calm)
+    stock = getattr(app.asgi_handler.app, "open_telemetry_middleware", None)
+    instrumentor.uninstrument()
+    assert [getattr(owner, name) for owner, name in TARGETS] == before
+    # Older versions have it as a layer of each route.
+    assert stock is None or stock.app.__module__ != "everylayer.asgi"
+    assert run_asgi(app, scope("/")).status == 200
 
 
 def test_bad_settings_without_a_line_of_code_fail_at_once(

@@ -467,6 +467,16 @@ def stream_across_tasks(kit: Kit) -> Any:
     return kit.starlette([Outer, CalmDispatching, Calm], routes=[Route("/", _streaming(2))])
 
 
+# The instrumentation may stand within that layer, and end its span before the response has left.
+@case(
+    "stream_across_tasks_before_the_first_chunk",
+    since=COLLAPSES,
+    expected=escaped("_chunks_then_fail", "view"),
+)
+def stream_across_tasks_before_the_first_chunk(kit: Kit) -> Any:
+    return kit.starlette([Outer, CalmDispatching, Calm], routes=[Route("/", _streaming(0))])
+
+
 async def _background() -> None:
     fault_site(PLAIN)
 
@@ -576,6 +586,19 @@ async def _violated(websocket: Any) -> None:
     raise WebSocketException(1008, "policy")
 
 
+GIVEN_UP = Fault(
+    "given_up",
+    lambda: WebSocketException(1011, "no store"),
+    WebSocketException,
+    "1011: no store",
+)
+
+
+async def _failed(websocket: Any) -> None:
+    await websocket.accept()
+    fault_site(GIVEN_UP)
+
+
 async def _polite(websocket: Any) -> None:
     await websocket.accept()
     await websocket.close()
@@ -623,6 +646,12 @@ def socket_client_leaves(kit: Kit) -> Any:
 @case("socket_violated", expected=SILENT, request=SOCKET)
 def socket_violated(kit: Kit) -> Any:
     return _socket(kit, _violated)
+
+
+# Its own code says that it has failed, and so it is recorded; what the client gets is up to it.
+@case("socket_failed", expected=handled("_failed", "view"), fault=GIVEN_UP, request=SOCKET)
+def socket_failed(kit: Kit) -> Any:
+    return _socket(kit, _failed)
 
 
 @case("socket_calm", expected=SILENT, request=SOCKET)

@@ -85,6 +85,9 @@ def test_what_the_body_raises_is_recorded(body: Any, stock: bool, telemetry: Tel
         assert [type(member) for member in getattr(left, "exceptions", ())] == [ConnectionError]
         assert str(kind).endswith("ExceptionGroup")
     assert "ConnectionError: no database" in str(text)
+    if isinstance(left, ClientDisconnect):
+        kind, name = ((event.attributes or {})[f"everylayer.layer.{w}"] for w in ("kind", "name"))
+        assert (kind, name) == ("view", "Own.__anext__" if body is Own else body.__name__)
 
 
 @pytest.mark.parametrize("stock", [False, True], ids=["alone", "stock"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastapi
@@ -14,7 +15,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import StatusCode
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
 import everylayer
@@ -104,6 +105,39 @@ def test_it_ends_with_the_response_and_a_background_error_is_late(telemetry: Tel
     assert server_span(telemetry.spans).status.status_code is StatusCode.UNSET
     [late] = late_spans(telemetry.spans)
     assert late.status.description == "relay is down"
+
+
+class AnswersAnyway:
+    """Does not know that a response has begun."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except ValueError:
+            await PlainTextResponse("sorry", 500)(scope, receive, send)
+
+
+async def breaking(request: Any) -> StreamingResponse:
+    async def body() -> AsyncIterator[str]:
+        yield "begun"
+        raise ValueError("torn")
+
+    return StreamingResponse(body())
+
+
+@pytest.mark.parametrize("path", ["/breaking", "/mail"])
+def test_a_second_answer_is_not_the_clients(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    made = Starlette(routes=[*ROUTES, Route("/breaking", breaking)])
+    made.add_middleware(AnswersAnyway)
+    made.add_middleware(EveryLayerMiddleware)
+    run_asgi(made, scope(path))
+    assert (server_span(telemetry.spans).attributes or {})["http.status_code"] == 200
+    assert caplog.messages == []  # The SDK warns of what is set on a span that has ended.
 
 
 def test_the_context_is_left_as_it_was(telemetry: Telemetry) -> None:

@@ -18,6 +18,7 @@ class Exchange(awaited.Exchange):
     """The ledger of a request to aiohttp's server."""
 
     framework = "aiohttp"
+    timeout_status = 504
 
     @staticmethod
     def of(request: Any) -> Any:
@@ -46,8 +47,7 @@ class Exchange(awaited.Exchange):
 
     @staticmethod
     def client_status(exc: BaseException) -> int | None:
-        status = Exchange.status_of(exc) if issubclass(type(exc), web.HTTPException) else None
-        return status if status is not None and status < 500 else None
+        return status if (status := Exchange.status_of(exc) or 500) < 500 else None
 
     @staticmethod
     def is_of_client(exc: BaseException, request: Any) -> bool:

@@ -32,18 +32,21 @@ class OwnSpan:
     messages tells it by `answered`, then lets it `leave`, and `end`.
     """
 
-    __slots__ = ("_scope", "_send", "_span", "_token")
+    __slots__ = ("_begun", "_scope", "_send", "_span", "_token")
 
     def __init__(self, span: Span, scope: Scope, send: Send | None, token: Any) -> None:
         self._span = span
         self._scope = scope
         self._send = send
         self._token = token
+        self._begun = False
 
     async def send(self, message: Message) -> None:
         """Pass `message` on; the span ends with the last one of the response."""
         kind = message.get("type")
-        if kind in ("http.response.start", "websocket.accept"):
+        # A layer may try to answer once more for what failed later: the client has the first one.
+        if kind in ("http.response.start", "websocket.accept") and not self._begun:
+            self._begun = True
             self.answered(message.get("status"))
         assert self._send is not None
         await self._send(message)

@@ -7,6 +7,7 @@ around the whole chain, `probe` before each layer in it, and `binding` inside wh
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import FrameType
 from typing import Any, NamedTuple
@@ -23,12 +24,17 @@ from .layers import Layer, LayerMap
 from .ledger import Ledger
 from .memo import Memo
 from .observer import observe
+from .policy import matches
 from .settings import Settings
 from .sighting import SWALLOWED
 from .sinks.served import count
 
 Call = Callable[[Any], Awaitable[Any]]
 _MAX_CHAINS = 1024
+# By name: asyncio is much to load for one class, which is the built-in one from 3.11 on.
+_TIMEOUT = frozenset(
+    {"TimeoutError" if sys.version_info >= (3, 11) else "asyncio.exceptions.TimeoutError"}
+)
 
 
 class Exchange(Ledger):
@@ -40,9 +46,11 @@ class Exchange(Ledger):
     Attributes:
         told: the error context, for the response that the framework makes of an error outside of
             all layers; empty for none.
+        timeout_status: what the framework answers asyncio's `TimeoutError` with.
     """
 
     told = ""
+    timeout_status = 500
 
     @staticmethod
     def of(request: Any) -> Exchange | None:
@@ -289,7 +297,7 @@ def _failed(exc: BaseException, request: Any, ledger: Exchange, own: OwnSpan | N
         sighting = ledger.sighting_of(exc)
         if issubclass(type(exc), Exception) and not (sighting is not None and sighting.departed):
             if own is not None:
-                own.answered(500)
+                own.answered(ledger.timeout_status if matches(exc, _TIMEOUT) else 500)
             if answer.due(ledger, 500):
                 ledger.told = answer.value_for(ledger, 500) or ""
     _close(request, ledger, exc, own)

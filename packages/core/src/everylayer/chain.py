@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 MAX_LINKS = 64
+_MAX_MEMBERS = 1000
 
 # Read through the base class: a subclass may define hostile properties of these names.
 _cause: Any = BaseException.__dict__["__cause__"].__get__
@@ -105,6 +106,34 @@ def title_of(group: BaseException) -> str:
     """Return the message of a group, without the count of its members."""
     title: str = _title(group)
     return title
+
+
+def is_remade(group: BaseException, earlier: BaseException) -> bool:
+    """Tell whether `group` is the group `earlier` once more, all of it or what is left of it.
+
+    `except*`, `split` and trio's nurseries raise a new object with the same members. One that
+    holds `earlier`, or names it as its cause, is another error.
+    """
+    if not str.__eq__(_title(group), _title(earlier)) or _cause(group) is earlier:
+        return False
+    groups, ends = _inside(group)
+    return id(earlier) not in groups and ends <= _inside(earlier)[1]
+
+
+def _inside(group: BaseException) -> tuple[set[int], set[int]]:
+    """Return the ids of the groups within `group`, and of the members that are none; bounded."""
+    groups: set[int] = set()
+    ends: set[int] = set()
+    queue, left = [group], _MAX_MEMBERS
+    for current in queue:
+        for member in _members(current)[:left]:
+            left -= 1
+            if not is_group(member):
+                ends.add(id(member))
+            elif id(member) not in groups:
+                groups.add(id(member))
+                queue.append(member)
+    return groups, ends
 
 
 def links(exc: BaseException, limit: int = MAX_LINKS) -> Iterator[Link]:

@@ -34,6 +34,8 @@ class Layer:
     index: int | None = None
 
 
+# Kinds: of what only a framework's own code is known of, and of work that was handed on.
+FRAMEWORK = "framework"
 WORK = "work"
 UNKNOWN = Layer("unknown", "app")
 
@@ -117,7 +119,7 @@ def _wraps_an_instance(function: Any) -> bool:
 # What frameworks run on, and what stands beside them: none of it is an app's.
 MACHINERY = frozenset(
     {"anyio", "asyncio", "concurrent", "contextlib", "ddtrace", "everylayer", "opentelemetry"}
-    | {"sentry_sdk", "threading"}
+    | {"outcome", "sentry_sdk", "threading", "trio"}
 )
 _WRAPPERS = ("everylayer", "sentry_sdk.")
 _SIGNATURES = (("scope", "receive", "send"), ("environ", "start_response"))
@@ -164,7 +166,7 @@ def called_by(machinery: frozenset[str], tb: TracebackType | None) -> Layer | No
         tb = tb.tb_next
     if not framework:
         return None
-    return Layer(framework, "framework") if called is None else Layer(frame_name(called), "app")
+    return Layer(framework, FRAMEWORK) if called is None else Layer(frame_name(called), "app")
 
 
 def frame_name(frame: FrameType) -> str:

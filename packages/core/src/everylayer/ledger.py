@@ -201,10 +201,10 @@ class Ledger:
         del replaced
         # What an outer seam may still find is another span, or that this one is another ledger's.
         self._bound = guard is not None and guard.ledger is self and spans.is_server(self.span)
-        if first:
-            origin.seen(exc, self.span, layer, sighting.time_ns)
+        if first or sighting.exc is not exc:
+            origin.seen(exc, self.span, layer or sighting.layer, sighting.time_ns)
             self.page.met(self, layer)
-            self._tell_sentry(sighting)
+            self._tell_sentry(exc, sighting)
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)
         if not self._open and guard is None:
@@ -234,7 +234,7 @@ class Ledger:
             Whether it is known, so that the seam has nothing to add.
         """
         sighting = self.sighting_of(exc) if self._bound else None
-        if sighting is None or sighting.phase == SWALLOWED:
+        if sighting is None or sighting.exc is not exc or sighting.phase == SWALLOWED:
             return False
         sighting.grow(tb or chain.traceback_of(exc))
         return True
@@ -292,10 +292,10 @@ class Ledger:
         """
         return self._open and switch.link is not None and bool(switch.awaits(self))
 
-    def _tell_sentry(self, sighting: Sighting) -> None:
+    def _tell_sentry(self, exc: BaseException, sighting: Sighting) -> None:
         link = switch.look(self.settings)
         if link is not None:
-            link.sighted(self, sighting)
+            link.sighted(self, exc, sighting)
 
     @contained
     def _judge_loose(self) -> None:
@@ -350,7 +350,7 @@ class Ledger:
     @contained
     def _end_held_span(self) -> None:
         guard = spans.guard_of(self.span)
-        if guard is not None and guard.held_ns is not None and not self.awaits_sentry():
+        if guard is not None and guard.held_ns is not None and not guard.must_wait():
             guard.finish()
 
     @contained

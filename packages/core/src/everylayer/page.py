@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import volume
+from . import chain, volume
 from .layers import Layer
 from .sighting import Identity, Sighting
 from .sinks import integrity
@@ -50,10 +50,14 @@ class Page:
         self.account = volume.Account()
 
     def find(self, exc: BaseException) -> Sighting | None:
-        """Return the sighting of this very object."""
+        """Return the sighting of this very object, or of the group that it is once more."""
         for sighting in self.seen:
             if sighting.exc is exc:
                 return sighting
+        if chain.is_group(exc):
+            for sighting in self.seen:
+                if chain.is_group(sighting.exc) and chain.is_remade(exc, sighting.exc):
+                    return sighting
         return None
 
     def add(self, sighting: Sighting, max_events: int) -> Sighting | None:

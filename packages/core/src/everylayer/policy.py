@@ -36,6 +36,7 @@ _GONE_NAMES = frozenset(
         "starlette.requests.ClientDisconnect",
         "starlette.websockets.WebSocketDisconnect",
         "django.core.exceptions.RequestAborted",
+        "trio.Cancelled",
         "uvicorn.protocols.utils.ClientDisconnected",
     }
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
-from .chain import traceback_of
-from .layers import Layer, LayerMap, from_traceback
+from .chain import is_group, links, traceback_of
+from .layers import FRAMEWORK, Layer, LayerMap, from_traceback
 from .redaction.values import Holder
 
 # The phase of what a layer handled by itself, as the monitor saw it.
@@ -148,7 +148,22 @@ class Sighting:
         return self.layer or self._located() or from_traceback(self.tb)
 
     def _located(self) -> Layer | None:
-        return self.layers.locate(self.tb) if self.layers is not None else None
+        if self.layers is None:
+            return None
+        found = self.layers.locate(self.tb)
+        if (found is None or found.kind == FRAMEWORK) and is_group(self.exc):
+            return self._located_within() or found
+        return found
+
+    def _located_within(self) -> Layer | None:
+        """Return the layer of a member: a task group of the framework's has raised the group."""
+        assert self.layers is not None
+        for link in links(self.exc):
+            if link.relation == "member":
+                found = self.layers.locate(traceback_of(link.exc))
+                if found is not None and found.kind != FRAMEWORK:
+                    return found
+        return None
 
 
 def _longer(one: TracebackType | None, other: TracebackType | None) -> bool:

@@ -225,13 +225,14 @@ class SpanGuard:
             self.ledger.flush()
 
     def _end(self, end_time: int | None = None) -> None:
-        if not self._must_wait():
+        if not self.must_wait():
             self.finish(end_time)
         elif self.held_ns is None:
             self.held_ns = time.time_ns() if end_time is None else end_time
 
     @contained
-    def _must_wait(self) -> bool:
+    def must_wait(self) -> bool:
+        """Tell whether the span's end is not to come yet."""
         return self.ledger.undecided() or self.ledger.awaits_sentry()
 
     def _record_exception(

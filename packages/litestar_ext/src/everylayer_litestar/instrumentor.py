@@ -38,3 +38,4 @@ class EveryLayerLitestarInstrumentor(Instrumentor):
             plugin.settings = Settings(enabled=False)
             while plugin.undo:
                 plugin.undo.pop()()
+            patches.PATCHES.let_go(plugin)

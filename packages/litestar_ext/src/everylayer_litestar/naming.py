@@ -49,7 +49,7 @@ class AppLayers(WatchedLayers):
 
     def _know(self, kind: str, *functions: Any) -> None:
         for function in functions:
-            # What Litestar runs in a thread it keeps in an object of its own.
-            made = getattr(function, "func", function)
+            # What runs in a thread, or listens to a socket, Litestar keeps in an object of its own.
+            made = getattr(function, "func", getattr(function, "_fn", function))
             if str(getattr(made, "__module__", "litestar")).partition(".")[0] != "litestar":
                 self.learn(Layer(name_of(made), kind), made)

@@ -11,8 +11,8 @@
 | `Litestar.__init__` | 2.15 | the plugin in each app, under the instrumentor |
   `giving().undo()` |
 
-They do nothing for an app that has no `EveryLayerPlugin`. A function that is not what it was is
-left alone, with a line in the log.
+Under the instrumentor alone the first three go with it. They do nothing for an app that has no
+`EveryLayerPlugin`. A function that is not what it was is left alone, with a line in the log.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from .seams import AppSeam, Covered, interleaved, probe_answered, show_answered
 
 
 def _plugin_of(app: Any) -> Covered | None:
-    held = (each for each in app.plugins if isinstance(each, Covered))
-    return next((plugin for plugin in held if plugin.settings.enabled), None)
+    return next((p for p in app.plugins if isinstance(p, Covered) and p.settings.enabled), None)
 
 
 def _creating(original: Any, _: Any) -> Any:

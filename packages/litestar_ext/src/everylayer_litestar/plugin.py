@@ -28,7 +28,7 @@ class EveryLayerPlugin(Covered, InitPlugin):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(resolve(settings))
-        patches.PATCHES.put()
+        patches.PATCHES.put(self)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Leave the app as it is: what it needs is put in place where Litestar builds it."""

@@ -49,6 +49,7 @@ class AppSeam(Seam):
         stock = getattr(app, "open_telemetry_middleware", None)
         if stock is not None:
             plugin.starts_inside = True
+            plugin.undo.append(functools.partial(setattr, stock, "app", stock.app))
             stock.app = right_inside(stock.app, show)
 
     def alone(self) -> bool:

@@ -20,6 +20,8 @@ _ANSWERS = {
     "fastapi.exceptions.RequestValidationError": 422,
     "fastapi.exceptions.WebSocketRequestValidationError": 403,
 }
+# IANA's codes that close a socket for a failure of the server's; the others refuse the client.
+_FAILED = range(1011, 1015)
 _ANSWERING = frozenset(name.rpartition(".")[2] for name in _ANSWERS)
 
 _MACHINERY = MACHINERY | {"everylayer_starlette", "fastapi", "starlette"}
@@ -28,6 +30,7 @@ _CALLS = {
     ("starlette.routing", "app"): "view",
     ("starlette.endpoints", "dispatch"): "view",
     ("starlette.endpoints", "handler"): "view",
+    ("starlette.responses", "stream_response"): "view",
     ("starlette.background", "__call__"): "app",
     ("fastapi.routing", "app"): "view",
     ("fastapi.routing", "run_endpoint_function"): "view",
@@ -48,14 +51,15 @@ _CORE_MIDDLEWARE = (".errors", ".exceptions", ".opentelemetry")
 
 
 def client_status(exc: BaseException) -> int | None:
-    """Return the 3xx or 4xx status that Starlette or FastAPI gives `exc`, None for a 5xx."""
+    """Return the 3xx or 4xx status that Starlette or FastAPI gives `exc`, None for a failure."""
     if issubclass(type(exc), HTTPException):
         status = getattr(exc, "status_code", None)
         return status if isinstance(status, int) and 300 <= status < 500 else None
     for cls in type(exc).__mro__:
         # The full name is dear, and nearly never needed.
         if cls.__name__ in _ANSWERING and class_name(cls) in _ANSWERS:
-            return _ANSWERS[class_name(cls)]
+            failed = getattr(exc, "code", None) in _FAILED
+            return None if failed else _ANSWERS[class_name(cls)]
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from ..fit import takes, warn_left_alone
 
@@ -106,9 +107,11 @@ class Patches:
         self._package = package
         self._targets = targets
         self._put: list[Patch] | None = None
+        self._users: WeakSet[Any] = WeakSet()
 
-    def put(self) -> None:
-        """Replace what fits, and say what does not; a second call changes nothing."""
+    def put(self, user: object) -> None:
+        """Replace what fits, and say what does not, for `user` too, which is not kept alive."""
+        self._users.add(user)
         if self._put is not None:
             return
         self._put = []
@@ -120,8 +123,15 @@ class Patches:
                 where = f"{target.owner.__name__}.{target.name}"
                 warn_left_alone(where, self._distribution, target.missing, self._package)
 
+    def let_go(self, user: object) -> None:
+        """Put back what was there unless somebody else still needs it."""
+        self._users.discard(user)
+        if not self._users:
+            self.undo()
+
     def undo(self) -> None:
-        """Put back what was there, newest first."""
+        """Put back what was there, newest first, whoever needs it."""
+        self._users.clear()
         while self._put:
             self._put.pop().undo()
         self._put = None

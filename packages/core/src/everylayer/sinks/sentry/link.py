@@ -82,10 +82,10 @@ class Link:
             self.rules = rules
 
     @contained
-    def sighted(self, ledger: Ledger, sighting: Sighting) -> None:
+    def sighted(self, ledger: Ledger, exc: BaseException, sighting: Sighting) -> None:
         """Take note of an exception that a request has seen for the first time."""
-        self._ledgers.put(id(sighting.exc), weakref.ref(ledger))
-        if ledger.settings.sentry == "capture":
+        self._ledgers.put(id(exc), weakref.ref(ledger))
+        if ledger.settings.sentry == "capture" and sighting.scopes is None:
             sighting.scopes = (
                 sentry_sdk.get_current_scope(),
                 sentry_sdk.get_isolation_scope(),

@@ -36,6 +36,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if id(item) not in gone]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector off the thousands of cases, now and whenever a test asks for it.
+
+    A collection would take seconds, of which some tests ask for many.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
 if sys.version_info < (3, 11):
 
     @pytest.hookimpl(wrapper=True)
@@ -75,6 +90,22 @@ def encodable(data: Any) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Let hostile strings through xdist: one in a captured log would end the whole run."""
+def pytest_report_to_serializable(report: object) -> Generator[None, Any, Any]:
+    """Let hostile strings through xdist: one in a captured log would end the whole run.
+
+    What a test that passed has printed stays behind: it is a gigabyte that nobody reads.
+    """
+    if isinstance(report, pytest.TestReport) and report.passed:
+        report.sections.clear()
     return encodable((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Forget what a test has printed when it is over: a large heap is slow to collect."""
+    report = yield
+    if call.when == "teardown":
+        item._report_sections.clear()
+    return report

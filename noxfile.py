@@ -71,7 +71,7 @@ LOWEST = "tests/constraints/lowest.txt"
 # Most modules of what is installed are never imported, and what is compiles at its first import.
 BYTECODE = [] if os.environ.get("PYTHONDONTWRITEBYTECODE") else ["--no-compile"]
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
-PARALLEL = ["-n", "2", "--dist", "loadfile", "--max-worker-restart=0"]
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart=0"]
 
 
 def answers(command: str, version: str) -> bool:

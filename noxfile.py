@@ -7,11 +7,13 @@ are found on PATH and under pyenv; those that are absent are skipped by name.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,10 @@ AT_BOTH_ENDS = [
 BY_THEMSELVES = ["-m", "not release", "--ignore=tests/prefork", "--ignore=tests/site"]
 LATEST = "tests/constraints/latest.txt"
 LOWEST = "tests/constraints/lowest.txt"
+# Most modules of what is installed are never imported, and what is compiles at its first import.
+BYTECODE = [] if os.environ.get("PYTHONDONTWRITEBYTECODE") else ["--no-compile"]
 # A file stays in one process. No second try for a crashed one: xdist waits for ever after it.
-PARALLEL = ["-n", "2", "--dist", "loadfile", "--max-worker-restart=0"]
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart=0"]
 
 
 def answers(command: str, version: str) -> bool:
@@ -125,23 +129,41 @@ def project(name: str) -> dict[str, Any]:
 
 
 def requirements(*groups: str) -> list[str]:
-    """Return our distributions, to be built, and what the named groups list."""
-    pyproject = nox.project.load_toml("pyproject.toml")
-    ours = [f"./packages/{name}" for name in PACKAGES]
-    return [*ours, *nox.project.dependency_groups(pyproject, *groups)]
+    """Return what the named groups list."""
+    return list(nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups))
 
 
-def install(session: nox.Session, group: str, constraints: str = LATEST) -> None:
+@functools.cache
+def folder_of_wheels() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder that lasts as long as this run."""
+    return tempfile.TemporaryDirectory(prefix="wheels-")
+
+
+def wheels(session: nox.Session) -> list[str]:
+    """Return our distributions as wheels, built once a run: they are the same for each Python."""
+    place = Path(folder_of_wheels().name)
+    if len(list(place.iterdir())) < len(PACKAGES):
+        session.install("--constraint", LATEST, "hatchling")
+        # In this environment: seven others to build in take half a minute to make.
+        pip = ["python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        ours = [f"./packages/{name}" for name in PACKAGES]
+        session.run_install(*pip, "--wheel-dir", str(place), *ours)
+    return sorted(map(str, place.iterdir()))
+
+
+def install(session: nox.Session, group: str, constraints: str | None = LATEST) -> None:
     """Install our packages as wheels, so that what is tested is what is shipped."""
-    session.install("--constraint", constraints, *requirements(group))
+    ours = wheels(session)
+    # pip leaves alone what was installed of that version before, however old it is.
+    session.install("--no-deps", "--force-reinstall", *BYTECODE, *ours)
+    chosen = ["--constraint", constraints] if constraints else []
+    session.install(*BYTECODE, *chosen, *ours, *requirements(group))
 
 
 @nox.session(python=NEWEST)
 def dev(session: nox.Session) -> None:
     """Make .venv to work in: the packages as they stand in the tree, and every tool."""
-    groups = nox.project.dependency_groups(
-        nox.project.load_toml("pyproject.toml"), "test", "lint", "types", "docs"
-    )
+    groups = requirements("test", "lint", "types", "docs")
     ours = [part for name in PACKAGES for part in ("--editable", f"packages/{name}")]
     session.run("python", "-m", "venv", ".venv")
     python = str(Path(".venv", "Scripts" if os.name == "nt" else "bin", "python"))
@@ -207,8 +229,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def docs(session: nox.Session) -> None:
     """Build the documentation site into build/site, and check it page by page."""
-    pyproject = nox.project.load_toml("pyproject.toml")
-    session.install("--constraint", LATEST, *nox.project.dependency_groups(pyproject, "docs"))
+    session.install("--constraint", LATEST, *BYTECODE, *requirements("docs"))
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
     # Without the suite's own conftest, which wants the packages installed.
     session.run("python", "-m", "pytest", "--confcutdir=tests/site", "tests/site")
@@ -270,9 +291,8 @@ def chains(session: nox.Session) -> None:
 
 def fuzz(session: nox.Session, seconds: int) -> None:
     """Run each fuzz target under atheris, or say that this interpreter has none."""
-    group = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "fuzz")
     try:
-        session.install("--only-binary", ":all:", *group)
+        session.install("--only-binary", ":all:", *requirements("fuzz"))
     except nox.command.CommandFailed:
         session.warn(f"atheris is not there for Python {session.python}: fuzzing is skipped")
         return
@@ -291,7 +311,7 @@ def soak(session: nox.Session) -> None:
 def sentry(session: nox.Session) -> None:
     """Close the loop over a real Sentry-compatible server, Bugsink, on the loopback."""
     # Not with the constraints: the server asks for a Django of its own.
-    session.install(*requirements("sentry-server"))
+    install(session, "sentry-server", constraints=None)
     session.run(
         "python", "-m", "pytest", *(session.posargs or ["tests/sentry/test_sentry_server.py"])
     )
@@ -301,7 +321,7 @@ def sentry(session: nox.Session) -> None:
 def backend(session: nox.Session) -> None:
     """Export a storm of errors into a real back end, MLflow on SQLite, and read it back."""
     # Not with the constraints: the server asks for versions of its own.
-    session.install(*requirements("backend"))
+    install(session, "backend", constraints=None)
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/backend"]))
 
 
@@ -415,5 +435,6 @@ def sbom(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def constraints(session: nox.Session) -> None:
     """Write the newest versions that resolve on each Python present to the constraints file."""
+    ours = [f"./packages/{name}" for name in PACKAGES]
     groups = requirements("types", "lint", "browser", "prometheus", "docs")
-    session.run("python", "tests/constraints/refresh.py", *PRESENT, "--", *groups)
+    session.run("python", "tests/constraints/refresh.py", *PRESENT, "--", *ours, *groups)

@@ -11,6 +11,27 @@ from typing import Any
 import pytest
 from opentelemetry import context
 
+# The longest files, each of which stays in one process: begun last, one would keep the other idle.
+FIRST = (
+    "docs/test_snippets_start.py",
+    "audit/test_demo.py",
+    "docs/test_snippets.py",
+    "audit/test_audit_whole.py",
+    "benchmarks/test_arms.py",
+    "packaging/test_wheels.py",
+    "chains/test_chains.py",
+    "telemetry/test_broken.py",
+    "sentry/test_sentry_table.py",
+    "plugin/test_apps.py",
+    "flask/test_flask_corpus.py",
+    "starlette/test_starlette_corpus.py",
+    "fuzz/test_fuzz.py",
+    "soak/test_soak.py",
+    "telemetry/test_http_names.py",
+    "django/test_corpus.py",
+    "boundaries/tenant/test_ten_million_ids.py",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -23,7 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Thin out the tables of cases where they run on the interpreters between the two ends."""
+    """Put the longest files first, and thin out the tables where an interpreter runs a sample."""
+    places = {f"tests/{name}": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
     every = config.getoption("--sample")
     left_out = [
         item
@@ -34,6 +57,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(map(id, left_out))
         items[:] = [item for item in items if id(item) not in gone]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector off the thousands of cases, now and whenever a test asks for it.
+
+    A collection would take seconds, of which some tests ask for many.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 if sys.version_info < (3, 11):
@@ -75,6 +113,22 @@ def encodable(data: Any) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Let hostile strings through xdist: one in a captured log would end the whole run."""
+def pytest_report_to_serializable(report: object) -> Generator[None, Any, Any]:
+    """Let hostile strings through xdist: one in a captured log would end the whole run.
+
+    What a test that passed has printed stays behind: it is a gigabyte that nobody reads.
+    """
+    if isinstance(report, pytest.TestReport) and report.passed:
+        report.sections.clear()
     return encodable((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Forget what a test has printed when it is over: a large heap is slow to collect."""
+    report = yield
+    if call.when == "teardown":
+        item._report_sections.clear()
+    return report

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from contract import django_settings
-from contract.collect import quick_collector  # noqa: F401
 from contract.telemetry import Telemetry, session
 from everylayer import own_failures, settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -18,8 +19,14 @@ TRIED = [
 ]
 
 
+@functools.cache
+def uninstrumented(name: str, server: str) -> Run:
+    """Return how the app behaves by itself: the same before each position."""
+    return run(next(case for case in CASES if case.name == name), server)
+
+
 def bare(case: Case, server: str, telemetry: Telemetry) -> Run:
-    outcome = run(case, server)
+    outcome = uninstrumented(case.name, server)
     telemetry.clear()
     return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 
 import pytest
 
@@ -12,17 +13,23 @@ import flask_cases_hooks
 import flask_cases_layers
 from contract.telemetry import Telemetry, tree
 from flask_case import CASES, Case
-from flask_harness import ORDERS, OURS, assembled, bare, changes, is_quiet, serve, wrong
+from flask_harness import ORDERS, OURS, Outcome, assembled, bare, changes, is_quiet, serve, wrong
 
 CORPUS = tuple(CASES)
 _TABLES = (flask_cases_bodies, flask_cases_handlers, flask_cases_hooks, flask_cases_layers)
+
+
+@functools.cache
+def uninstrumented(name: str) -> Outcome:
+    """Return how the app behaves by itself: the same before each order."""
+    return bare(next(case for case in CORPUS if case.name == name))
 
 
 @pytest.mark.parametrize("order", OURS)
 @pytest.mark.parametrize("case", CORPUS, ids=str)
 def test_every_error_is_on_the_trace_once(case: Case, order: str, telemetry: Telemetry) -> None:
     steps = ORDERS[order]
-    before = bare(case)
+    before = uninstrumented(case.name)
     telemetry.clear()
     with assembled(case, steps) as app:
         after = serve(case, app)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-
-import pytest
 
 from everylayer.boundaries import aftermath
 
@@ -14,12 +11,3 @@ def collect() -> None:
     """Collect what nobody holds, and wait until what that had to tell has been told."""
     gc.collect()
     assert aftermath.settle()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collector() -> Iterator[None]:
-    """Leave what was there before a module's tests out of its collections: a tenth of the time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()

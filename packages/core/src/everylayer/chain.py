@@ -21,22 +21,28 @@ _traceback: Any = BaseException.__dict__["__traceback__"].__get__
 _set_traceback: Any = BaseException.__dict__["__traceback__"].__set__
 
 if sys.version_info >= (3, 11):
-    _group: tuple[type[BaseException], ...] = (BaseExceptionGroup,)
+    in_flight = sys.exception
     _members: Any = BaseExceptionGroup.__dict__["exceptions"].__get__
     _title: Any = BaseExceptionGroup.__dict__["message"].__get__
-    in_flight = sys.exception
+
+    def _groups() -> Any:
+        return BaseExceptionGroup
+
 else:
-    _group = ()
 
     def in_flight() -> BaseException | None:
         """Return the exception that is being handled."""
         return sys.exc_info()[1]
 
-    def _members(exc: BaseException) -> tuple[BaseException, ...]:
-        return ()
+    def _groups() -> Any:
+        """Return the class of the backport's groups, once somebody has imported it."""
+        return getattr(sys.modules.get("exceptiongroup"), "BaseExceptionGroup", ())
 
-    def _title(exc: BaseException) -> str:
-        return ""
+    def _members(exc: BaseException) -> Any:
+        return _groups().__dict__["exceptions"].__get__(exc)
+
+    def _title(exc: BaseException) -> Any:
+        return _groups().__dict__["message"].__get__(exc)
 
 
 class Link(NamedTuple):
@@ -90,16 +96,17 @@ def raised_in(exc: BaseException, package: str) -> bool:
 
 
 def is_group(exc: BaseException) -> bool:
-    """Tell whether `exc` is an ExceptionGroup (never, before Python 3.11).
+    """Tell whether `exc` is an ExceptionGroup; before Python 3.11, one of `exceptiongroup`'s.
 
     By its type alone: `isinstance` asks the object for its `__class__`, which may be hostile.
     """
-    return issubclass(type(exc), _group)
+    return issubclass(type(exc), _groups())
 
 
 def members(exc: BaseException) -> tuple[BaseException, ...]:
     """Return the direct members of a group, nothing for a plain exception."""
-    return _members(exc) if is_group(exc) else ()
+    found: tuple[BaseException, ...] = _members(exc) if is_group(exc) else ()
+    return found
 
 
 def title_of(group: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from functools import cache
 from types import TracebackType
@@ -87,7 +86,7 @@ def _earlier(node: Node, seen: set[int]) -> BaseException | None:
 
 
 def _members(exc: BaseException) -> tuple[BaseException, ...] | None:
-    if not _is_group(exc):
+    if not chain.is_group(exc):
         return None
     own = chain.members(exc)
     shown = _read(exc, "exceptions", tuple)
@@ -95,17 +94,6 @@ def _members(exc: BaseException) -> tuple[BaseException, ...] | None:
         return own
     # A subclass that overrides `exceptions` is believed as far as it tells of exceptions.
     return tuple(each for each in shown if issubclass(type(each), BaseException))
-
-
-if sys.version_info >= (3, 11):
-    _is_group = chain.is_group
-else:
-
-    def _is_group(exc: BaseException) -> bool:
-        """Tell whether the backport made this group; it renders those where it is imported."""
-        backport = sys.modules.get("exceptiongroup")
-        group = getattr(backport, "BaseExceptionGroup", None)
-        return isinstance(group, type) and issubclass(type(exc), group)
 
 
 def _traceback(exc: BaseException) -> TracebackType | None:

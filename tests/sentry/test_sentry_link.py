@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import sys
+import threading
 import weakref
 from typing import Any
 
@@ -19,6 +20,7 @@ from sentry_sdk import scope as sentry_scope
 import everylayer
 from contract.telemetry import Telemetry, error_events, server_span
 from everylayer import configure, own_failures, spans
+from everylayer.boundaries.aftermath import settle
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
 from everylayer.settings import SettingsError, resolve
@@ -326,3 +328,32 @@ def test_two_clients_after_each_other(telemetry: Telemetry, sentry: Kept) -> Non
             everylayer.record(raised(ValueError("once")))
         assert len(second.events) == 1
     assert not sentry.events
+
+
+class Telling(list[str]):
+    """A value that has Sentry capture an error when the span reads it, with its lock held.
+
+    The collector may run there, and a finalizer log an error: of a task that was never retrieved.
+    """
+
+    def __iter__(self) -> Any:
+        sentry_sdk.capture_exception(raised(ValueError("never retrieved")))
+        return super().__iter__()
+
+
+def test_an_error_captured_while_the_span_is_being_changed(
+    telemetry: Telemetry, sentry: Kept
+) -> None:
+    def work() -> None:
+        with serving():
+            trace.get_current_span().set_attribute("shop.names", Telling(["espresso"]))
+            settle()
+
+    # A daemon: where this fails, the thread waits for itself.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    (event,) = sentry.events
+    span = server_span(telemetry.spans)
+    assert dict(span.attributes or {})["sentry.event_id"] == event["event_id"]

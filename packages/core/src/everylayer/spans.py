@@ -72,6 +72,16 @@ def recording(span: Span | None) -> bool:
     return span is not None and bool(type(span).is_recording(span))
 
 
+def is_busy(span: Span) -> bool:
+    """Tell whether somebody changes `span` at this moment, maybe this very thread.
+
+    The collector may run within the SDK's lock of the span, and from a finalizer the way leads by
+    a log record and Sentry back to the span: for ever, since no thread gets that lock twice.
+    """
+    locked = getattr(getattr(span, "_lock", None), "locked", None)
+    return locked is not None and bool(locked())
+
+
 def ended(span: Span | None) -> bool:
     """Tell whether `span` recorded once and has ended."""
     return getattr(span, "end_time", None) is not None

@@ -8,6 +8,7 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from ... import spans
+from ...boundaries.aftermath import hand_over
 from ...settings import Settings
 from .. import attributes
 from . import place
@@ -23,6 +24,16 @@ def write(span: Span, event_id: str, rules: Settings, *, first: bool) -> None:
         first: that error describes the span's failure, so its event replaces another.
     """
     if not event_id or not spans.recording(span):
+        return
+    # Where a request ends, nobody is interrupted, and later is too late.
+    if not first and spans.is_busy(span):
+        hand_over(_write, span, event_id, rules, first)
+    else:
+        _write(span, event_id, rules, first)
+
+
+def _write(span: Span, event_id: str, rules: Settings, first: bool) -> None:
+    if not spans.recording(span):
         return
     found: Mapping[str, Any] = getattr(span, "attributes", None) or {}
     if attributes.SENTRY_EVENT in found and not first:

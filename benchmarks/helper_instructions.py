@@ -5,9 +5,8 @@
 Callgrind counts them, which a busy machine cannot blur. The work is done once and then three times,
 so what a run costs by itself falls out of the difference; where it is done by forked workers, that
 is done in two processes, each with its children, and several times over. Where each piece of work
-begins a process, each is counted by itself, and the medians of parents and children are added: a
-fork takes with it some of what callgrind has counted before. Nothing is said of caches, of the
-kernel's own work, or of waiting.
+begins a process, each is counted by itself, since a fork takes with it some of what callgrind has
+counted before. Nothing is said of caches, of the kernel's own work, or of waiting.
 """
 
 from __future__ import annotations
@@ -64,70 +63,68 @@ def missing() -> str:
     return "" if shutil.which("vgdb") else "not counted: valgrind not found"
 
 
-def count(part: str, case: str) -> Count:
-    """Count both sides of a case."""
-    pair = pairs(part)[case]
-    if pair.begins:
-        return Count(part, case, *_begun(part, case))
-    found = []
-    for arm in ARMS:
-        if pair.forks:
-            added = statistics.median(_forked(part, case, arm) for _ in range(REPEATED))
-        else:
-            parts = _counted(part, case, arm, PARTED)
-            added = parts[".2"] - parts[".1"]
-        found.append(added / (2 * pair.calls))
-    return Count(part, case, *found)
+class _Run(NamedTuple):
+    """What one piece of work takes in one run.
 
-
-def _forked(part: str, case: str, arm: str) -> int:
-    """Return what two more runs add."""
-    once, thrice = (sum(_counted(part, case, arm, how).values()) for how in (ONCE, THRICE))
-    return thrice - once
-
-
-def _begun(part: str, case: str) -> tuple[float, float]:
-    """Return what one piece of work takes on either side, here and in the process that it begins.
-
-    Until that is at `MARK`, both sides do the same: what OpenTelemetry's SDK does in each fork, by
-    a thread that comes sooner or later, as it happens. So that is counted of both together.
+    Attributes:
+        own: instructions that one side needs.
+        common: those of what both sides do alike, and now sooner, now later, or more often.
     """
-    arms = [[_each_of(part, case, arm) for _ in range(REPEATED)] for arm in ARMS]
-    started = statistics.median(each.started for runs in arms for each in runs)
-    plain, ours = (
-        started
-        + statistics.median(each.here for each in runs)
-        + statistics.median(each.there for each in runs)
-        for runs in arms
-    )
-    return plain, ours
+
+    own: float
+    common: float = 0
 
 
-class _Each(NamedTuple):
-    """Medians of one run: in the parent, in the child until `MARK`, and after it."""
+def count(part: str, case: str) -> Count:
+    """Count both sides of a case; what is common, of both together."""
+    pair = pairs(part)[case]
+    take = _each_of if pair.begins else _forked if pair.forks else _parted
+    times = REPEATED if pair.forks else 1
+    sides = [[take(pair, part, case, arm) for _ in range(times)] for arm in ARMS]
+    common = statistics.median(run.common for runs in sides for run in runs)
+    plain, ours = (common + statistics.median(run.own for run in runs) for runs in sides)
+    return Count(part, case, plain / pair.calls, ours / pair.calls)
 
-    here: float
-    started: float
-    there: float
+
+def _parted(pair: Pair, part: str, case: str, arm: str) -> _Run:
+    parts = _counted(pair, part, case, arm, PARTED)
+    return _Run((parts[".2"] - parts[".1"]) / 2)
 
 
-def _each_of(part: str, case: str, arm: str) -> _Each:
+def _forked(pair: Pair, part: str, case: str, arm: str) -> _Run:
+    """Count what two more runs add, and of that what the thread adds that wakes as it likes."""
+    once, thrice = (_counted(pair, part, case, arm, how) for how in (ONCE, THRICE))
+    added = sum(thrice.values()) - sum(once.values())
+    woken = _of_thread(thrice, pair.wakes) - _of_thread(once, pair.wakes)
+    return _Run((added - woken) / 2, woken / 2)
+
+
+def _of_thread(totals: dict[str, int], number: str) -> int:
+    return sum(total for name, total in totals.items() if number and name.endswith(f"-{number}"))
+
+
+def _each_of(pair: Pair, part: str, case: str, arm: str) -> _Run:
+    """Count one piece of work here and in the process that it begins, once that is at `MARK`.
+
+    Until then both sides do the same: what OpenTelemetry's SDK does in each fork, by a thread.
+    """
     dumps: dict[str, dict[int, int]] = {}
-    for name, total in _counted(part, case, arm, EACH).items():
+    for name, total in _counted(pair, part, case, arm, EACH).items():
         _, process, number = f"{name}.0".split(".")[:3]
         dumps.setdefault(process, {})[int(number)] = total
     # The others were begun before the first that counts.
     children = [found for found in dumps.values() if len(found) == 2]
     here = max(dumps.values(), key=len)
     nothing = here[1]
-    return _Each(
-        statistics.median(total for number, total in here.items() if number > 1) - nothing,
+    return _Run(
+        statistics.median(total for number, total in here.items() if number > 1)
+        - nothing
+        + statistics.median(found[0] for found in children),
         statistics.median(found[1] for found in children),
-        statistics.median(found[0] for found in children),
     )
 
 
-def _counted(part: str, case: str, arm: str, how: str) -> dict[str, int]:
+def _counted(pair: Pair, part: str, case: str, arm: str, how: str) -> dict[str, int]:
     """Return the totals by the names of the files that callgrind wrote, or the ends of those."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
@@ -136,13 +133,17 @@ def _counted(part: str, case: str, arm: str, how: str) -> dict[str, int]:
         # A fork begins with the counts of its parent.
         command += ["--zero-before=PyOS_AfterFork_Child", f"--callgrind-out-file={folder}/out.%p"]
         command += [f"--dump-before={MARK}"] if how == EACH else []
+        command += ["--separate-threads=yes"] if pair.wakes else []
         command += [sys.executable, "-m", __spec__.name, part, case, arm, how]
         # Else the order of sets, and with it their cost, is another one in each run.
         fixed = {**os.environ, "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, capture_output=True, text=True, env=fixed, timeout=600)
         if done.returncode:
             raise RuntimeError(f"{case}, {arm}: {done.stderr[-2000:]}")
-        files = sorted(Path(folder).iterdir())
+        # With threads by themselves there is one file more, with nothing in it.
+        files = [
+            file for file in sorted(Path(folder).iterdir()) if not pair.wakes or "-" in file.name
+        ]
         return {(file.suffix if how == PARTED else file.name): _total(file) for file in files}
 
 

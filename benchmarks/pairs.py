@@ -26,6 +26,7 @@ class Pair(NamedTuple):
         calls: pieces of work that one run does.
         inside: the work is done within a request that records.
         forks: the work is done in other processes as well.
+        wakes: callgrind's number of a thread that looks after others, and wakes as it likes.
         begins: each piece of work begins a process of its own, which calls `mark`.
     """
 
@@ -34,6 +35,7 @@ class Pair(NamedTuple):
     calls: int
     inside: bool = True
     forks: bool = False
+    wakes: str = ""
     begins: bool = False
 
 

@@ -140,17 +140,18 @@ def pairs() -> dict[str, Pair]:
     for name, size in (("one by one", 1), ("in chunks of 10", 10)):
         found[f"ProcessPoolExecutor.map, {name}"] = _pair(_maps, plain, ours, size, _MANY)
     for name, func, calls in _LENGTHS:
-        # How often the thread that looks after a Pool's workers wakes is another number each time.
-        found[f"Pool.apply(carried(f)), {name}"] = _pair(_applies, False, True, func, 5 * calls)
+        # The first thread that a Pool makes looks after its workers.
+        pair = _pair(_applies, False, True, func, 5 * calls)
+        found[f"Pool.apply(carried(f)), {name}"] = pair._replace(wakes="02")
     for name, func, _ in _LENGTHS:
-        both = multiprocessing.Process, Process
-        found[f"Process, {name}"] = _pair(_starts, *both, func, 1, begins=True)
+        pair = _pair(_starts, multiprocessing.Process, Process, func, 1)
+        found[f"Process, {name}"] = pair._replace(begins=True)
     return found
 
 
-def _pair(make: Any, plain: Any, ours: Any, what: Any, calls: int, *, begins: bool = False) -> Pair:
+def _pair(make: Any, plain: Any, ours: Any, what: Any, calls: int) -> Pair:
     sides = (partial(make, side, what, calls) for side in (plain, ours))
-    return Pair(*sides, calls, forks=True, begins=begins)
+    return Pair(*sides, calls, forks=True)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ import everylayer
 from contract.collect import collect
 from contract.telemetry import Telemetry, error_events, late_spans, server_span, session
 from everylayer import failsafe
+from everylayer.boundaries import stubs
 from everylayer.ledger import Ledger
 from everylayer.settings import Settings
 
@@ -259,6 +260,7 @@ def test_sensitive_values_of_the_worker_stay_out(pool: Pool, telemetry: Telemetr
 
 def test_tblib_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tblib", None)
+    stubs.tblib_or_explain.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"everylayer\[processes\]"):
         Pool(1)
     with pytest.raises(ModuleNotFoundError, match=r"everylayer\[processes\]"):
@@ -361,6 +363,15 @@ def test_a_pool_that_breaks_tells_each_of_those_who_wait_and_nobody_who_has_canc
             assert isinstance(future.exception(30), BrokenProcessPool)
     spans = telemetry.wait(lambda spans: len(error_events(spans)) >= 4)
     assert [each.span.name for each in error_events(spans)] == ["die (late)", *["sleep (late)"] * 3]
+
+
+def test_what_was_sent_runs_in_the_context_of_whoever_calls_it(telemetry: Telemetry) -> None:
+    with request(telemetry):
+        sent = pickle.loads(ForkingPickler.dumps(everylayer.carried(away_work.greeting)))
+    for word in ("hello", "goodbye"):
+        token = away_work.GREETING.set(word)
+        assert sent() == word
+        away_work.GREETING.reset(token)
 
 
 class Adding:

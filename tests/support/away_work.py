@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import signal
 import sys
@@ -149,6 +150,13 @@ def where() -> tuple[str, str]:
     """Return trace id and span id of the current span."""
     found = trace.get_current_span().get_span_context()
     return trace.format_trace_id(found.trace_id), trace.format_span_id(found.span_id)
+
+
+GREETING: contextvars.ContextVar[str] = contextvars.ContextVar("greeting")
+
+
+def greeting() -> str:
+    return GREETING.get()
 
 
 def what_else() -> list[str]:

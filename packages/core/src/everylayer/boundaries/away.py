@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from multiprocessing.reduction import ForkingPickler
@@ -42,6 +43,21 @@ class Away:
         return copy_context().run(_within, self.func, self.origin, args, kwargs)
 
 
+class _Arrived(Away):
+    """One that was sent here."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # The loop of a pool's worker, which calls everything in what its initializer has left.
+        if sys._getframe(1).f_globals.get("__name__") == _POOL:
+            return call(self.origin, self.func, args, kwargs)
+        return super().__call__(*args, **kwargs)
+
+
+_POOL = "multiprocessing.pool"
+
+
 def _reduced(away: Away) -> Any:
     if type(away.func) is FunctionType:
         return _arrived, (_packed(away.func, away.origin),)
@@ -69,7 +85,7 @@ _arrived.__module__ = __name__.partition(".")[0]
 @functools.lru_cache(maxsize=64)
 def _unpacked(data: bytes) -> Away:
     func, origin = pickle.loads(data)
-    return Away(func, origin)
+    return _Arrived(func, origin)
 
 
 def call(

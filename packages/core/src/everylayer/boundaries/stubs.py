@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -20,16 +20,14 @@ class Row(NamedTuple):
     module: str
 
 
+# Asked for with each call.
+@functools.cache
 def tblib_or_explain() -> ModuleType:
     """Return the library.
 
     Raises:
         ModuleNotFoundError: it is not installed, with the remedy.
     """
-    # Asked for each call: to import it is six times as dear as to see that somebody has.
-    known = sys.modules.get("tblib")
-    if known is not None:
-        return known
     try:
         import tblib
     except ModuleNotFoundError:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from everylayer import stacktrace, text
+from everylayer.redaction.guard import Redacting, redacting, redactor_of
 from everylayer.rendering import layout, tree
 from everylayer.rendering.frames import FrameCache
 from everylayer.rendering.writer import Writer
@@ -171,6 +172,28 @@ def test_no_more_frames_are_rendered_than_the_budget_can_hold(
     assert rendered[:5_000] == expected[:5_000]
     assert rendered[-10_000:] == expected[-10_000:]
     assert " bytes left out ...]\n" in rendered
+
+
+@pytest.mark.parametrize("size", [0, 1, 500, 40_000])
+def test_no_more_notes_are_looked_at_for_secrets_than_the_budget_can_hold(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    bounded = Redacting.bounded
+
+    def counting(self: Redacting, value: str, limit: int) -> tuple[str, int]:
+        looked.append(len(value) + 1)
+        return bounded(self, value, limit)
+
+    monkeypatch.setattr(Redacting, "bounded", counting)
+    redactor = redactor_of("default")
+    assert redactor is not None
+    exc = noted(["n" * size] * (4_000_000 // (size + 100)))
+    rendered = stacktrace.render(
+        exc, max_bytes=BUDGET, redacting=redacting(redactor, exc, None, [], {})
+    )
+    assert sum(looked) <= 2 * BUDGET + 3 * size + 100  # The message, and what is cut.
+    assert rendered == text.cut(by_library(exc), BUDGET)
 
 
 @pytest.mark.parametrize("length", [200, 20_000])

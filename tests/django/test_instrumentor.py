@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.http.response import HttpResponseBase
 from django.test import Client
 from django.test.utils import override_settings
 
+from contract import drive
 from contract.telemetry import Telemetry, error_events
 from everylayer.settings import SettingsError
 from everylayer_django import EveryLayerDjangoInstrumentor, config, instrumentor, patches
@@ -52,6 +55,47 @@ def test_uninstrument_leaves_no_trace(subject: EveryLayerDjangoInstrumentor) -> 
     subject.uninstrument()
     assert patched() == before
     assert all(patched()[name] is before[name] for name in names)
+
+
+def owner_of(patch: patches.Patch) -> Any:
+    module, _, cls = patch.owner.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, cls) if cls else found
+
+
+def around(inner: Any) -> Any:
+    """Return what another tool puts in the place of `inner`."""
+
+    def other(*args: Any, **kwargs: Any) -> Any:
+        return inner(*args, **kwargs)
+
+    return other
+
+
+def test_what_others_have_wrapped_does_nothing_any_more(
+    subject: EveryLayerDjangoInstrumentor, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> None:
+        with override_settings(MIDDLEWARE=[]):
+            assert drive.run_wsgi(WSGIHandler(), drive.environ("/none")).status == 500
+            assert drive.run_asgi(ASGIHandler(), drive.scope("/none")).status == 500
+
+    targets = [(owner_of(each), each.name) for each in patches.PATCHES]
+    for owner, name in targets:
+        monkeypatch.setattr(owner, name, vars(owner)[name])
+    subject.instrument(skip_dep_check=True)
+    for owner, name in targets:
+        setattr(owner, name, around(vars(owner)[name]))
+    ask()
+    assert len(error_events(telemetry.spans)) == 2
+    telemetry.clear()
+    subject.uninstrument()
+    ask()
+    assert telemetry.spans == ()
+    subject.instrument(skip_dep_check=True)
+    ask()
+    assert len(error_events(telemetry.spans)) == 2
+    subject.uninstrument()
 
 
 def test_twice_is_once(subject: EveryLayerDjangoInstrumentor) -> None:

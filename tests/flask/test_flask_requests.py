@@ -404,6 +404,48 @@ def test_a_teardown_that_fails_in_a_copy_of_the_context(
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("layered", [True, False], ids=["layers", "none"])
+def test_what_a_thread_with_a_copy_of_the_context_raises_is_the_threads(
+    layered: bool, app: flask.Flask, telemetry: Telemetry
+) -> None:
+    """It is told of where the setting or a helper asks for it, whatever stands around the app."""
+    if layered:
+        app.wsgi_app = Through(app.wsgi_app)
+    EveryLayer(app)
+    FlaskInstrumentor.instrument_app(app)
+
+    def hands_on(plain: bool) -> str:
+        work = flask.copy_current_request_context(lambda: fault_site(PLAIN))
+        handed = threading.Thread(target=work if plain else everylayer.propagate(work))
+        handed.start()
+        handed.join()
+        return "done"
+
+    app.add_url_rule("/plain", "plain", lambda: hands_on(plain=True))
+    app.add_url_rule("/handed-on", "handed_on", lambda: hands_on(plain=False))
+    assert serve(app, "/plain").status == 200
+    check(telemetry.spans, PLAIN, NOTHING)
+    telemetry.clear()
+    assert serve(app, "/handed-on").status == 200
+    (event,) = error_events(telemetry.spans)
+    assert (event.event.attributes or {})["everylayer.layer.phase"] == "propagated"
+
+
+def test_what_a_job_raises_in_a_context_of_its_own_is_no_streams(
+    app: flask.Flask, telemetry: Telemetry
+) -> None:
+    EveryLayer(app)
+    with (
+        pytest.raises(ValueError, match="plain fault"),
+        trace.get_tracer("job").start_as_current_span("job"),
+        app.test_request_context("/"),
+    ):
+        fault_site(PLAIN)
+    (event,) = error_events(telemetry.spans)
+    assert (event.event.attributes or {})["everylayer.layer.phase"] == "call"
+
+
 def test_teardown_that_is_told_of_an_error_of_somebody_else(
     app: flask.Flask, telemetry: Telemetry
 ) -> None:

@@ -194,6 +194,22 @@ def test_without_a_line_of_code(
     assert len(server_spans(telemetry.spans)) == 1
 
 
+def test_an_app_that_is_made_later_gets_none_though_others_have_wrapped_the_class(
+    instrumentor: EveryLayerLitestarInstrumentor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Litestar, "__init__", Litestar.__init__)
+    instrumentor.instrument()
+    ours: Any = Litestar.__init__
+
+    def other(self: Any, *args: Any, **kwargs: Any) -> None:
+        ours(self, *args, **kwargs)
+
+    monkeypatch.setattr(Litestar, "__init__", other)
+    assert any(isinstance(each, EveryLayerPlugin) for each in Litestar([item_page]).plugins)
+    instrumentor.uninstrument()
+    assert not any(isinstance(each, EveryLayerPlugin) for each in Litestar([item_page]).plugins)
+
+
 def test_nothing_is_left_where_no_app_brings_the_plugin(
     telemetry: Telemetry, instrumentor: EveryLayerLitestarInstrumentor
 ) -> None:

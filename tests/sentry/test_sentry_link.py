@@ -55,6 +55,35 @@ def test_captured_by_the_app_then_recorded(telemetry: Telemetry, sentry: Kept) -
     assert loop_problems(telemetry.spans, event) == []
 
 
+class Hostile(Exception):
+    """Nobody may look at it, as some proxies of remote errors have it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_an_error_that_sentry_cannot_read_has_an_event_all_the_same(
+    telemetry: Telemetry, sentry: Kept
+) -> None:
+    before = dict(own_failures())
+    with serving(sentry="capture"):
+        try:
+            try:
+                raise Hostile("no look")
+            except Hostile as hidden:
+                raise ValueError("outer") from hidden
+        except ValueError as outer:
+            everylayer.record(outer)
+    assert dict(own_failures()) == before
+    (event,) = sentry.events
+    assert types(event) == ["ValueError", "Hostile"]
+    assert mechanism(event)["type"] == "everylayer"
+    innermost = event["exception"]["values"][-1]["stacktrace"]["frames"][-1]
+    assert innermost["function"].startswith("test_an_error_that_sentry_cannot_read")
+    (found,) = error_events(telemetry.spans)
+    assert (found.event.attributes or {})["sentry.event_id"] == event["event_id"]
+
+
 def test_recorded_then_captured_by_the_app(telemetry: Telemetry, sentry: Kept) -> None:
     with serving():
         error = raised(ValueError("once"))

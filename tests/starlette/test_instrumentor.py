@@ -67,6 +67,33 @@ def recorded(telemetry: Telemetry, app: Any) -> int:
     return len(error_events(telemetry.spans))
 
 
+def test_what_another_tool_does_with_each_subclass_stays(
+    subject: EveryLayerStarletteInstrumentor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def telling(made: list[str]) -> Any:
+        inner = vars(Starlette).get("__init_subclass__")
+
+        def __init_subclass__(cls: type[Any]) -> None:
+            made.append(cls.__name__)
+            if inner is not None:
+                inner.__get__(None, cls)()
+
+        return classmethod(__init_subclass__)
+
+    before: list[str] = []
+    since: list[str] = []
+    patches.remove()
+    with monkeypatch.context() as patched:
+        patched.setattr(Starlette, "__init_subclass__", telling(before), raising=False)
+        subject.instrument()
+        patched.setattr(Starlette, "__init_subclass__", telling(since))
+        type("During", (Starlette,), {})
+        patches.remove()
+        type("After", (Starlette,), {})
+    patches.install()
+    assert before == since == ["During", "After"]
+
+
 def test_apps_made_before_and_after_are_covered(
     subject: EveryLayerStarletteInstrumentor, telemetry: Telemetry
 ) -> None:

@@ -3,7 +3,7 @@
 All fit Django 4.2 to 6.1, opentelemetry-instrumentation-django 0.60b0 to 0.66b1, and REST
 framework 3.14 to 3.18, which is patched when the app has imported it. One whose target has other
 parameters is left out, with a line in the log. Undoing puts back what was found, unless something
-else has patched the target since: then ours stays, as it cannot be taken out.
+else has patched the target since: then ours stays, as it cannot be taken out, and only passes on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import importlib
 import logging
 import sys
 from collections.abc import Callable
+from inspect import iscoroutinefunction
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from everylayer import here
@@ -123,8 +125,36 @@ def uninstall() -> None:
     with _lock:
         while _done:
             name, replaced = _done.pop()
+            made = replaced.made
             if not replaced.undo():
+                _pass_on(made)
                 _logger.warning("everylayer leaves %s in place: it was patched again since", name)
+
+
+def _pass_on(made: Any) -> None:
+    """Have a replacement of ours do nothing but call what it stands for.
+
+    By its code, so that no request asks whether it is to do anything.
+    """
+    if type(made) is not FunctionType or made.__code__.co_freevars != ("original",):
+        return
+    passing: Any = _passing_async if iscoroutinefunction(made) else _passing
+    made.__defaults__ = None
+    made.__code__ = passing(None).__code__
+
+
+def _passing(original: Any) -> Any:
+    def passed(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    return passed
+
+
+def _passing_async(original: Any) -> Any:
+    async def passed(*args: Any, **kwargs: Any) -> Any:
+        return await original(*args, **kwargs)
+
+    return passed
 
 
 def _await() -> Replaced:

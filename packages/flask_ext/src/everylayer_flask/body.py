@@ -134,3 +134,7 @@ class SizedBody(Body):
 
     def __len__(self) -> int:
         return len(self._body)  # type: ignore[arg-type]
+
+
+# A body is being sent, or closed, where a frame is of these.
+SENT, CLOSED = Body.__iter__.__code__, Body.close.__code__

@@ -29,7 +29,7 @@ from everylayer.wsgi_span import bind_left, request_context, server_span
 from everylayer.wsgi_types import Environ, StartResponse, WSGIApp
 
 from . import stock
-from .body import Body, code_of, is_complete, is_foreign, status_of, streams, watched
+from .body import CLOSED, SENT, Body, code_of, is_complete, is_foreign, status_of, streams, watched
 from .rules import Place, Rules, of_body
 from .telling import answered, tell_in_response
 
@@ -374,7 +374,7 @@ def around() -> Request | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if code is _OUTERMOST or code is _SENT or code is _CLOSED:
+        if code is _OUTERMOST or code is SENT or code is CLOSED:
             break
         frame = frame.f_back
     else:
@@ -395,5 +395,3 @@ def around() -> Request | None:
 
 
 _OUTERMOST = outermost.__code__
-_SENT = Body.__iter__.__code__
-_CLOSED = Body.close.__code__

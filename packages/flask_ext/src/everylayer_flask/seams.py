@@ -23,6 +23,7 @@ from everylayer.fit import takes, warn_left_alone
 from everylayer.observer import observe
 
 from . import active, request, stock
+from .body import CLOSED, SENT
 from .naming import client_status
 from .rules import Place
 
@@ -261,23 +262,42 @@ def _show_ended(exc: BaseException) -> None:
     """Show what ended a request, unless Flask has dealt with it.
 
     Then it is of a stream that outlives the request and keeps its context. What passes a context
-    that a view has pushed may go no further than that view.
+    that a view has pushed may go no further than that view, nor what passes a thread's copy of one
+    further than the thread.
     """
     asked = active.flask_request()
     current = None if asked is None else request.of(asked.environ)
     if current is not None and current.knows(exc):
         return
-    if _is_running():
+    if _within(_is_outermost):
         _show_on_its_way(exc)
-    else:
+    elif _within(_is_of_stream):
         _show(exc, phase="stream")
+    elif current is None and not _within(_is_copy):
+        _show(exc)
 
 
-def _is_running() -> bool:
+def _within(asked: Callable[[FrameType], bool]) -> bool:
+    """Tell whether a frame around us is as asked."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not request.outermost.__code__:
+    while frame is not None and not asked(frame):
         frame = frame.f_back
     return frame is not None
+
+
+def _is_outermost(frame: FrameType) -> bool:
+    return frame.f_code is request.outermost.__code__
+
+
+def _is_of_stream(frame: FrameType) -> bool:
+    """Tell whether it is a body's, or the generator of `stream_with_context`."""
+    code = frame.f_code
+    return code is SENT or code is CLOSED or frame.f_globals is vars(flask.helpers)
+
+
+def _is_copy(frame: FrameType) -> bool:
+    """Tell whether it is what `copy_current_request_context` returns."""
+    return frame.f_globals is vars(flask.ctx) and frame.f_code.co_name == "wrapper"
 
 
 @contained

@@ -79,10 +79,10 @@ def giving(make: Callable[[], Covered], given: WeakSet[Covered]) -> Patch:
         given: gets the plugins.
     """
 
-    def change(original: Any, _: Any) -> Any:
+    def change(original: Any, switch: Any) -> Any:
         def __init__(self: Any, *args: Any, plugins: Any = None, **kwargs: Any) -> None:
             held = list(plugins or ())
-            if not any(isinstance(each, Covered) for each in held):
+            if switch.on and not any(isinstance(each, Covered) for each in held):
                 given.add(plugin := make())
                 held.append(plugin)
             original(self, *args, plugins=held, **kwargs)

@@ -27,6 +27,7 @@ from opentelemetry.context import get_current
 from everylayer import here, monitor
 from everylayer.asgi import SCOPE_KEY, Exchange, close
 from everylayer.asgi_span import begin
+from everylayer.boundaries.patch import Patch as Replaced
 from everylayer.chain import drop_frame
 from everylayer.failsafe import contained
 from everylayer.fit import takes, warn_left_alone
@@ -62,7 +63,7 @@ def install() -> None:
     for patch in fitting:
         _replace(Starlette, patch)
     if _BUILDING in fitting:
-        Starlette.__init_subclass__ = classmethod(_subclassed)  # type: ignore[assignment, arg-type]
+        _SUBCLASSING.put()
         for cls in _subclasses(Starlette):
             _patch_subclass(cls)
 
@@ -74,8 +75,7 @@ def remove() -> None:
             found = vars(cls).get(patch.name)
             if found in REPLACEMENTS:
                 setattr(cls, patch.name, getattr(found, _PATCH))
-    if "__init_subclass__" in vars(Starlette):
-        del Starlette.__init_subclass__
+    _SUBCLASSING.undo()
 
 
 def claim_everything(settings: Settings) -> None:
@@ -308,9 +308,21 @@ def _say_once(target: str, patch: Patch) -> None:
     warn_left_alone(target, target.partition(".")[0], patch.why, "everylayer-starlette")
 
 
-def _subclassed(cls: type[Any], **kwargs: Any) -> None:
-    super(Starlette, cls).__init_subclass__(**kwargs)
-    _patch_subclass(cls)
+def _subclassing(_: Any, switch: Any) -> Any:
+    found = vars(Starlette).get("__init_subclass__")
+
+    def __init_subclass__(cls: type[Any], /, **kwargs: Any) -> None:
+        if found is None:
+            super(Starlette, cls).__init_subclass__(**kwargs)
+        else:
+            found.__get__(None, cls)(**kwargs)
+        if switch.on:
+            _patch_subclass(cls)
+
+    return classmethod(__init_subclass__)
+
+
+_SUBCLASSING = Replaced(Starlette, "__init_subclass__", _subclassing)
 
 
 def _patch_subclass(cls: type[Any]) -> None:

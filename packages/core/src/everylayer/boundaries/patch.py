@@ -57,6 +57,11 @@ class Patch:
         self._ours = staticmethod(self._after) if static else self._after
         setattr(self._owner, self._name, self._ours)
 
+    @property
+    def made(self) -> Any:
+        """The replacement, None while nothing is replaced."""
+        return self._after
+
     def undo(self) -> bool:
         """Put back what was there; where somebody else has come since, pass everything on.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -151,10 +151,12 @@ class _StandIn:
                 return self._bounded(notes)
             return _Shown(self._bounded(repr(notes)))
         limit = self._limit
-        if type(notes) in (list, tuple) and len(notes) > 2 * limit:
-            # Each takes a byte at least.
-            self.dropped += len(notes) - 2 * limit
-            notes = [*notes[:limit], *notes[-limit:]]
+        if type(notes) in (list, tuple):
+            # What is between cannot be shown, and to look for secrets there takes its time.
+            head = _fitting(notes, limit)
+            tail = _fitting(reversed(notes[head:]), limit)
+            self.dropped += sum(map(_size, notes[head : len(notes) - tail]))
+            notes = [*notes[:head], *notes[len(notes) - tail :]]
         return [self._note(note) for note in islice(notes, 2 * limit)]
 
     def _note(self, note: Any) -> Any:
@@ -164,6 +166,22 @@ class _StandIn:
             except BaseException:
                 note = "<note str() failed>"
         return self._bounded(note)
+
+
+def _size(note: Any) -> int:
+    """Return how many characters a note takes, a line's end included; at least, if unknown."""
+    return len(note) + 1 if type(note) is str else 1
+
+
+def _fitting(notes: Iterable[Any], room: int) -> int:
+    """Return how many of `notes` there is room for, and one more, to be cut."""
+    count = 0
+    for note in notes:
+        if room <= 0:
+            break
+        room -= _size(note)
+        count += 1
+    return count
 
 
 class _Shown:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from types import TracebackType
 from typing import Any
 
 import sentry_sdk
@@ -93,10 +94,16 @@ def _capture(here: place.Place | None, sighting: Sighting, record: ErrorRecord, 
     options = {**client.options, "include_local_variables": rules.local_variables}
     mechanism = {"type": "everylayer", "handled": record.handled}
     event: Any
-    event, hint = event_from_exception(
-        (type(exc), exc, sighting.tb), client_options=options, mechanism=mechanism
-    )
-    if _holds_a_group(exc):
+    grouped = _holds_a_group(exc)
+    try:
+        event, hint = event_from_exception(
+            (type(exc), exc, sighting.tb), client_options=options, mechanism=mechanism
+        )
+    except Exception:
+        # Sentry asks exceptions for their attributes, which not all of them bear.
+        grouped = False
+        event, hint = _of_record(record, sighting.tb, options, mechanism)
+    if grouped:
         # Sentry shows the members of a group that comes first alone.
         _, shown = exceptions_from_error(
             type(exc),
@@ -121,6 +128,26 @@ def _capture(here: place.Place | None, sighting: Sighting, record: ErrorRecord, 
             stack.enter_context(use_scope(current))
             stack.enter_context(use_isolation_scope(isolation))
         return sentry_sdk.capture_event(event, hint=hint) or ""
+
+
+def _of_record(
+    record: ErrorRecord, tb: TracebackType | None, options: dict[str, Any], mechanism: Any
+) -> tuple[Any, Any]:
+    """Return the event, and its hint, of an error that Sentry cannot read."""
+    event: Any
+    event, hint = event_from_exception(
+        (Exception, Exception(record.message), tb), client_options=options, mechanism=mechanism
+    )
+    shown = event["exception"]["values"]
+    shown[-1].update(_named(record.type))
+    causes = reversed(record.causes)
+    shown[:0] = ({**_named(cause.type), "value": cause.message} for cause in causes)
+    return event, hint
+
+
+def _named(kind: str) -> dict[str, str]:
+    module, _, name = kind.rpartition(".")
+    return {"type": name, "module": module}
 
 
 def _holds_a_group(exc: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -144,6 +145,29 @@ def test_an_act_that_fails_stops_nothing(failures: dict[str, int]) -> None:
     assert aftermath.settle()
     assert told == [1]
     assert list(failures.values()) == [1]
+
+
+FORGETFUL = """
+import everylayer
+from everylayer.boundaries import aftermath
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+
+processor = BatchSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name))
+provider = TracerProvider()
+provider.add_span_processor(processor)
+tracer = provider.get_tracer("app")
+for _ in range(50):
+    aftermath.hand_over(lambda: tracer.start_span("told ").end())
+"""
+
+
+def test_a_process_that_ends_at_once_tells_before_its_provider_shuts_down() -> None:
+    # The provider is made after everylayer has been imported.
+    found = subprocess.run(
+        [sys.executable, "-c", FORGETFUL], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout.split() == ["told"] * 50, found.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -20,7 +20,6 @@ from .sighting import SWALLOWED, Sighting
 from .sinks import attributes, log_event, metrics, span_event
 from .sinks.sentry import on_span, switch
 
-
 # To write an exception runs its `__str__`, more than once, and that may record another one.
 _depth: ContextVar[int] = ContextVar("everylayer_writing", default=0)
 _DEEPEST = 2

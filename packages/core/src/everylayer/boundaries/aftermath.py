@@ -27,11 +27,17 @@ _waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
 # Held by the one thread that tells. It is only ever tried, never waited for.
 _turn = _thread.allocate_lock()
 _overflown = False
+# What has been registered last is called first as the process ends.
+_last = False
 
 
 def hand_over(act: Callable[..., object], *args: Any) -> None:
     """Have `act(*args)` called soon, in a thread of its own; safe within a finalizer."""
-    global _overflown
+    global _last, _overflown
+    if not _last:
+        # Before the end of OpenTelemetry's provider, which there is by now.
+        _last = True
+        atexit.register(settle)
     if len(_waiting) < MAX_WAITING:
         _waiting.append((act, args))
     else:
@@ -103,13 +109,13 @@ def _call(act: Callable[..., object], args: tuple[Any, ...]) -> None:
 
 
 def _in_child() -> None:
-    global _turn
+    global _last, _turn
+    # It may make a provider of its own.
+    _last = False
     # What waits is the parent's to tell, and so is the thread that was about to.
     _waiting.clear()
     _turn = _thread.allocate_lock()
 
 
-# Before OpenTelemetry's provider, if that was made first, sends what it has.
-atexit.register(settle)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)

@@ -102,6 +102,57 @@ def test_what_is_collected_within_an_exporter_does_not_wait_for_its_lock(
         assert told in (["lose (late)"], ["lose_soon (late)"])
 
 
+class Recording:
+    """Records an error as it goes, as an app may that closes what is left open."""
+
+    def __del__(self) -> None:
+        everylayer.record(Lost("x"))
+
+
+class Recorded(list[str]):
+    """An attribute that records an error as it is read, which the SDK does with a lock held."""
+
+    def __iter__(self) -> Iterator[str]:
+        everylayer.record(Lost("x"))
+        return super().__iter__()
+
+
+def test_what_the_app_records_in_a_finalizer_does_not_wait_for_the_exporters_lock(
+    exporter: Locked, tracer: trace.Tracer
+) -> None:
+    with uncollected(), tracer.start_as_current_span("GET /", end_on_exit=False) as span:
+        cycle: list[Any] = [Recording()]
+        cycle.append(cycle)
+        del cycle
+        # The export of that span collects it while the span is still the current one.
+        span.end()
+    assert aftermath.settle()
+    assert not exporter.deadlocks
+    first, late = exporter.spans
+    assert (first.name, len(late.events)) == ("GET /", 1)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_an_attribute_records_as_it_is_set_does_not_wait_for_the_spans_lock(
+    ended: bool, exporter: Locked, tracer: trace.Tracer
+) -> None:
+    def act() -> None:
+        with tracer.start_as_current_span("GET /", end_on_exit=False) as span:
+            if ended:
+                span.end()
+            another = tracer.start_span("another")
+            (another if ended else span).set_attribute("names", Recorded("ab"))
+            another.end()
+            span.end()
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert aftermath.settle()
+    assert sum(len(span.events) for span in exporter.spans) == 1
+
+
 def test_another_requests_tenant_is_not_taken_for_that_of_what_is_collected(
     exporter: Locked, tracer: trace.Tracer
 ) -> None:

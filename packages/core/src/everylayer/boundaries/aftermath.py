@@ -9,9 +9,11 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from .. import chain
@@ -60,6 +62,31 @@ def tell(exc: BaseException | None, act: Callable[..., object], *args: Any) -> N
         hand_over(act, *args)
     else:
         act(*args)
+
+
+def tell_from_anywhere(exc: BaseException, act: Callable[..., object], *args: Any) -> None:
+    """Do the same for what an app may ask for in a finalizer, or in the text of an attribute.
+
+    The SDK's locks are not reentrant, and it may hold any of them then.
+    """
+    if _in_the_way():
+        hand_over(act, *args)
+    else:
+        tell(exc, act, *args)
+
+
+def _in_the_way() -> bool:
+    """Tell whether the SDK, or a finalizer, waits for this thread to return."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or _is_of_the_sdk(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_of_the_sdk(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("opentelemetry.sdk.")
 
 
 def is_of_a_close(exc: BaseException) -> bool:

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind
 
 import everylayer
 from contract.locked import Locked, uncollected
-from everylayer.boundaries import aftermath, detached
+from everylayer.boundaries import aftermath, detached, failure
 from everylayer.boundaries.crossing import Origin, here
 from everylayer.boundaries.failure import Failure, _arrived
 from everylayer.boundaries.tree import carry
@@ -257,3 +257,33 @@ def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> N
         failure = Failure(carry(Lost("x")), Origin.unpacked(here().data or b""), "lose")
         del failure
     assert not aftermath._waiting
+
+
+def test_an_error_that_another_thread_is_making_again_is_not_waited_for(
+    tracer: trace.Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That thread may be at an import that waits for this one, or be missing after a fork.
+    going, go = threading.Event(), threading.Event()
+    restore = failure.restore
+
+    def slowly(carried: Any) -> BaseException:
+        if threading.current_thread() is first:
+            going.set()
+            go.wait(10)
+        return restore(carried)
+
+    monkeypatch.setattr(failure, "restore", slowly)
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        one = _arrived(carry(Lost("x")), Origin.unpacked(here().data or b""), "lose")
+    found: list[BaseException] = []
+    first, second = (
+        threading.Thread(target=lambda: found.append(one.error()), daemon=True) for _ in range(2)
+    )
+    first.start()
+    assert going.wait(5)
+    second.start()
+    second.join(5)
+    assert [type(each) for each in found] == [Lost]
+    go.set()
+    first.join(5)
+    assert found == [found[0]] * 2

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -250,6 +251,23 @@ def test_where_no_thread_can_begin_the_next_one_tells(monkeypatch: pytest.Monkey
     aftermath.hand_over(told.append, 2)
     assert aftermath.settle()
     assert told == [1, 2]
+
+
+def test_who_settles_what_no_thread_has_told_waits_no_longer_than_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    told: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("_thread.start_new_thread", refuse)
+        for number in range(20):
+            aftermath.hand_over(lambda number: (time.sleep(0.05), told.append(number)), number)
+        assert not aftermath.settle(0.1)
+        assert 0 < len(told) < 20
+    assert aftermath.settle()
+    assert told == [*range(20)]
 
 
 def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> None:

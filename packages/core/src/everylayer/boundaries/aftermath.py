@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import math
 import os
 import sys
 import time
@@ -95,37 +96,40 @@ def is_of_a_close(exc: BaseException) -> bool:
 
 
 def settle(seconds: float = _PATIENCE) -> bool:
-    """Return whether all that was handed over has been told, after at most `seconds`."""
+    """Return whether all that was handed over has been told, after at most `seconds`.
+
+    The last one that is told may take longer: an exporter may wait for its back end.
+    """
     deadline = time.monotonic() + seconds
     while _waiting or _turn.locked():
         if time.monotonic() > deadline:
             return False
         if _waiting and _turn.acquire(False):
-            _tell()
+            _tell(deadline)
         else:
             time.sleep(_NAP)
     return True
 
 
-def _tell() -> None:
-    """Call what waits; with the turn, which is given back."""
+def _tell(until: float = math.inf) -> None:
+    """Call what waits, as long as the clock is not past `until`; the turn is given back."""
     turn = _turn  # a fork in here has another one
     while True:
         try:
-            _tell_all()
+            _tell_all(until)
         finally:
             turn.release()
         # What came after the last look found the turn taken.
-        if not (_waiting and turn.acquire(False)):
+        if time.monotonic() > until or not (_waiting and turn.acquire(False)):
             return
 
 
-def _tell_all() -> None:
+def _tell_all(until: float) -> None:
     global _overflown
     if _overflown:
         _overflown = False
         count_failure(__name__, with_stack=False)
-    while _waiting:
+    while _waiting and time.monotonic() <= until:
         # Popped within the call, so that none is held while the next one is waited for.
         _call(*_waiting.popleft())
 

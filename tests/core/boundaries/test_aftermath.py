@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind
 
 import everylayer
 from contract.locked import Locked, uncollected
-from everylayer.boundaries import aftermath, detached, failure
+from everylayer.boundaries import aftermath, detached, failure, restored
 from everylayer.boundaries.crossing import Origin, here
 from everylayer.boundaries.failure import Failure, _arrived
 from everylayer.boundaries.tree import carry
@@ -260,10 +260,15 @@ def test_who_settles_what_no_thread_has_told_waits_no_longer_than_it_says(
         raise RuntimeError("can't start new thread")
 
     told: list[int] = []
+
+    def slowly(number: int) -> None:
+        time.sleep(0.05)
+        told.append(number)
+
     with monkeypatch.context() as patched:
         patched.setattr("_thread.start_new_thread", refuse)
         for number in range(20):
-            aftermath.hand_over(lambda number: (time.sleep(0.05), told.append(number)), number)
+            aftermath.hand_over(slowly, number)
         assert not aftermath.settle(0.1)
         assert 0 < len(told) < 20
     assert aftermath.settle()
@@ -282,13 +287,12 @@ def test_an_error_that_another_thread_is_making_again_is_not_waited_for(
 ) -> None:
     # That thread may be at an import that waits for this one, or be missing after a fork.
     going, go = threading.Event(), threading.Event()
-    restore = failure.restore
 
     def slowly(carried: Any) -> BaseException:
         if threading.current_thread() is first:
             going.set()
             go.wait(10)
-        return restore(carried)
+        return restored.restore(carried)
 
     monkeypatch.setattr(failure, "restore", slowly)
     with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):

@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.aiohttp_server import AioHttpServerInstrument
 import everylayer_aiohttp
 from contract.responses import Raised, Run
 from contract.telemetry import Telemetry
+from everylayer.boundaries import aftermath
 from everylayer_aiohttp import patches
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -132,6 +133,8 @@ def run(app: web.Application, path: str = "/", lines: str = "") -> Run:
     finally:
         logger.removeHandler(errors)
         logger.propagate = True
+        # What is closed is told of soon, in a thread of its own.
+        assert aftermath.settle()
     return _parsed(answer, errors.raised[0] if errors.raised else None)
 
 

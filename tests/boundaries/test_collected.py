@@ -19,6 +19,7 @@ import everylayer
 from contract.drive import environ, scope
 from contract.locked import Locked, uncollected
 from contract.telemetry import error_events, install
+from everylayer.awaited import Chain, Exchange, Outermost
 from everylayer.boundaries import aftermath
 from everylayer.settings import Settings
 
@@ -140,6 +141,39 @@ def asgi() -> Iterator[Any]:
     yield Steps(Seam(waiting, Settings())(scope(), nothing, nothing))
 
 
+class Given(Exchange):
+    """The words of a framework whose requests are plain objects."""
+
+    @staticmethod
+    def of(request: Any) -> Any:
+        return request.exchange
+
+    @staticmethod
+    def keep(request: Any, exchange: Exchange) -> None:
+        request.exchange = exchange
+
+    @staticmethod
+    def scope_of(request: Any) -> dict[str, Any]:
+        return scope()
+
+    @staticmethod
+    def client_status(exc: BaseException) -> None:
+        return None
+
+    @staticmethod
+    def has_begun(request: Any) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def awaited() -> Iterator[Any]:
+    async def view(request: Any) -> None:
+        await Never()
+
+    seam = Outermost(Given, Settings(), lambda handler, request, seam: Chain(handler, True))
+    yield Steps(seam(SimpleNamespace(), view))
+
+
 @contextlib.contextmanager
 def starlette() -> Iterator[Any]:
     from starlette.applications import Starlette
@@ -218,6 +252,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], bool, bool]] = {
     "flask": (flask, False, True),
     "django": (django, False, True),
     "asgi": (asgi, False, True),
+    "awaited": (awaited, False, False),
     "starlette": (starlette, False, True),
     "grpc_server": (grpc_server, False, True),
     "grpc_client": (grpc_client, False, False),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -87,3 +89,23 @@ def test_counts_from_many_threads_add_up(failures: dict[str, int]) -> None:
     for thread in threads:
         thread.join()
     assert failures == {PLACE: 800}
+
+
+GONE = """
+import builtins
+import everylayer
+
+class Last:
+    def __del__(self, record=everylayer.record):
+        record(KeyError("x"))
+        print("recorded")
+
+builtins.last = Last()
+"""
+
+
+def test_nothing_is_said_of_what_fails_as_the_interpreter_goes() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", GONE], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (found.stdout, found.stderr) == ("recorded\n", "")

@@ -248,3 +248,39 @@ def test_what_is_no_exception_is_survived(
     span.end()
     assert error_events(telemetry.spans) == []
     assert PLAIN.is_exception
+
+
+class Down(Exception):
+    """One whose text asks what is down, for as long as somebody answers."""
+
+    patience = 200
+    asked = 0
+
+    def __str__(self) -> str:
+        Down.asked += 1
+        if Down.asked > self.patience:
+            return "no end"
+        try:
+            raise Down
+        except Down as exc:
+            everylayer.record(exc)
+        return "down"
+
+
+def test_a_text_that_records_another_error_with_such_a_text_comes_to_an_end(
+    telemetry: Telemetry,
+    tracer: trace.Tracer,
+    failures: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Down, "asked", 0)
+    span = tracer.start_span("GET /", kind=SpanKind.SERVER)
+    span.end()
+    with trace.use_span(span):
+        everylayer.record(Down())
+    assert Down.asked < Down.patience
+    found = messages(telemetry)
+    # That of the error itself, and those of what its text has recorded.
+    assert found == ["down"] * len(found)
+    assert 1 < len(found) < Down.patience
+    assert list(failures) == ["everylayer.ledger.Ledger.flush"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanKind
 import everylayer
 from contract.telemetry import Telemetry, error_events, late_spans
 from everylayer import spans, writer
+from everylayer.forks import ForkLock
 from everylayer.layers import Layer
 from everylayer.ledger import Ledger
 from everylayer.observer import observe
@@ -187,3 +189,22 @@ def test_requests_in_parallel_keep_their_errors_apart(
         assert len(span.events) == 2
         for event in span.events:
             assert (event.attributes or {})["exception.message"] == span.name[5:]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_by_the_thread_that_holds_a_lock_goes_on_in_both_processes() -> None:
+    lock = ForkLock()
+    child = -1
+    try:
+        with lock:
+            child = os.fork()
+            with lock:
+                pass
+        with lock:
+            code = 0
+    except BaseException:
+        code = 1
+    if not child:
+        os._exit(code)
+    assert (code, os.waitpid(child, 0)[1]) == (0, 0)

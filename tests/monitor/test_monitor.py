@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from contract.telemetry import Telemetry, error_events
 from everylayer import monitor
+from everylayer.layers import Layer
 from everylayer.settings import Settings, SettingsError
 
 MONITORED = sys.version_info >= (3, 12)
@@ -118,6 +119,35 @@ def test_two_apps_share_the_id(telemetry: Telemetry) -> None:
         assert watching()
         one.run()
     assert len(error_events(telemetry.spans)) == 3
+
+
+class Owner:
+    """Whose layers are watched, until it is collected."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@needs_monitoring
+def test_the_last_app_may_be_collected_while_another_begins_to_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer, codes = Layer("served", "app"), [served.__code__]
+    gc.collect()
+    monitor.watch(Owner(), layer, codes, lambda *_: None)
+    begin = monitor._start
+
+    def collecting() -> bool:
+        begun = begin()
+        gc.collect()
+        return begun
+
+    monkeypatch.setattr(monitor, "_start", collecting)
+    owner = Owner()
+    monitor.watch(owner, layer, codes, lambda *_: None)
+    assert watching()
+    monitor.leave(owner)
+    assert not watching()
 
 
 @needs_monitoring

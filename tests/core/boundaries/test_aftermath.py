@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -19,7 +21,7 @@ from opentelemetry.trace import SpanKind
 
 import everylayer
 from contract.locked import Locked, uncollected
-from everylayer.boundaries import aftermath, detached
+from everylayer.boundaries import aftermath, detached, failure, restored
 from everylayer.boundaries.crossing import Origin, here
 from everylayer.boundaries.failure import Failure, _arrived
 from everylayer.boundaries.tree import carry
@@ -101,6 +103,57 @@ def test_what_is_collected_within_an_exporter_does_not_wait_for_its_lock(
         assert told in (["lose (late)"], ["lose_soon (late)"])
 
 
+class Recording:
+    """Records an error as it goes, as an app may that closes what is left open."""
+
+    def __del__(self) -> None:
+        everylayer.record(Lost("x"))
+
+
+class Recorded(list[str]):
+    """An attribute that records an error as it is read, which the SDK does with a lock held."""
+
+    def __iter__(self) -> Iterator[str]:
+        everylayer.record(Lost("x"))
+        return super().__iter__()
+
+
+def test_what_the_app_records_in_a_finalizer_does_not_wait_for_the_exporters_lock(
+    exporter: Locked, tracer: trace.Tracer
+) -> None:
+    with uncollected(), tracer.start_as_current_span("GET /", end_on_exit=False) as span:
+        cycle: list[Any] = [Recording()]
+        cycle.append(cycle)
+        del cycle
+        # The export of that span collects it while the span is still the current one.
+        span.end()
+    assert aftermath.settle()
+    assert not exporter.deadlocks
+    first, late = exporter.spans
+    assert (first.name, len(late.events)) == ("GET /", 1)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_an_attribute_records_as_it_is_set_does_not_wait_for_the_spans_lock(
+    ended: bool, exporter: Locked, tracer: trace.Tracer
+) -> None:
+    def act() -> None:
+        with tracer.start_as_current_span("GET /", end_on_exit=False) as span:
+            if ended:
+                span.end()
+            another = tracer.start_span("another")
+            (another if ended else span).set_attribute("names", Recorded("ab"))
+            another.end()
+            span.end()
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert aftermath.settle()
+    assert sum(len(span.events) for span in exporter.spans) == 1
+
+
 def test_another_requests_tenant_is_not_taken_for_that_of_what_is_collected(
     exporter: Locked, tracer: trace.Tracer
 ) -> None:
@@ -146,6 +199,29 @@ def test_an_act_that_fails_stops_nothing(failures: dict[str, int]) -> None:
     assert list(failures.values()) == [1]
 
 
+FORGETFUL = """
+import everylayer
+from everylayer.boundaries import aftermath
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+
+processor = BatchSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name))
+provider = TracerProvider()
+provider.add_span_processor(processor)
+tracer = provider.get_tracer("app")
+for _ in range(50):
+    aftermath.hand_over(lambda: tracer.start_span("told ").end())
+"""
+
+
+def test_a_process_that_ends_at_once_tells_before_its_provider_shuts_down() -> None:
+    # The provider is made after everylayer has been imported.
+    found = subprocess.run(
+        [sys.executable, "-c", FORGETFUL], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout.split() == ["told"] * 50, found.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_tells_what_is_its_own() -> None:
@@ -177,8 +253,59 @@ def test_where_no_thread_can_begin_the_next_one_tells(monkeypatch: pytest.Monkey
     assert told == [1, 2]
 
 
+def test_who_settles_what_no_thread_has_told_waits_no_longer_than_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    told: list[int] = []
+
+    def slowly(number: int) -> None:
+        time.sleep(0.05)
+        told.append(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("_thread.start_new_thread", refuse)
+        for number in range(20):
+            aftermath.hand_over(slowly, number)
+        assert not aftermath.settle(0.1)
+        assert 0 < len(told) < 20
+    assert aftermath.settle()
+    assert told == [*range(20)]
+
+
 def test_a_failure_that_was_shown_has_nothing_to_tell(tracer: trace.Tracer) -> None:
     with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
         failure = Failure(carry(Lost("x")), Origin.unpacked(here().data or b""), "lose")
         del failure
     assert not aftermath._waiting
+
+
+def test_an_error_that_another_thread_is_making_again_is_not_waited_for(
+    tracer: trace.Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That thread may be at an import that waits for this one, or be missing after a fork.
+    going, go = threading.Event(), threading.Event()
+
+    def slowly(carried: Any) -> BaseException:
+        if threading.current_thread() is first:
+            going.set()
+            go.wait(10)
+        return restored.restore(carried)
+
+    monkeypatch.setattr(failure, "restore", slowly)
+    with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER):
+        one = _arrived(carry(Lost("x")), Origin.unpacked(here().data or b""), "lose")
+    found: list[BaseException] = []
+    first, second = (
+        threading.Thread(target=lambda: found.append(one.error()), daemon=True) for _ in range(2)
+    )
+    first.start()
+    assert going.wait(5)
+    second.start()
+    second.join(5)
+    assert [type(each) for each in found] == [Lost]
+    go.set()
+    first.join(5)
+    assert found == [found[0]] * 2

@@ -17,7 +17,7 @@ from opentelemetry.context import get_current
 from . import here, monitor
 from .asgi_span import OwnSpan, begin, server_span
 from .asgi_types import Scope
-from .boundaries import answer, arrival, tenant, tenant_seams, tenant_source
+from .boundaries import aftermath, answer, arrival, tenant, tenant_seams, tenant_source
 from .chain import drop_frame
 from .failsafe import contained
 from .layers import Layer, LayerMap
@@ -312,4 +312,4 @@ def _close(
         escaped, lambda status: server_span(ledger.scope_of(request), ledger.start_ns, status)
     )
     if own is not None:
-        own.end()
+        aftermath.tell(escaped, own.end)

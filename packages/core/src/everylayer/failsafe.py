@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
@@ -53,7 +54,8 @@ def count_failure(place: str, *, with_stack: bool = True, lost: str = _LOST) -> 
     with _lock:
         seen = _counts.get(place, 0)
         _counts[place] = seen + 1
-    if seen:
+    # What a finalizer fails in as the interpreter goes is nobody's concern: all is sent by then.
+    if seen or sys.is_finalizing():
         return
     try:
         _logger.warning(

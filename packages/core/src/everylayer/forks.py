@@ -29,4 +29,8 @@ class ForkLock:
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._lock.release()
+        try:
+            self._lock.release()
+        except RuntimeError:
+            # In a child that this very thread has forked with the lock held: it has a new one.
+            return

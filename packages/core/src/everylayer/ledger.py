@@ -208,7 +208,7 @@ class Ledger:
             if guard is not None and not text.is_printable(exc):
                 guard.shield(exc)
         if not self._open and guard is None:
-            aftermath.tell(exc, self.flush)
+            aftermath.tell_from_anywhere(exc, self.flush)
 
     def _has_been_written(self, exc: BaseException) -> bool:
         """Tell whether a ledger that has let go of `exc` wrote it for a span that has ended."""

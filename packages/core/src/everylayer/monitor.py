@@ -78,19 +78,25 @@ def watch(owner: object, layer: Layer, codes: Iterable[CodeType], show: Show) ->
         codes: of its functions.
         show: given the exception, `layer`, and the frame that handles it.
     """
+    key = id(owner)
     with _lock:
-        if not _start():
-            return
-        key = id(owner)
-        if key not in _owners:
-            _owners[key] = {}
+        known_owner = key in _owners
+        # First of all: the last owner may go at any moment, and would take the tool with it.
+        mine = _owners.setdefault(key, {})
+        began = _start()
+        if not began:
+            del _owners[key]
+        elif not known_owner:
             _finalizers[key] = weakref.finalize(owner, _forget, key)
             _finalizers[key].atexit = False
-        for code in codes:
+        for code in codes if began else ():
             known = _own.get(id(code))
             handlers = known.handlers if known is not None else _handlers(code)
             if handlers:
-                _owners[key][id(code)] = _own[id(code)] = _Own(code, layer, handlers, show)
+                mine[id(code)] = _own[id(code)] = _Own(code, layer, handlers, show)
+    if not began:
+        # Not with the lock: a log's handler has one too, and may be in our finalizer.
+        _say_once()
 
 
 def leave(owner: object) -> None:
@@ -165,7 +171,6 @@ def _start() -> bool:
     if _tool is None:
         _tool = claim(_NAME)
         if _tool is None:
-            _say_once()
             return False
         event = sys.monitoring.events.EXCEPTION_HANDLED
         sys.monitoring.register_callback(_tool, event, _handled)
@@ -187,7 +192,8 @@ def _forget(key: int) -> None:
     with _lock:
         _finalizers.pop(key, None)
         _owners.pop(key, None)
-        left = {place: own for owned in _owners.values() for place, own in owned.items()}
+        # A list: another one's finalizer may come in between.
+        left = {place: own for owned in list(_owners.values()) for place, own in owned.items()}
         for place in list(_own):
             if place not in left:
                 del _own[place]

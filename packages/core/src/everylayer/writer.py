@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
@@ -18,6 +19,10 @@ from .settings import Settings
 from .sighting import SWALLOWED, Sighting
 from .sinks import attributes, log_event, metrics, span_event
 from .sinks.sentry import on_span, switch
+
+# To write an exception runs its `__str__`, more than once, and that may record another one.
+_depth: ContextVar[int] = ContextVar("everylayer_writing", default=0)
+_DEEPEST = 2
 
 
 class _Entry(NamedTuple):
@@ -44,11 +49,21 @@ def write(
         rules: the settings in force.
         response_status: status of the final response, None where there was none.
         since_ns: when the request began, nanoseconds since the epoch.
+
+    Raises:
+        RecursionError: each text of an error records another error, whose text does.
     """
-    tally = metrics.tally(page, rules)
-    left_out = _write(span, page, pending, rules, response_status, since_ns, tally)
-    if tally is not None:
-        tally.done(span, left_out)
+    depth = _depth.get()
+    if depth == _DEEPEST:
+        raise RecursionError("the text of an exception records others, and theirs do too")
+    token = _depth.set(depth + 1)
+    try:
+        tally = metrics.tally(page, rules)
+        left_out = _write(span, page, pending, rules, response_status, since_ns, tally)
+        if tally is not None:
+            tally.done(span, left_out)
+    finally:
+        _depth.reset(token)
 
 
 def _write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,18 +32,19 @@ class Failure:
     or when it is clear that nobody will.
     """
 
-    __slots__ = ("_asked", "_error", "_lock", "_process", "_sighted", "carried", "label", "origin")
+    __slots__ = ("_asked", "_errors", "_process", "_sighted", "carried", "label", "origin")
 
     def __init__(self, carried: Carried, origin: Origin | None, label: str) -> None:
         self.carried: Carried = carried
         self.origin: Origin | None = origin
         self.label: str = label
-        self._error: BaseException | None = None
+        # The first is the one. No lock: to make it again imports the app's modules, which may ask
+        # for it in turn, and a fork would find the lock held.
+        self._errors: list[BaseException] = []
         self._asked = False
         self._sighted = False
         # The process that it has arrived in; a fork of that one gets a copy which is not its own.
         self._process = 0
-        self._lock = threading.Lock()
 
     def __reduce__(self) -> Any:
         return _arrived, (self.carried, self.origin, self.label)
@@ -55,16 +55,13 @@ class Failure:
         Args:
             span: the request's, where it is known; else the current one if that is it.
         """
-        with self._lock:
-            self._asked = True
-            made = self._made()
+        self._asked = True
+        made = self._made()
         self._sight(span)
         return made
 
     def unasked(self, span: Span | None) -> None:
         """Record the error for whom nobody may ask: as an ERROR, unless somebody does in time."""
-        with self._lock:
-            self._made()
         if not self._sighted:
             self._sight(span)
 
@@ -74,9 +71,9 @@ class Failure:
         return self._made()
 
     def _made(self) -> BaseException:
-        if self._error is None:
-            self._error = restore(self.carried)
-        return self._error
+        if not self._errors:
+            self._errors.append(restore(self.carried))
+        return self._errors[0]
 
     def _sight(self, span: Span | None) -> None:
         home = span if span is not None else self._current()

@@ -10,6 +10,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.test.utils import override_settings
 from django.urls import path
+from opentelemetry import trace
 
 import everylayer
 from contract import drive
@@ -47,3 +48,18 @@ def test_budgets(server: str, asked: str, stock: bool, telemetry: Telemetry) -> 
             assert drive.run_wsgi(WSGIHandler(), drive.environ(asked)).body == b"noted"
     (event,) = error_events(telemetry.spans)
     assert len(str((event.event.attributes or {})["exception.message"])) <= 100
+
+
+def test_what_is_configured_later_holds_outside_of_requests(telemetry: Telemetry) -> None:
+    with override_settings(MIDDLEWARE=[ENTRY], EVERYLAYER={"max_events": 2}):
+        WSGIHandler()
+        everylayer.configure(max_message_bytes=100)
+        with trace.get_tracer("a job").start_as_current_span("job"):
+            for _ in range(3):
+                note()
+    found = [
+        str((each.event.attributes or {})["exception.message"])
+        for each in error_events(telemetry.spans)
+    ]
+    assert len(found) == 2
+    assert all(len(message) <= 100 for message in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .acts import act_on_response, at_once
-from .expected import Outcome, Witness, earlier_than
+from .expected import Outcome, Witness
 from .faults import is_refusal, make
 from .grammar import Chain, Step
 from .wsgi_model import Answer
@@ -44,8 +44,8 @@ class Model:
             self.witness.see(exc, index)
             if is_refusal(exc):
                 return Answer(403)
-            # A refusal on the way to a failure was none.
-            self.witness.superseded += filter(is_refusal, earlier_than(exc))
+            # What was refused before the failure is not what the request failed for.
+            self.witness.superseded += [s.exc for s in self.witness.seen if is_refusal(s.exc)]
             return Answer(500)
 
     def layer(self, index: int) -> Answer:

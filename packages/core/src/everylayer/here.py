@@ -44,8 +44,8 @@ def of_ledger(variables: Mapping[str, Any]) -> Settings | None:
     return found
 
 
-def rules(default: Settings) -> Settings:
-    """Return the settings of the app that the caller runs in, `default` outside of all.
+def around() -> Settings | None:
+    """Return the settings of the app that the caller runs in, None where nothing tells them.
 
     A frame is no good in another thread or task, where a framework may well run the app's code.
     """
@@ -61,4 +61,12 @@ def rules(default: Settings) -> Settings:
         found = tell()
         if found is not None:
             return found
+    return None
+
+
+def rules(default: Settings) -> Settings:
+    """Return the settings that hold for the caller, `default` outside of all apps."""
+    found = around()
+    if found is not None:
+        return found
     return default if _everywhere is None else _everywhere()

@@ -16,7 +16,7 @@ class Loose(Ledger):
     @contained
     def flush(self) -> None:
         # A thread knows nothing of the app around it; where the span ends, its seam may stand.
-        self.settings = here.rules(self.settings)
+        self.settings = here.around() or self.settings
         super().flush()
 
 

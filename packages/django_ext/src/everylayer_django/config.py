@@ -37,6 +37,16 @@ def load() -> Settings:
     """
     global _current
     _current = None
+    _current = outside()
+    return _current
+
+
+def outside() -> Settings:
+    """Return the settings in force outside of requests: with what `configure()` says by now.
+
+    Raises:
+        ImproperlyConfigured: naming the setting and the remedy.
+    """
     written = getattr(django_settings, NAME, None) or {}
     if not isinstance(written, Mapping):
         raise ImproperlyConfigured(
@@ -44,13 +54,12 @@ def load() -> Settings:
             'it must be a dict, such as {"client_errors": "all"}.'
         )
     try:
-        _current = resolve({**written, **_given})
+        return resolve({**written, **_given})
     except SettingsError as error:
         raise ImproperlyConfigured(
             f"{error} Change it in {NAME} of the Django settings, in everylayer.configure() "
             "or in the environment."
         ) from error
-    return _current
 
 
 def current() -> Settings:

@@ -114,7 +114,7 @@ def install() -> None:
             if drf.MODULE in sys.modules:
                 _arrived(getattr(sys.modules[drf.MODULE], drf.CLASS, None))
             _done.append((_MADE, _await()))
-            here.told_everywhere(config.current)
+            here.told_everywhere(config.outside)
 
 
 def uninstall() -> None:

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from opentelemetry import context
 
-from everylayer import here
-
 # The longest files, each of which stays in one process: begun last, one would keep the other idle.
 FIRST = (
     "docs/test_snippets_start.py",
@@ -93,12 +91,6 @@ if sys.version_info < (3, 13):
         finally:
             context.detach(before)
             gc.enable()
-
-
-@pytest.fixture(autouse=True)
-def outside_of_projects() -> None:
-    """Forget the Django project of an earlier test, which rules what the process records."""
-    here.told_everywhere(None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

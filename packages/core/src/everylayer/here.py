@@ -14,9 +14,6 @@ Tell = Callable[[Mapping[str, Any]], "Settings | None"]
 # By `id`, which the code beside it keeps from being given to another: to hash one is dear.
 _seams: dict[int, tuple[CodeType, Tell]] = {}
 
-# What tells them by the context: a seam's frame may be on the stack of another thread.
-_contexts: list[Callable[[], Settings | None]] = []
-
 # What tells them where no seam is around: of a framework that has one app a process.
 _everywhere: Callable[[], Settings] | None = None
 
@@ -25,11 +22,6 @@ def told_by(seam: Callable[..., Any], tell: Tell) -> None:
     """Let the variables of each call of `seam`, an outermost one, tell the app's settings."""
     code: CodeType = seam.__code__
     _seams[id(code)] = (code, tell)
-
-
-def told_in_context(tell: Callable[[], Settings | None]) -> None:
-    """Let `tell` say which settings hold in the current context, where no frame does."""
-    _contexts.append(tell)
 
 
 def told_everywhere(tell: Callable[[], Settings] | None) -> None:
@@ -57,10 +49,6 @@ def around() -> Settings | None:
             if found is not None:
                 return found
         frame = frame.f_back
-    for tell in _contexts:
-        found = tell()
-        if found is not None:
-            return found
     return None
 
 

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from everylayer import chain, here, spans
+from everylayer import chain, spans
 from everylayer import ledger as ledgers
 from everylayer.boundaries import aftermath, arrival
 from everylayer.failsafe import contained
@@ -314,14 +314,6 @@ class AioCall(Call):
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("everylayer_grpc_call", default=None)
-
-
-def _rules() -> Settings | None:
-    call = CURRENT.get()
-    return None if call is None else call.settings
-
-
-here.told_in_context(_rules)
 
 
 def show(exc: BaseException, source: Source | None, phase: str, call: Call | None = None) -> None:
